@@ -1,0 +1,50 @@
+/*
+ * arena.h - allocate freely, free all at once.
+ *
+ * A request allocates many small things that die together.  An arena hands
+ * out slices of growing blocks and gives every block back in one call.
+ *
+ *      block 4 KiB [used....|free ]   block 8 KiB [used..|free        ]
+ *                                                        ^ next
+ *
+ * A request larger than a quarter of a block gets a block of its own.
+ *
+ * Threads: one thread at a time.
+ */
+#ifndef OCH_BASE_ARENA_H
+#define OCH_BASE_ARENA_H
+
+#include <stddef.h>
+
+#include "base/compiler.h"
+
+struct och_mem;
+struct och_arena_block;
+
+struct och_arena {
+    struct och_mem *mem;            /* borrowed: the account that pays */
+    struct och_arena_block *blocks; /* owned, newest first */
+    char *next;                     /* first free byte of the shared block */
+    size_t left;                    /* free bytes there */
+    size_t block_size;              /* of the next shared block */
+};
+
+/* An empty arena; allocates nothing. */
+void och_arena_init(struct och_arena *arena, struct och_mem *mem);
+
+/* Give everything back and leave an empty arena, ready for reuse. */
+void och_arena_clear(struct och_arena *arena);
+
+/*
+ * `size` bytes aligned to 16, not initialised, or NULL when the account
+ * refuses.  A size of 0 gives a valid pointer to no bytes.
+ */
+OCH_MUST_CHECK void *och_arena_take(struct och_arena *arena, size_t size);
+
+/* The same for `count` items of `size` bytes; NULL as well on overflow. */
+OCH_MUST_CHECK void *och_arena_take_array(struct och_arena *arena, size_t count, size_t size);
+
+/* A copy of `size` bytes, followed by a NUL that is not counted. */
+OCH_MUST_CHECK void *och_arena_copy(struct och_arena *arena, const void *bytes, size_t size);
+
+#endif /* OCH_BASE_ARENA_H */

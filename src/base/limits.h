@@ -1,0 +1,82 @@
+/*
+ * limits.h - every limit in ochre, its value and its reason.
+ *
+ * Each is checked before anything is logged, answered with a status that names
+ * the field, the value and the limit, and tested at, below and above.
+ */
+#ifndef OCH_BASE_LIMITS_H
+#define OCH_BASE_LIMITS_H
+
+#include <assert.h>
+#include <stdint.h>
+
+/* --- records ------------------------------------------------------------- */
+
+/* Above every embedding model known; a row stays far below a page of 4 GiB maths. */
+#define OCH_DIM_MAX 65535u
+/* An id is compared on every write; a kilobyte is generous and keeps it one cache line walk. */
+#define OCH_ID_SIZE_MAX 1024u
+#define OCH_DOCUMENT_SIZE_MAX (16u << 20)
+#define OCH_URI_SIZE_MAX (64u << 10)
+#define OCH_KEY_SIZE_MAX 256u
+#define OCH_STRING_VALUE_SIZE_MAX (1u << 20)
+#define OCH_KEYS_PER_RECORD_MAX 1024u
+#define OCH_LIST_VALUE_MAX 65536u
+/* One record's encoded metadata; bounds the work of one merge. */
+#define OCH_METADATA_SIZE_MAX (16u << 20)
+/* One write request becomes one log record, which must fit a log file. */
+#define OCH_WRITE_SIZE_MAX (48u << 20)
+/* Advertised to clients, as the reference does; larger batches are accepted. */
+#define OCH_BATCH_ADVERTISED 5461u
+
+/* --- names --------------------------------------------------------------- */
+
+#define OCH_NAME_SIZE_MIN 3u
+#define OCH_NAME_SIZE_MAX 512u
+#define OCH_TENANT_SIZE_MAX 1024u
+
+/* --- filters ------------------------------------------------------------- */
+
+/* The wire cannot nest deeper anyway (127 levels); clauses bound the work per row. */
+#define OCH_FILTER_NODES_MAX 16384u
+#define OCH_FILTER_LIST_MAX 65536u
+#define OCH_TEXT_PATTERN_SIZE_MAX (64u << 10)
+#define OCH_REGEX_NESTING_MAX 250u
+#define OCH_REGEX_PROGRAM_MEMORY_MAX (8u << 20)
+
+/* --- requests ------------------------------------------------------------ */
+
+#define OCH_BODY_SIZE_MAX (40u << 20) /* the reference's 41,943,040 bytes */
+#define OCH_JSON_TOKEN_SIZE_MAX (40u << 20)
+#define OCH_COLLECTION_METADATA_SIZE_MAX (1u << 20)
+#define OCH_SCHEMA_SIZE_MAX (1u << 20)
+#define OCH_QUERIES_PER_REQUEST_MAX 8192u
+
+/* --- storage ------------------------------------------------------------- */
+
+#define OCH_HEAD_ROWS_MAX 8192u
+#define OCH_HEAD_BYTES_MAX (32u << 20)
+#define OCH_LOG_FILE_SIZE_MIN (1u << 20)
+#define OCH_LOG_FILE_SIZE_MAX (64u << 20)
+#define OCH_LOG_SIZE_SEAL (256u << 20) /* past this the oldest heads are sealed */
+#define OCH_PAGE_SIZE 65536u           /* the unit of a checksum in a segment */
+#define OCH_SEGMENT_ROWS_MAX (1u << 24)
+
+static_assert(OCH_WRITE_SIZE_MAX < OCH_LOG_FILE_SIZE_MAX, "one request fits one log file");
+
+/* --- HTTP ---------------------------------------------------------------- */
+
+#define OCH_HTTP_REQUEST_LINE_MAX 8192u
+#define OCH_HTTP_HEADER_MAX 16384u
+#define OCH_HTTP_HEADERS_SIZE_MAX 65536u
+#define OCH_HTTP_HEADERS_MAX 100u
+#define OCH_HTTP_CONNECTIONS_MAX 1024u
+#define OCH_HTTP_CONNECTIONS_PER_ADDRESS_MAX 1024u /* loopback is one address */
+#define OCH_HTTP_HEADER_TIMEOUT_MS 10000u
+#define OCH_HTTP_BODY_RATE_MIN 1024u /* bytes a second, after the grace time */
+#define OCH_HTTP_BODY_GRACE_MS 5000u
+#define OCH_HTTP_IDLE_TIMEOUT_MS 75000u
+#define OCH_HTTP_TOTAL_TIMEOUT_MS 600000u
+#define OCH_HTTP_BODIES_MEMORY_MAX ((uint64_t) 256 << 20)
+
+#endif /* OCH_BASE_LIMITS_H */

@@ -1,0 +1,123 @@
+#include "base/mem.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+och_mem_init(struct och_mem *mem, struct och_mem *parent)
+{
+    mem->parent = parent;
+    atomic_init(&mem->used, 0);
+    mem->limit = SIZE_MAX;
+    atomic_init(&mem->n_grants, 0);
+    mem->fail_at = 0;
+    mem->fail_from = 0;
+}
+
+/* Charge `size` bytes to this account alone, within its limit. */
+static bool
+charge_one(struct och_mem *mem, size_t size)
+{
+    uint64_t grant = atomic_fetch_add_explicit(&mem->n_grants, 1, memory_order_relaxed) + 1;
+    if (grant == mem->fail_at || (mem->fail_from != 0 && grant >= mem->fail_from))
+        return false;
+    size_t used = atomic_load_explicit(&mem->used, memory_order_relaxed);
+    do {
+        if (size > mem->limit || used > mem->limit - size)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(
+            &mem->used, &used, used + size, memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+static void
+refund(struct och_mem *mem, const struct och_mem *end, size_t size)
+{
+    for (; mem != end; mem = mem->parent) {
+        size_t before = atomic_fetch_sub_explicit(&mem->used, size, memory_order_relaxed);
+        och_assert(before >= size);
+    }
+}
+
+/* Charge the account and all above it, or none of them. */
+static bool
+charge(struct och_mem *mem, size_t size)
+{
+    for (struct och_mem *payer = mem; payer != NULL; payer = payer->parent) {
+        if (!charge_one(payer, size)) {
+            refund(mem, payer, size);
+            return false;
+        }
+    }
+    return true;
+}
+
+void *
+och_mem_resize(struct och_mem *mem, void *ptr, size_t old_size, size_t new_size)
+{
+    och_assert((ptr == NULL) == (old_size == 0));
+    och_assert(new_size > 0);
+
+    /* Growth is charged before, shrinking refunded after: a refusal in either
+     * place leaves both the block and the books as they were. */
+    size_t growth = new_size > old_size ? new_size - old_size : 0;
+    if (!charge(mem, growth))
+        return NULL;
+    void *block = realloc(ptr, new_size);
+    if (block == NULL) {
+        refund(mem, NULL, growth);
+        return NULL;
+    }
+    if (new_size < old_size)
+        refund(mem, NULL, old_size - new_size);
+    return block;
+}
+
+void *
+och_mem_take(struct och_mem *mem, size_t size)
+{
+    return och_mem_resize(mem, NULL, 0, size);
+}
+
+void *
+och_mem_take_zeroed(struct och_mem *mem, size_t size)
+{
+    och_assert(size > 0);
+    if (!charge(mem, size))
+        return NULL;
+    void *block = calloc(1, size);
+    if (block == NULL)
+        refund(mem, NULL, size);
+    return block;
+}
+
+void *
+och_mem_take_aligned(struct och_mem *mem, size_t alignment, size_t size)
+{
+    och_assert(alignment >= 16 && (alignment & (alignment - 1)) == 0);
+    och_assert(size > 0);
+    if (!charge(mem, size))
+        return NULL;
+    void *block = NULL;
+    if (posix_memalign(&block, alignment, size) != 0) {
+        refund(mem, NULL, size);
+        return NULL;
+    }
+    return block;
+}
+
+void
+och_mem_release(struct och_mem *mem, void *ptr, size_t size)
+{
+    if (ptr == NULL)
+        return;
+    refund(mem, NULL, size);
+    free(ptr);
+}
+
+size_t
+och_mem_used(const struct och_mem *mem)
+{
+    return atomic_load_explicit(&mem->used, memory_order_relaxed);
+}

@@ -1,0 +1,81 @@
+/*
+ * distance.h - how far apart two f32 vectors are.
+ *
+ *      l2      sum (a-b)^2            no square root
+ *      dot     sum a*b                ip = 1 - dot; cosine = 1 - dot / (|a||b|)
+ *      norm2   sum a*a
+ *
+ * Canonical sum.  Every kernel adds in the same order, so results are equal
+ * bit for bit on every instruction set: element i goes to lane i mod 64 (four
+ * accumulators of sixteen lanes) by fused multiply-add, missing elements of the
+ * last group count as zero; then accumulators add as (0+1)+(2+3), and the
+ * sixteen lanes fold by halves: l+8, l+4, l+2, l+1.  The error against exact
+ * arithmetic is at most (ceil(dim/64) + 6) * 2^-24 times the sum of absolute
+ * terms (Higham 2002, section 4.2).
+ *
+ * Rows are contiguous, `dim` floats apart, and need no alignment.
+ *
+ * Threads: any; kernels have no state.
+ */
+#ifndef OCH_DISTANCE_DISTANCE_H
+#define OCH_DISTANCE_DISTANCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "ochre/types.h"
+
+/* One instruction set's kernels. */
+struct och_kernels {
+    const char *name; /* "scalar", "avx2", "avx512", "neon" */
+    float (*l2)(const float *a, const float *b, size_t dim);
+    float (*dot)(const float *a, const float *b, size_t dim);
+    /* One query against n contiguous rows: out[i] as l2/dot(query, row i). */
+    void (*l2_rows)(const float *query, const float *rows, size_t n, size_t dim, float *out);
+    void (*dot_rows)(const float *query, const float *rows, size_t n, size_t dim, float *out);
+};
+
+/* What the processor has; filled in by whoever may ask (os/cpu.h). */
+struct och_distance_cpu {
+    bool avx2_fma, avx512, neon;
+};
+
+/*
+ * The best kernels for `cpu`.  `wanted` (usually the variable OCHRE_SIMD) names
+ * a set to use instead; NULL or a set this processor lacks is ignored.
+ */
+const struct och_kernels *och_kernels_choose(struct och_distance_cpu cpu, const char *wanted);
+
+/* All sets compiled in that `cpu` can run, scalar first; for tests. */
+size_t och_kernels_all(struct och_distance_cpu cpu, const struct och_kernels *sets[4]);
+
+/*
+ * |v|, computed as sqrt of the canonical norm2 in f32 where that neither
+ * overflows nor underflows, otherwise scaled first, so that components near
+ * 1e20 and 1e-30 are right.
+ */
+float och_vector_norm(const struct och_kernels *kernels, const float *v, size_t dim);
+
+/*
+ * The collection's distance from `query` to each of n rows.
+ *
+ * For cosine, `norms` holds each row's och_vector_norm and `query_norm` the
+ * query's; they are ignored otherwise.  A zero vector is at cosine distance 1
+ * from everything.  Cosine of vectors whose dot product overflows is computed
+ * scaled.  Results are finite unless l2 or ip itself overflows.
+ */
+struct och_distance_query {
+    const struct och_kernels *kernels;
+    ochre_space space;
+    const float *query;
+    float query_norm;
+    size_t dim;
+};
+
+void och_distance_query_init(struct och_distance_query *q, const struct och_kernels *kernels,
+        ochre_space space, const float *query, size_t dim);
+
+void och_distance_rows(const struct och_distance_query *q, const float *rows, const float *norms,
+        size_t n, float *out);
+
+#endif /* OCH_DISTANCE_DISTANCE_H */

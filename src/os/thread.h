@@ -1,0 +1,66 @@
+/*
+ * thread.h - threads, mutexes and conditions; the only users of pthreads.
+ *
+ * Locks are annotated for clang's thread-safety analysis: say what a mutex
+ * guards with OCH_GUARDED_BY, and forgetting to take it is a compile error.
+ */
+#ifndef OCH_OS_THREAD_H
+#define OCH_OS_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "ochre/status.h"
+
+#if defined(__clang__)
+#define OCH_CAPABILITY(name) __attribute__((capability(name)))
+#define OCH_GUARDED_BY(lock) __attribute__((guarded_by(lock)))
+#define OCH_REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))
+#define OCH_ACQUIRES(...) __attribute__((acquire_capability(__VA_ARGS__)))
+#define OCH_RELEASES(...) __attribute__((release_capability(__VA_ARGS__)))
+#define OCH_NO_THREAD_ANALYSIS __attribute__((no_thread_safety_analysis))
+#else
+#define OCH_CAPABILITY(name)
+#define OCH_GUARDED_BY(lock)
+#define OCH_REQUIRES(...)
+#define OCH_ACQUIRES(...)
+#define OCH_RELEASES(...)
+#define OCH_NO_THREAD_ANALYSIS
+#endif
+
+struct OCH_CAPABILITY("mutex") och_mutex {
+    pthread_mutex_t handle;
+};
+
+struct och_cond {
+    pthread_cond_t handle;
+};
+
+struct och_thread {
+    pthread_t handle;
+};
+
+/* Neither can fail with default attributes on the systems we support. */
+void och_mutex_init(struct och_mutex *mutex);
+void och_mutex_clear(struct och_mutex *mutex);
+void och_mutex_lock(struct och_mutex *mutex) OCH_ACQUIRES(*mutex);
+void och_mutex_unlock(struct och_mutex *mutex) OCH_RELEASES(*mutex);
+
+void och_cond_init(struct och_cond *cond); /* monotonic clock */
+void och_cond_clear(struct och_cond *cond);
+void och_cond_wait(struct och_cond *cond, struct och_mutex *mutex) OCH_REQUIRES(*mutex);
+/* False when `timeout_ms` passed first. */
+bool och_cond_wait_for(struct och_cond *cond, struct och_mutex *mutex, uint64_t timeout_ms)
+        OCH_REQUIRES(*mutex);
+void och_cond_signal(struct och_cond *cond);
+void och_cond_broadcast(struct och_cond *cond);
+
+/* Run `main(argument)` on a new thread named `name` (15 bytes at most) with a
+ * 512 KiB stack and all signals blocked.  OCHRE_UNAVAILABLE when refused. */
+OCH_MUST_CHECK ochre_status och_thread_start(struct och_thread *thread, const char *name,
+        void (*main)(void *argument), void *argument, struct ochre_error *err);
+void och_thread_join(struct och_thread *thread);
+
+#endif /* OCH_OS_THREAD_H */
