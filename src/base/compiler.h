@@ -10,7 +10,7 @@
 #define OCH_MUST_CHECK __attribute__((warn_unused_result))
 
 /* The compiler checks the arguments against the format, as for printf. */
-#define OCH_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define OCH_PRINTF(format_at, first) __attribute__((__format__(__printf__, format_at, first)))
 
 /* On in every build we ship: a wrong invariant must stop here, not on disk. */
 #define och_assert(cond) ((cond) ? (void) 0 : och_assert_failed(#cond, __FILE__, __LINE__))

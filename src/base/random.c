@@ -15,7 +15,8 @@ uint64_t
 och_random_below(uint64_t *seed, uint64_t bound)
 {
     och_assert(bound > 0);
-    return (uint64_t) (((unsigned __int128) och_random(seed) * bound) >> 64);
+    __extension__ typedef unsigned __int128 wide;
+    return (uint64_t) (((wide) och_random(seed) * bound) >> 64);
 }
 
 float
