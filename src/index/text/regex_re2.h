@@ -1,0 +1,54 @@
+/*
+ * regex_re2.h - RE2 behind a C face.
+ *
+ * The one place where C++ is compiled.  No exception and no C++ type crosses
+ * this header, RE2 logs nothing, and the questions asked of it are the two that
+ * filters need: does it compile within a limit, and is there a match.
+ *
+ * Patterns are in RE2's syntax, made by regex_rewrite.h, and UTF-8; texts are
+ * UTF-8.  RE2 takes its memory from the C++ heap, outside any account: see
+ * och_re2_compile for what to charge.
+ *
+ * Threads: compile and release on one; many may match at once.
+ */
+#ifndef OCH_INDEX_TEXT_REGEX_RE2_H
+#define OCH_INDEX_TEXT_REGEX_RE2_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct och_re2;
+
+typedef enum och_re2_result {
+    OCH_RE2_DONE = 0,
+    OCH_RE2_MATCH = 1,
+    OCH_RE2_NO_MATCH = 2,
+    OCH_RE2_TOO_LARGE = 3, /* the program does not fit the memory limit */
+    OCH_RE2_SYNTAX = 4,    /* RE2 refuses the pattern; the message says why */
+    OCH_RE2_NO_MEMORY = 5, /* the C++ heap refused */
+} och_re2_result;
+
+/*
+ * Compile.  `memory_max` bounds the program and the states cached in matching.
+ * On OCH_RE2_DONE, *re2_out is to be released and *memory_out is the most that
+ * the compiled pattern will ever hold, an estimate from RE2's own budget: the
+ * program, the tree and the text of the pattern, and the state cache when full.
+ * On OCH_RE2_SYNTAX, `message` (of `message_room` bytes) says what RE2 says.
+ */
+och_re2_result och_re2_compile(const char *pattern, size_t size, size_t memory_max,
+        struct och_re2 **re2_out, size_t *memory_out, char *message, size_t message_room);
+
+/* Is there a match anywhere?  OCH_RE2_MATCH, OCH_RE2_NO_MATCH or OCH_RE2_NO_MEMORY. */
+och_re2_result och_re2_search(const struct och_re2 *re2, const char *text, size_t size);
+
+void och_re2_release(struct och_re2 *re2); /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* OCH_INDEX_TEXT_REGEX_RE2_H */
