@@ -46,13 +46,14 @@ struct och_distance_cpu {
  */
 const struct och_kernels *och_kernels_choose(struct och_distance_cpu cpu, const char *wanted);
 
-/* All sets compiled in that `cpu` can run, scalar first; for tests. */
+/* All sets compiled in that `cpu` can run, the slowest ("scalar") first; for tests. */
 size_t och_kernels_all(struct och_distance_cpu cpu, const struct och_kernels *sets[4]);
 
 /*
- * |v|, computed as sqrt of the canonical norm2 in f32 where that neither
- * overflows nor underflows, otherwise scaled first, so that components near
- * 1e20 and 1e-30 are right.
+ * |v|: the root of the canonical norm2 where that neither overflows nor
+ * underflows in f32, otherwise summed in double, so that components near 1e20
+ * and 1e-30 are right.  It is 0 for a vector of zeros alone, and INFINITY where
+ * the norm itself is past FLT_MAX (och_distance_rows knows what to do then).
  */
 float och_vector_norm(const struct och_kernels *kernels, const float *v, size_t dim);
 
@@ -60,9 +61,17 @@ float och_vector_norm(const struct och_kernels *kernels, const float *v, size_t 
  * The collection's distance from `query` to each of n rows.
  *
  * For cosine, `norms` holds each row's och_vector_norm and `query_norm` the
- * query's; they are ignored otherwise.  A zero vector is at cosine distance 1
- * from everything.  Cosine of vectors whose dot product overflows is computed
- * scaled.  Results are finite unless l2 or ip itself overflows.
+ * query's; they are ignored otherwise and may be NULL and 0.  A zero vector is
+ * at cosine distance 1 from everything.
+ *
+ * Never NaN, as long as the vectors are finite; infinite only where l2 or ip
+ * itself is past FLT_MAX.  Where the canonical dot product overflows, or a
+ * product of norms is too large or too small to vouch for it, cosine and ip are
+ * summed again in double; that happens on the same rows and gives the same bits
+ * on every instruction set too.
+ *
+ * Cosine is rounded, not clamped: a vector is within 2e-7 of 0 from itself, on
+ * either side, and its multiples are as near.
  */
 struct och_distance_query {
     const struct och_kernels *kernels;

@@ -1,0 +1,42 @@
+#include <string.h>
+
+#include "base/compiler.h"
+#include "distance/distance.h"
+#include "distance/distance_internal.h"
+
+static bool
+can_run(struct och_distance_cpu cpu, struct och_distance_cpu needs)
+{
+    if (needs.avx2_fma && !cpu.avx2_fma)
+        return false;
+    if (needs.avx512 && !cpu.avx512)
+        return false;
+    return !needs.neon || cpu.neon;
+}
+
+const struct och_kernels *
+och_kernels_choose(struct och_distance_cpu cpu, const char *wanted)
+{
+    const struct och_kernels *best = &och_kernels_scalar;
+    for (size_t i = 0; i < och_n_kernel_sets; i++) {
+        const struct och_kernel_set *set = &och_kernel_sets[i];
+        if (!can_run(cpu, set->needs))
+            continue;
+        if (wanted != NULL && strcmp(set->kernels->name, wanted) == 0)
+            return set->kernels;
+        best = set->kernels;
+    }
+    return best;
+}
+
+size_t
+och_kernels_all(struct och_distance_cpu cpu, const struct och_kernels *sets[4])
+{
+    size_t n = 0;
+    och_assert(och_n_kernel_sets <= 4);
+    for (size_t i = 0; i < och_n_kernel_sets; i++) {
+        if (can_run(cpu, och_kernel_sets[i].needs))
+            sets[n++] = och_kernel_sets[i].kernels;
+    }
+    return n;
+}

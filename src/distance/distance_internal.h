@@ -1,0 +1,47 @@
+/*
+ * distance_internal.h - the instruction sets compiled into this build.
+ *
+ * Which kernel files are compiled is the build's choice (CMakeLists.txt), so
+ * each family of processors has its own short file with the table below, and
+ * no other file needs to know what it is being compiled for.
+ *
+ * Threads: constants only.
+ */
+#ifndef OCH_DISTANCE_DISTANCE_INTERNAL_H
+#define OCH_DISTANCE_DISTANCE_INTERNAL_H
+
+#include <stddef.h>
+
+#include "distance/distance.h"
+
+/* A sum has 4 accumulators of 16 lanes; a group is one element for each lane. */
+enum {
+    OCH_GROUP_SIZE = 64,
+    OCH_GROUP_LANES = 16,
+};
+
+/* What a kernel sums.  A constant at every call, so it costs no branch. */
+enum och_measure { OCH_MEASURE_L2, OCH_MEASURE_DOT };
+
+/*
+ * The bodies of kernels are written once for both measures and several row
+ * counts; they must melt into their callers for the sums to stay in registers.
+ */
+#define OCH_KERNEL_INLINE static inline __attribute__((always_inline))
+
+/* A set of kernels and what a processor must have to run it. */
+struct och_kernel_set {
+    const struct och_kernels *kernels;
+    struct och_distance_cpu needs;
+};
+
+/* From the slowest, which every processor runs, to the fastest; sets_*.c. */
+extern const struct och_kernel_set och_kernel_sets[];
+extern const size_t och_n_kernel_sets;
+
+extern const struct och_kernels och_kernels_scalar;
+extern const struct och_kernels och_kernels_avx2;
+extern const struct och_kernels och_kernels_avx512;
+extern const struct och_kernels och_kernels_neon;
+
+#endif /* OCH_DISTANCE_DISTANCE_INTERNAL_H */
