@@ -1,0 +1,59 @@
+/*
+ * check.h - is every byte in this directory what ochre wrote?
+ *
+ * Reads every file of a data directory that nobody uses, verifies every
+ * checksum, and compares the catalog with the files it names.  Changes nothing.
+ *
+ * Threads: one directory, one thread.
+ */
+#ifndef OCH_API_CHECK_H
+#define OCH_API_CHECK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "ochre/status.h"
+
+typedef enum och_check_kind {
+    OCH_CHECK_NOTE = 0, /* worth knowing, nothing wrong: a file nobody names */
+    OCH_CHECK_DAMAGE,   /* stored bytes are not what was written, or are missing */
+} och_check_kind;
+
+/* One finding.  The strings live for the call. */
+struct och_check_finding {
+    och_check_kind kind;
+    const char *path;    /* relative to the directory */
+    const char *message; /* lower case, no full stop */
+};
+
+struct och_check_options {
+    /* May be NULL: only the counts matter. */
+    void (*report)(void *context, const struct och_check_finding *finding);
+    void *context;
+};
+
+/* What was looked at; complete only when the status is OCHRE_OK or OCHRE_CORRUPT. */
+struct och_check_totals {
+    uint64_t n_files;
+    uint64_t n_bytes;
+    uint64_t n_collections;
+    uint64_t n_segments;
+    uint64_t n_log_records;
+    uint64_t n_damaged; /* findings of kind OCH_CHECK_DAMAGE */
+};
+
+/*
+ * Check the directory at `path`.
+ *
+ * Errors: OCHRE_CORRUPT    damage was found, and reported
+ *         OCHRE_BUSY       a process uses the directory; the message has its pid
+ *         OCHRE_NOT_FOUND  there is no such directory
+ *         OCHRE_INVALID    it is not ochre's
+ *         OCHRE_IO OCHRE_NO_MEMORY OCHRE_UNSUPPORTED  could not tell
+ */
+OCH_MUST_CHECK ochre_status och_check_directory(const char *path,
+        const struct och_check_options *options, struct och_check_totals *totals_out,
+        struct ochre_error *err);
+
+#endif /* OCH_API_CHECK_H */

@@ -1,0 +1,66 @@
+/*
+ * single.h - everything in one process: engine, verbs, HTTP.
+ *
+ * Composition only: it opens the directory, puts the parts together and starts
+ * the server.  Signals, arguments and messages are the business of cli/.
+ *
+ * Threads: open and stop on one thread.
+ */
+#ifndef OCH_ROLES_SINGLE_H
+#define OCH_ROLES_SINGLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "ochre/status.h"
+
+struct och_log;
+struct och_single;
+
+struct och_single_options {
+    const char *path; /* the data directory; made when it is not there */
+    const char *host; /* NULL or "localhost": 127.0.0.1 and ::1 */
+    uint16_t port;    /* 0: any free one */
+    bool allow_reset;
+    bool insecure_no_auth; /* the caller has said that a host without authentication is meant */
+
+    size_t body_size_max;            /* 0: OCH_BODY_SIZE_MAX */
+    const char *const *cors_origins; /* NULL: CORS is off */
+    size_t n_cors_origins;
+    const char *const *allowed_hosts; /* Host headers accepted besides loopback and `host` */
+    size_t n_allowed_hosts;
+
+    unsigned n_io_threads; /* 0: chosen from the CPUs */
+    unsigned n_threads;    /* workers; 0: chosen from the CPUs */
+
+    const struct och_log *log; /* may be NULL; outlives the process's work */
+};
+
+/*
+ * Open the directory and serve.  On success requests are being answered.  The
+ * options are borrowed until och_single_stop returns.
+ *
+ * Errors: OCHRE_BUSY         another process uses the directory; the message has its pid
+ *         OCHRE_INVALID      the directory is not ochre's, or the host is unknown
+ *         OCHRE_UNAVAILABLE  the port is taken
+ *         OCHRE_CORRUPT OCHRE_IO OCHRE_FULL OCHRE_NO_MEMORY  from opening the directory
+ */
+OCH_MUST_CHECK ochre_status och_single_open(const struct och_single_options *options,
+        struct och_single **single_out, struct ochre_error *err);
+
+/* The port it serves on. */
+uint16_t och_single_port(const struct och_single *single);
+
+/*
+ * Stop accepting, give requests that have begun up to `limit_ms`, sync and
+ * close the directory, free everything.  NULL is fine.
+ *
+ * Errors: OCHRE_IO  the last sync failed: what was acknowledged is safe, the
+ *                   clean shutdown is not
+ */
+OCH_MUST_CHECK ochre_status och_single_stop(
+        struct och_single *single, uint64_t limit_ms, struct ochre_error *err);
+
+#endif /* OCH_ROLES_SINGLE_H */
