@@ -1,0 +1,206 @@
+#include "storage/directory.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "os/clock.h"
+#include "os/process.h"
+#include "os/vfs.h"
+
+#define FORMAT_PATH "FORMAT"
+#define FORMAT_TMP OCH_DIR_TMP "/FORMAT"
+#define LOCK_PATH "LOCK"
+#define FORMAT_MAJOR 1u
+#define FORMAT_SIZE ((size_t) 48)
+
+/* 0 magic 16 | 16 u32 major | 20 u32 minor | 24 uuid 16 | 40 xxh3-64 of 0..39 */
+static const char format_magic[16] = "ochre directory";
+
+static ochre_status
+read_format(struct och_vfs *vfs, struct och_uuid *database_out, struct ochre_error *err)
+{
+    struct och_file *file = NULL;
+    char bytes[FORMAT_SIZE];
+    ochre_status status = och_vfs_open(vfs, FORMAT_PATH, OCH_OPEN_READ, &file, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_file_read_all(file, 0, bytes, sizeof(bytes), err);
+    och_file_close(file);
+    if (status != OCHRE_OK)
+        return status;
+    if (memcmp(bytes, format_magic, sizeof(format_magic)) != 0)
+        return och_fail(err, OCHRE_CORRUPT, "FORMAT is not that of an ochre directory");
+    if (och_load_u64(bytes + 40) != och_hash64(bytes, 40))
+        return och_fail(err, OCHRE_CORRUPT, "FORMAT fails its checksum");
+    uint32_t major = och_load_u32(bytes + 16);
+    if (major != FORMAT_MAJOR)
+        return och_fail(err, OCHRE_UNSUPPORTED,
+                "the directory has format %u; this version of ochre reads format %u",
+                (unsigned) major, FORMAT_MAJOR);
+    memcpy(database_out->bytes, bytes + 24, sizeof(database_out->bytes));
+    return OCHRE_OK;
+}
+
+static ochre_status
+write_format(struct och_vfs *vfs, const struct och_machine *machine, struct och_uuid *database_out,
+        struct ochre_error *err)
+{
+    uint8_t random[16];
+    ochre_status status = och_machine_entropy(machine, random, sizeof(random), err);
+    if (status != OCHRE_OK)
+        return status;
+    *database_out = och_uuid_from_random(random);
+
+    char bytes[FORMAT_SIZE] = {0};
+    memcpy(bytes, format_magic, sizeof(format_magic));
+    och_store_u32(bytes + 16, FORMAT_MAJOR);
+    memcpy(bytes + 24, database_out->bytes, sizeof(database_out->bytes));
+    och_store_u64(bytes + 40, och_hash64(bytes, 40));
+
+    struct och_file *file = NULL;
+    status = och_vfs_open(vfs, FORMAT_TMP, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &file, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_file_write(file, 0, bytes, sizeof(bytes), err);
+    if (status == OCHRE_OK)
+        status = och_file_sync(file, err);
+    och_file_close(file);
+    if (status == OCHRE_OK)
+        status = och_vfs_rename(vfs, FORMAT_TMP, FORMAT_PATH, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(vfs, "", err);
+    return status;
+}
+
+static ochre_status
+take_lock(struct och_vfs *vfs, const struct och_machine *machine, bool create,
+        struct och_file **lock_out, struct ochre_error *err)
+{
+    struct och_file *file = NULL;
+    char text[128] = {0};
+    size_t n_read = 0;
+    int length = 0;
+    unsigned flags = OCH_OPEN_WRITE | (create ? OCH_OPEN_CREATE : 0);
+    ochre_status status = och_vfs_open(vfs, LOCK_PATH, flags, &file, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_file_lock(file, err);
+    if (status == OCHRE_BUSY) {
+        ochre_status read = och_file_read(file, 0, text, sizeof(text) - 1, &n_read, NULL);
+        text[read == OCHRE_OK ? strcspn(text, "\n") : 0] = '\0';
+        (void) och_fail(err, OCHRE_BUSY,
+                "the directory is in use by %s; stop that process, or talk to it over HTTP",
+                text[0] != '\0' ? text : "another process");
+        goto done;
+    }
+    if (status != OCHRE_OK)
+        goto done;
+    /* For people only: the lock itself is what counts. */
+    length = snprintf(text, sizeof(text), "pid %lu, since unix time %llu\n", och_process_id(),
+            (unsigned long long) (och_machine_wall_ns(machine) / 1000000000u));
+    status = och_file_truncate(file, 0, err);
+    if (status == OCHRE_OK)
+        status = och_file_write(file, 0, text, (size_t) length, err);
+    if (status != OCHRE_OK)
+        goto done;
+    *lock_out = file;
+    file = NULL;
+
+done:
+    och_file_close(file);
+    return status;
+}
+
+/* No FORMAT: is this directory ours to begin? */
+static ochre_status
+check_vacant(struct och_vfs *vfs, struct ochre_error *err)
+{
+    bool there;
+    ochre_status status = och_vfs_exists(vfs, "chroma.sqlite3", &there, err);
+    if (status == OCHRE_OK && there)
+        return och_fail(err, OCHRE_UNSUPPORTED,
+                "the directory holds a Chroma database (chroma.sqlite3); ochre would not read "
+                "it: choose another directory and load the data through the API");
+    if (status == OCHRE_OK)
+        status = och_vfs_exists(vfs, "catalog.db", &there, err);
+    if (status == OCHRE_OK && there)
+        return och_fail(err, OCHRE_CORRUPT, "the directory holds a catalog but no FORMAT file");
+    return status;
+}
+
+/* A catalog that vanished must not be begun anew beside the data it listed. */
+static ochre_status
+note_data(void *context, const char *name, bool is_dir)
+{
+    (void) name;
+    (void) is_dir;
+    *(bool *) context = true;
+    return OCHRE_OK;
+}
+
+static ochre_status
+check_complete(struct och_vfs *vfs, bool *is_new_out, struct ochre_error *err)
+{
+    bool has_catalog;
+    ochre_status status = och_vfs_exists(vfs, "catalog.db", &has_catalog, err);
+    *is_new_out = !has_catalog;
+    if (status != OCHRE_OK || has_catalog)
+        return status;
+    static const char *const dirs[] = {"log", OCH_DIR_SEGMENTS};
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+        bool has_data = false;
+        status = och_vfs_list(vfs, dirs[i], note_data, &has_data, err);
+        if (status == OCHRE_NOT_FOUND)
+            status = OCHRE_OK;
+        if (status != OCHRE_OK)
+            return status;
+        if (has_data)
+            return och_fail(err, OCHRE_CORRUPT,
+                    "catalog.db is missing beside data in %s/; run `ochre repair`", dirs[i]);
+    }
+    return OCHRE_OK;
+}
+
+ochre_status
+och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool create,
+        struct och_directory *directory_out, struct ochre_error *err)
+{
+    *directory_out = (struct och_directory){.lock = NULL};
+    struct och_directory directory = {.lock = NULL};
+    bool has_format;
+    ochre_status status = och_vfs_exists(vfs, FORMAT_PATH, &has_format, err);
+    if (status == OCHRE_OK && !has_format)
+        status = check_vacant(vfs, err);
+    if (status != OCHRE_OK)
+        return status;
+    if (!has_format && !create)
+        return och_fail(err, OCHRE_NOT_FOUND, "no ochre database here (no FORMAT file)");
+
+    status = take_lock(vfs, machine, create, &directory.lock, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_mkdir(vfs, OCH_DIR_TMP, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_mkdir(vfs, OCH_DIR_SEGMENTS, err);
+    if (status == OCHRE_OK)
+        status = has_format ? read_format(vfs, &directory.database, err)
+                            : write_format(vfs, machine, &directory.database, err);
+    if (status == OCHRE_OK)
+        status = check_complete(vfs, &directory.is_new, err);
+    if (status != OCHRE_OK) {
+        och_file_close(directory.lock);
+        return status;
+    }
+    *directory_out = directory;
+    return OCHRE_OK;
+}
+
+void
+och_directory_close(struct och_directory *directory)
+{
+    och_file_close(directory->lock);
+    directory->lock = NULL;
+}

@@ -1,0 +1,48 @@
+/*
+ * directory.h - a database's directory: who holds it, and which format it is.
+ *
+ *      LOCK        locked by the process that writes; its pid stands inside
+ *      FORMAT      magic, version, the database's id
+ *      catalog.db  log/  seg/  tmp/
+ *
+ * Threads: one at a time.
+ */
+#ifndef OCH_STORAGE_DIRECTORY_H
+#define OCH_STORAGE_DIRECTORY_H
+
+#include <stdbool.h>
+
+#include "base/compiler.h"
+#include "base/uuid.h"
+#include "ochre/status.h"
+
+struct och_file;
+struct och_machine;
+struct och_mem;
+struct och_vfs;
+
+#define OCH_DIR_SEGMENTS "seg"
+#define OCH_DIR_TMP "tmp"
+
+struct och_directory {
+    struct och_file *lock; /* owned: held until closed */
+    struct och_uuid database;
+    bool is_new; /* nothing but what opening made */
+};
+
+/*
+ * Take the directory: lock it, and read or (with `create`) make its FORMAT.
+ *
+ * Errors: OCHRE_BUSY       another process holds it; the message has its pid
+ *         OCHRE_NOT_FOUND  no database here, and `create` is false
+ *         OCHRE_UNSUPPORTED  a format this version does not know, or a directory
+ *                          of another program (chroma.sqlite3)
+ *         OCHRE_CORRUPT    FORMAT is damaged or missing beside data
+ */
+OCH_MUST_CHECK ochre_status och_directory_open(struct och_vfs *vfs,
+        const struct och_machine *machine, bool create, struct och_directory *directory_out,
+        struct ochre_error *err);
+
+void och_directory_close(struct och_directory *directory);
+
+#endif /* OCH_STORAGE_DIRECTORY_H */

@@ -1,0 +1,125 @@
+/*
+ * wal.h - the write-ahead log: what was promised, in order.
+ *
+ * A directory "log" of files, each a header page and then groups.  A group is
+ * what one sync made durable: one or more records, begun at a 4 KiB boundary,
+ * so that a sector that was synced is never written again.
+ *
+ *      0000000000000007.log
+ *      +---------+--------------------+----------+------------------+------
+ *      | header  | record | record |..| record |.| record ..        | zero
+ *      | 4 KiB   |<-- group, 4 KiB aligned ---->|<-- next group --->|
+ *      +---------+--------------------+----------+------------------+------
+ *
+ *      record  u32 header_crc | u32 payload_crc | u64 lsn | u64 position |
+ *              u64 synced_lsn | u32 collection | u32 payload_size |
+ *              u16 type | u16 flags | u32 zero | payload | zero to 8
+ *
+ * header_crc is CRC-32C over the file's random salt and the header from byte 4
+ * on; payload_crc over the payload.  LSNs are dense.  synced_lsn is the last
+ * LSN that was durable when the record was written: it tells a torn tail (cut)
+ * from damage (reported).
+ *
+ * Files are allocated and zero-filled before use, so that a sync changes no
+ * metadata; they are never reused.  A file's header is durable before its
+ * first group.  After a failed write or sync the file is abandoned: the next
+ * append begins a new file, whose first LSN overrides what the old one may
+ * hold from there on.
+ *
+ * docs/formats/log.md is normative.
+ *
+ * Threads: one thread at a time, except och_wal_prepare, which any other thread
+ * may run beside the rest.
+ */
+#ifndef OCH_STORAGE_WAL_H
+#define OCH_STORAGE_WAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/uuid.h"
+#include "ochre/status.h"
+#include "ochre/types.h"
+
+struct och_machine;
+struct och_mem;
+struct och_vfs;
+struct och_wal;
+
+struct och_wal_record {
+    uint64_t lsn;      /* set by append */
+    uint64_t position; /* the collection's own sequence number */
+    uint32_t collection;
+    uint16_t type;        /* the engine's business */
+    uint32_t payload_crc; /* och_crc32c(0, payload) */
+    struct ochre_bytes payload;
+};
+
+struct och_wal_stats {
+    uint64_t n_records, n_groups, n_syncs, bytes;
+};
+
+/*
+ * Called for each record at open, in LSN order.  `damaged` says that the
+ * payload of a durable record fails its checksum: its collection must be
+ * degraded.  Another status than OCHRE_OK ends the recovery with it.
+ */
+typedef ochre_status (*och_wal_visit)(
+        void *context, const struct och_wal_record *record, bool damaged, struct ochre_error *err);
+
+struct och_wal_options {
+    struct och_mem *mem;
+    struct och_vfs *vfs;
+    const struct och_machine *machine;
+    struct och_uuid database; /* stands in every file */
+    uint64_t lsn_min;         /* the log must reach this LSN: what the catalog knows */
+    bool read_only;           /* check: change nothing, append never */
+};
+
+/*
+ * Recover the log in `vfs`: visit every durable record, cut a torn tail, and
+ * make ready to append.
+ *
+ * Errors: OCHRE_CORRUPT when durable records are missing or a header among them
+ *         is damaged; the message names the file, the LSN and `ochre repair`.
+ */
+OCH_MUST_CHECK ochre_status och_wal_open(const struct och_wal_options *options, och_wal_visit visit,
+        void *context, struct och_wal **wal_out, struct ochre_error *err);
+
+/* Close without syncing: appended records are durable already.  NULL is fine. */
+void och_wal_close(struct och_wal *wal);
+
+/*
+ * Append n records as one group; they are durable when this returns OCHRE_OK,
+ * and their LSNs are set.  On an error none of them counts; a crash right after
+ * may still bring them back.
+ *
+ * Cost: one write and one sync, plus making a file now and then.
+ */
+OCH_MUST_CHECK ochre_status och_wal_append(
+        struct och_wal *wal, struct och_wal_record *records, size_t n, struct ochre_error *err);
+
+/* Is there no file prepared for when the current one is full? */
+bool och_wal_wants_prepare(const struct och_wal *wal);
+
+/* Prepare the next file: allocate, zero, sync. */
+OCH_MUST_CHECK ochre_status och_wal_prepare(struct och_wal *wal, struct ochre_error *err);
+
+/* Delete the files that hold only records below `lsn`; never the current one. */
+OCH_MUST_CHECK ochre_status och_wal_trim(
+        struct och_wal *wal, uint64_t lsn, struct ochre_error *err);
+
+/* Would trimming below `lsn` delete anything? */
+bool och_wal_can_trim(const struct och_wal *wal, uint64_t lsn);
+
+/* The first LSN of the oldest file, and of the next record. */
+uint64_t och_wal_oldest_lsn(const struct och_wal *wal);
+uint64_t och_wal_next_lsn(const struct och_wal *wal);
+
+/* Bytes that records take in all files. */
+uint64_t och_wal_size(const struct och_wal *wal);
+
+struct och_wal_stats och_wal_stats(const struct och_wal *wal);
+
+#endif /* OCH_STORAGE_WAL_H */

@@ -1,0 +1,79 @@
+/*
+ * wal_internal.h - what the log's writer and reader share.
+ */
+#ifndef OCH_STORAGE_WAL_INTERNAL_H
+#define OCH_STORAGE_WAL_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "os/thread.h"
+#include "os/vfs.h"
+#include "storage/wal.h"
+
+#define WAL_DIR "log"
+#define WAL_PAGE ((uint64_t) 4096)
+#define WAL_FRAME_SIZE ((size_t) 48)
+#define WAL_HEADER_COPY_AT ((size_t) 2048)
+#define WAL_FLAG_LAST_IN_GROUP 1u
+#define WAL_PATH_SIZE 32
+
+/* The header of a record, decoded. */
+struct wal_frame {
+    uint64_t lsn, position, synced_lsn;
+    uint32_t collection, payload_size, payload_crc;
+    uint16_t type, flags;
+};
+
+/* The header of a file, decoded. */
+struct wal_header {
+    struct och_uuid database;
+    uint64_t number, first_lsn, salt;
+};
+
+/* A file of the log that may still hold needed records. */
+struct wal_file {
+    struct wal_file *next; /* newer */
+    uint64_t number;
+    uint64_t first_lsn;
+    uint64_t used; /* bytes of header and groups */
+};
+
+struct och_wal {
+    struct och_wal_options options;
+    struct wal_file *oldest, *newest; /* owned; newest is the current one, if open */
+    struct och_file *file;            /* owned: the current file; NULL: none usable */
+    uint64_t file_size;               /* allocated */
+    uint64_t file_used;
+    uint64_t file_salt;
+    uint64_t next_lsn;
+    uint64_t next_number;
+    uint64_t next_size; /* of the next file to prepare */
+    char *buffer;       /* owned: a group being put together */
+    size_t buffer_size;
+    struct och_wal_stats stats;
+
+    struct och_mutex lock; /* guards what a preparing thread hands over */
+    struct och_file *prepared OCH_GUARDED_BY(lock);
+    uint64_t prepared_number OCH_GUARDED_BY(lock);
+    uint64_t prepared_size OCH_GUARDED_BY(lock);
+    bool preparing OCH_GUARDED_BY(lock);
+};
+
+void och_wal_path(char path[WAL_PATH_SIZE], uint64_t number);
+bool och_wal_path_number(const char *name, uint64_t *number_out);
+
+void och_wal_frame_put(char bytes[WAL_FRAME_SIZE], const struct wal_frame *frame, uint64_t salt);
+/* False when the bytes are not a frame of a file with this salt. */
+bool och_wal_frame_get(const char *bytes, uint64_t salt, struct wal_frame *frame_out);
+/* Bytes a record takes, padding included. */
+uint64_t och_wal_record_size(uint64_t payload_size);
+
+void och_wal_header_put(char page[WAL_PAGE], const struct wal_header *header);
+/* False when neither copy in the page is whole. */
+bool och_wal_header_get(const char page[WAL_PAGE], struct wal_header *header_out);
+
+/* Remember a file at the newer end of the list. */
+ochre_status och_wal_add_file(
+        struct och_wal *wal, uint64_t number, uint64_t first_lsn, uint64_t used);
+
+#endif /* OCH_STORAGE_WAL_INTERNAL_H */

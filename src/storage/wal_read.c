@@ -1,0 +1,397 @@
+#include <string.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "storage/wal_internal.h"
+
+#define WINDOW_MIN ((size_t) 256 * 1024)
+
+/* A file being scanned: its bytes through a window that grows to a record. */
+struct scan {
+    struct och_wal *wal;
+    struct och_file *file;
+    uint64_t file_size;
+    uint64_t salt;
+    char *window;
+    size_t window_size; /* allocated */
+    uint64_t window_at; /* file offset of window[0] */
+    size_t window_used;
+};
+
+/* `size` bytes at `offset`, valid until the next call. */
+static ochre_status
+fetch(struct scan *scan, uint64_t offset, size_t size, const char **bytes_out,
+        struct ochre_error *err)
+{
+    if (offset >= scan->window_at && offset + size <= scan->window_at + scan->window_used) {
+        *bytes_out = scan->window + (offset - scan->window_at);
+        return OCHRE_OK;
+    }
+    struct och_mem *mem = scan->wal->options.mem;
+    if (size > scan->window_size) {
+        size_t room = size < WINDOW_MIN ? WINDOW_MIN : size;
+        char *window = och_mem_take(mem, room);
+        if (window == NULL)
+            return och_fail_memory(err);
+        och_mem_release(mem, scan->window, scan->window_size);
+        scan->window = window;
+        scan->window_size = room;
+    }
+    uint64_t left = scan->file_size - offset;
+    size_t want = left < scan->window_size ? (size_t) left : scan->window_size;
+    ochre_status status = och_file_read_all(scan->file, offset, scan->window, want, err);
+    scan->window_at = offset;
+    scan->window_used = status == OCHRE_OK ? want : 0;
+    *bytes_out = scan->window;
+    return status;
+}
+
+/* The record at `offset`, if a whole frame of this file stands there. */
+static ochre_status
+read_frame(struct scan *scan, uint64_t offset, bool *valid_out, struct wal_frame *frame,
+        struct ochre_error *err)
+{
+    *valid_out = false;
+    if (offset > scan->file_size || scan->file_size - offset < WAL_FRAME_SIZE)
+        return OCHRE_OK;
+    const char *bytes;
+    ochre_status status = fetch(scan, offset, WAL_FRAME_SIZE, &bytes, err);
+    if (status != OCHRE_OK)
+        return status;
+    *valid_out = och_wal_frame_get(bytes, scan->salt, frame) &&
+            frame->payload_size <= OCH_WRITE_SIZE_MAX &&
+            och_wal_record_size(frame->payload_size) <= scan->file_size - offset;
+    return OCHRE_OK;
+}
+
+/* The highest synced LSN that any group from `offset` on knows of. */
+static ochre_status
+synced_after(struct scan *scan, uint64_t offset, uint64_t *lsn_out, struct ochre_error *err)
+{
+    *lsn_out = 0;
+    offset = (offset + WAL_PAGE - 1) / WAL_PAGE * WAL_PAGE;
+    for (; offset < scan->file_size; offset += WAL_PAGE) {
+        bool valid;
+        struct wal_frame frame;
+        ochre_status status = read_frame(scan, offset, &valid, &frame, err);
+        if (status != OCHRE_OK)
+            return status;
+        if (valid && frame.synced_lsn > *lsn_out)
+            *lsn_out = frame.synced_lsn;
+    }
+    return OCHRE_OK;
+}
+
+static ochre_status
+fail_damaged(struct scan *scan, uint64_t number, uint64_t lsn, struct ochre_error *err)
+{
+    (void) scan;
+    char path[WAL_PATH_SIZE];
+    och_wal_path(path, number);
+    return och_fail(err, OCHRE_CORRUPT,
+            "%s: durable record %llu is missing or damaged; run `ochre repair`", path,
+            (unsigned long long) lsn);
+}
+
+/* Where a scan stands. */
+struct progress {
+    uint64_t offset;
+    uint64_t lsn;     /* the next one expected */
+    uint64_t lsn_end; /* the next file begins here; UINT64_MAX: there is none */
+    uint64_t number;
+    bool ended;
+};
+
+/* What stands at the progress is no valid record: a cut end, or damage? */
+static ochre_status
+judge_end(struct scan *scan, struct progress *at, struct ochre_error *err)
+{
+    at->ended = true;
+    if (at->lsn_end != UINT64_MAX)
+        return at->lsn < at->lsn_end ? fail_damaged(scan, at->number, at->lsn, err) : OCHRE_OK;
+    uint64_t synced;
+    ochre_status status = synced_after(scan, at->offset, &synced, err);
+    if (status != OCHRE_OK)
+        return status;
+    return synced >= at->lsn ? fail_damaged(scan, at->number, at->lsn, err) : OCHRE_OK;
+}
+
+/* Visit the record at the progress, or find the end. */
+static ochre_status
+step(struct scan *scan, struct progress *at, och_wal_visit visit, void *context,
+        struct ochre_error *err)
+{
+    bool valid;
+    struct wal_frame frame;
+    if (at->lsn == at->lsn_end) {
+        at->ended = true; /* what follows is overridden by the next file */
+        return OCHRE_OK;
+    }
+    ochre_status status = read_frame(scan, at->offset, &valid, &frame, err);
+    if (status != OCHRE_OK)
+        return status;
+    if (!valid || frame.lsn != at->lsn)
+        return judge_end(scan, at, err);
+
+    const char *payload = "";
+    if (frame.payload_size > 0) {
+        status = fetch(scan, at->offset + WAL_FRAME_SIZE, frame.payload_size, &payload, err);
+        if (status != OCHRE_OK)
+            return status;
+    }
+    bool damaged = och_crc32c(0, payload, frame.payload_size) != frame.payload_crc;
+    uint64_t end = at->offset + och_wal_record_size(frame.payload_size);
+    if (damaged) {
+        uint64_t synced = at->lsn_end == UINT64_MAX ? 0 : at->lsn_end - 1;
+        if (at->lsn_end == UINT64_MAX)
+            status = synced_after(scan, end, &synced, err);
+        if (status != OCHRE_OK)
+            return status;
+        if (synced < frame.lsn) {
+            at->ended = true;
+            return OCHRE_OK;
+        }
+        payload = "";
+        frame.payload_size = 0;
+    }
+    struct och_wal_record record = {.lsn = frame.lsn,
+            .position = frame.position,
+            .collection = frame.collection,
+            .type = frame.type,
+            .payload_crc = frame.payload_crc,
+            .payload = {payload, frame.payload_size}};
+    status = visit(context, &record, damaged, err);
+    at->lsn++;
+    at->offset = end;
+    if ((frame.flags & WAL_FLAG_LAST_IN_GROUP) != 0)
+        at->offset = (end + WAL_PAGE - 1) / WAL_PAGE * WAL_PAGE;
+    return status;
+}
+
+/* --- the directory ---------------------------------------------------------- */
+
+/* A log file found at open. */
+struct found {
+    uint64_t number;
+    uint64_t first_lsn;
+    uint64_t salt;
+    uint64_t size;
+    bool unused; /* prepared, never begun */
+};
+
+struct listing {
+    struct och_mem *mem;
+    struct found *files;
+    size_t n, room;
+};
+
+static ochre_status
+note_file(void *context, const char *name, bool is_dir)
+{
+    struct listing *listing = context;
+    uint64_t number;
+    if (is_dir || !och_wal_path_number(name, &number))
+        return OCHRE_OK;
+    if (listing->n == listing->room) {
+        size_t room = listing->room == 0 ? 16 : listing->room * 2;
+        struct found *files = och_mem_resize(listing->mem, listing->files,
+                listing->room * sizeof(*files), room * sizeof(*files));
+        if (files == NULL)
+            return OCHRE_NO_MEMORY;
+        listing->files = files;
+        listing->room = room;
+    }
+    listing->files[listing->n++] = (struct found){.number = number};
+    return OCHRE_OK;
+}
+
+static bool
+is_zero(const char *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != 0)
+            return false;
+    return true;
+}
+
+/* Nothing but zeros behind the header? */
+static ochre_status
+rest_is_zero(struct scan *scan, bool *zero_out, struct ochre_error *err)
+{
+    *zero_out = true;
+    for (uint64_t at = WAL_PAGE; at < scan->file_size && *zero_out; at += WINDOW_MIN) {
+        uint64_t left = scan->file_size - at;
+        size_t size = left < WINDOW_MIN ? (size_t) left : WINDOW_MIN;
+        const char *bytes;
+        ochre_status status = fetch(scan, at, size, &bytes, err);
+        if (status != OCHRE_OK)
+            return status;
+        *zero_out = is_zero(bytes, size);
+    }
+    return OCHRE_OK;
+}
+
+static void
+close_scan(struct scan *scan)
+{
+    och_file_close(scan->file);
+    och_mem_release(scan->wal->options.mem, scan->window, scan->window_size);
+}
+
+static ochre_status
+open_scan(struct och_wal *wal, const struct found *found, struct scan *scan, unsigned flags,
+        struct ochre_error *err)
+{
+    *scan = (struct scan){.wal = wal, .salt = found->salt};
+    char path[WAL_PATH_SIZE];
+    och_wal_path(path, found->number);
+    ochre_status status = och_vfs_open(wal->options.vfs, path, flags, &scan->file, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_file_size(scan->file, &scan->file_size, err);
+    if (status != OCHRE_OK)
+        close_scan(scan);
+    return status;
+}
+
+/* Read a file's header: where it begins, or that it was never begun. */
+static ochre_status
+inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
+{
+    struct scan scan;
+    ochre_status status = open_scan(wal, found, &scan, OCH_OPEN_READ, err);
+    if (status != OCHRE_OK)
+        return status;
+    char path[WAL_PATH_SIZE];
+    och_wal_path(path, found->number);
+    struct wal_header header;
+    const char *page = NULL;
+    bool valid = false;
+    if (scan.file_size >= WAL_PAGE) {
+        status = fetch(&scan, 0, WAL_PAGE, &page, err);
+        valid = status == OCHRE_OK && och_wal_header_get(page, &header);
+    }
+    if (status == OCHRE_OK && !valid) {
+        status = rest_is_zero(&scan, &found->unused, err);
+        if (status == OCHRE_OK && !found->unused)
+            status = och_fail(
+                    err, OCHRE_CORRUPT, "%s: the header is damaged; run `ochre repair`", path);
+    } else if (status == OCHRE_OK) {
+        found->first_lsn = header.first_lsn;
+        found->salt = header.salt;
+        found->size = scan.file_size;
+        if (!och_uuid_equal(header.database, wal->options.database))
+            status = och_fail(err, OCHRE_CORRUPT, "%s belongs to another database", path);
+        else if (header.number != found->number)
+            status = och_fail(err, OCHRE_CORRUPT, "%s was renamed from file %llu", path,
+                    (unsigned long long) header.number);
+    }
+    close_scan(&scan);
+    return status;
+}
+
+/* Scan one file, from its first LSN to the next one's. */
+static ochre_status
+recover_file(struct och_wal *wal, const struct found *found, uint64_t lsn_end, och_wal_visit visit,
+        void *context, struct ochre_error *err)
+{
+    struct scan scan;
+    unsigned flags = wal->options.read_only ? OCH_OPEN_READ : OCH_OPEN_WRITE;
+    ochre_status status = open_scan(wal, found, &scan, flags, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct progress at = {.offset = WAL_PAGE,
+            .lsn = found->first_lsn,
+            .lsn_end = lsn_end,
+            .number = found->number};
+    /* After a kill the newest records may be in the page cache only.  What is
+     * shown to readers from here on must be durable. */
+    if (lsn_end == UINT64_MAX && !wal->options.read_only)
+        status = och_file_sync(scan.file, err);
+    while (status == OCHRE_OK && !at.ended)
+        status = step(&scan, &at, visit, context, err);
+    if (status == OCHRE_OK) {
+        wal->next_lsn = at.lsn;
+        if (och_wal_add_file(wal, found->number, found->first_lsn, at.offset) != OCHRE_OK)
+            status = och_fail_memory(err);
+    }
+    close_scan(&scan);
+    return status;
+}
+
+static ochre_status
+remove_unused(struct och_wal *wal, uint64_t number, struct ochre_error *err)
+{
+    if (wal->options.read_only)
+        return OCHRE_OK;
+    char path[WAL_PATH_SIZE];
+    och_wal_path(path, number);
+    return och_vfs_remove(wal->options.vfs, path, err);
+}
+
+static ochre_status
+recover_listing(struct och_wal *wal, struct listing *listing, och_wal_visit visit, void *context,
+        struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    size_t n_used = 0;
+    for (size_t i = 0; i < listing->n && status == OCHRE_OK; i++) {
+        struct found *found = &listing->files[i];
+        if (found->number >= wal->next_number)
+            wal->next_number = found->number + 1;
+        status = inspect(wal, found, err);
+        if (status == OCHRE_OK && found->unused)
+            status = remove_unused(wal, found->number, err);
+        else if (status == OCHRE_OK)
+            listing->files[n_used++] = *found;
+    }
+    for (size_t i = 0; i < n_used && status == OCHRE_OK; i++) {
+        const struct found *found = &listing->files[i];
+        uint64_t lsn_end = i + 1 < n_used ? listing->files[i + 1].first_lsn : UINT64_MAX;
+        if (i > 0 && found->first_lsn != wal->next_lsn)
+            status = fail_damaged(NULL, found->number, wal->next_lsn, err);
+        else
+            status = recover_file(wal, found, lsn_end, visit, context, err);
+    }
+    return status;
+}
+
+ochre_status
+och_wal_open(const struct och_wal_options *options, och_wal_visit visit, void *context,
+        struct och_wal **wal_out, struct ochre_error *err)
+{
+    *wal_out = NULL;
+    struct och_wal *wal = och_mem_take_zeroed(options->mem, sizeof(*wal));
+    if (wal == NULL)
+        return och_fail_memory(err);
+    wal->options = *options;
+    wal->next_lsn = 1;
+    wal->next_number = 1;
+    wal->next_size = OCH_LOG_FILE_SIZE_MIN;
+    och_mutex_init(&wal->lock);
+
+    struct listing listing = {.mem = options->mem};
+    ochre_status status = OCHRE_OK;
+    if (!options->read_only)
+        status = och_vfs_mkdir(options->vfs, WAL_DIR, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_list(options->vfs, WAL_DIR, note_file, &listing, err);
+    if (status == OCHRE_OK)
+        status = recover_listing(wal, &listing, visit, context, err);
+    if (status == OCHRE_OK && wal->next_lsn <= options->lsn_min)
+        status = och_fail(err, OCHRE_CORRUPT,
+                "the log ends at record %llu, but the catalog knows of record %llu; "
+                "run `ochre repair`",
+                (unsigned long long) wal->next_lsn - 1, (unsigned long long) options->lsn_min);
+    if (status == OCHRE_OK && !options->read_only)
+        status = och_vfs_sync_dir(options->vfs, WAL_DIR, err);
+    och_mem_release(options->mem, listing.files, listing.room * sizeof(*listing.files));
+    if (status != OCHRE_OK) {
+        och_wal_close(wal);
+        return status;
+    }
+    *wal_out = wal;
+    return OCHRE_OK;
+}

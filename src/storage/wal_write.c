@@ -1,0 +1,387 @@
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/size.h"
+#include "os/clock.h"
+#include "storage/wal_internal.h"
+
+#define ZERO_CHUNK ((size_t) 256 * 1024)
+
+ochre_status
+och_wal_add_file(struct och_wal *wal, uint64_t number, uint64_t first_lsn, uint64_t used)
+{
+    struct wal_file *file = och_mem_take(wal->options.mem, sizeof(*file));
+    if (file == NULL)
+        return OCHRE_NO_MEMORY;
+    *file = (struct wal_file){.number = number, .first_lsn = first_lsn, .used = used};
+    if (wal->newest == NULL)
+        wal->oldest = file;
+    else
+        wal->newest->next = file;
+    wal->newest = file;
+    return OCHRE_OK;
+}
+
+/* --- making files ----------------------------------------------------------- */
+
+static ochre_status
+fill_with_zeros(struct och_wal *wal, struct och_file *file, uint64_t size, struct ochre_error *err)
+{
+    char *zeros = och_mem_take_zeroed(wal->options.mem, ZERO_CHUNK);
+    if (zeros == NULL)
+        return och_fail_memory(err);
+    ochre_status status = OCHRE_OK;
+    for (uint64_t at = 0; at < size && status == OCHRE_OK; at += ZERO_CHUNK) {
+        uint64_t left = size - at;
+        size_t step = left < ZERO_CHUNK ? (size_t) left : ZERO_CHUNK;
+        status = och_file_write(file, at, zeros, step, err);
+    }
+    och_mem_release(wal->options.mem, zeros, ZERO_CHUNK);
+    return status;
+}
+
+/* A file of `size` zero bytes whose space, size and name are durable. */
+static ochre_status
+make_file(struct och_wal *wal, uint64_t number, uint64_t size, struct och_file **file_out,
+        struct ochre_error *err)
+{
+    char path[WAL_PATH_SIZE];
+    och_wal_path(path, number);
+    struct och_vfs *vfs = wal->options.vfs;
+    struct och_file *file = NULL;
+    *file_out = NULL;
+    ochre_status status = och_vfs_open(
+            vfs, path, OCH_OPEN_WRITE | OCH_OPEN_CREATE | OCH_OPEN_EXCLUSIVE, &file, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_file_allocate(file, size, err);
+    if (status == OCHRE_OK)
+        status = fill_with_zeros(wal, file, size, err);
+    if (status == OCHRE_OK)
+        status = och_file_sync(file, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(vfs, WAL_DIR, err);
+    if (status == OCHRE_OK) {
+        *file_out = file;
+        return OCHRE_OK;
+    }
+    /* What is left of the file is found empty at the next open, and removed. */
+    och_file_close(file);
+    ochre_status removed = och_vfs_remove(vfs, path, NULL);
+    (void) removed; /* the error that brought us here is the one to report */
+    return status;
+}
+
+/* The size for a new file: what is wanted, at most 1/16 of what is free, but
+ * enough for `need` bytes behind the header. */
+static uint64_t
+choose_size(struct och_wal *wal, uint64_t want, uint64_t need)
+{
+    uint64_t space = 0;
+    if (och_vfs_space_free(wal->options.vfs, &space, NULL) == OCHRE_OK && want > space / 16)
+        want = space / 16;
+    need += WAL_PAGE;
+    if (want < need)
+        want = need;
+    return (want + ZERO_CHUNK - 1) / ZERO_CHUNK * ZERO_CHUNK;
+}
+
+bool
+och_wal_wants_prepare(const struct och_wal *wal)
+{
+    struct och_wal *mutable = (struct och_wal *) (uintptr_t) wal;
+    och_mutex_lock(&mutable->lock);
+    bool wants = mutable->prepared == NULL && !mutable->preparing;
+    och_mutex_unlock(&mutable->lock);
+    return wants && wal->file != NULL && wal->file_used > wal->file_size / 4;
+}
+
+ochre_status
+och_wal_prepare(struct och_wal *wal, struct ochre_error *err)
+{
+    och_mutex_lock(&wal->lock);
+    if (wal->prepared != NULL || wal->preparing) {
+        och_mutex_unlock(&wal->lock);
+        return OCHRE_OK;
+    }
+    wal->preparing = true;
+    uint64_t number = wal->next_number++;
+    uint64_t want = wal->next_size;
+    och_mutex_unlock(&wal->lock);
+
+    struct och_file *file = NULL;
+    uint64_t size = choose_size(wal, want, 0);
+    ochre_status status = make_file(wal, number, size, &file, err);
+
+    och_mutex_lock(&wal->lock);
+    wal->preparing = false;
+    wal->prepared = file;
+    wal->prepared_number = number;
+    wal->prepared_size = size;
+    och_mutex_unlock(&wal->lock);
+    return status;
+}
+
+/* Take the prepared file, or make one now, with room for `need` bytes. */
+static ochre_status
+next_file(struct och_wal *wal, uint64_t need, uint64_t *number_out, struct och_file **file_out,
+        struct ochre_error *err)
+{
+    och_mutex_lock(&wal->lock);
+    struct och_file *file = wal->prepared;
+    uint64_t number = wal->prepared_number;
+    uint64_t size = wal->prepared_size;
+    wal->prepared = NULL;
+    uint64_t new_number = wal->next_number;
+    /* A file prepared while a newer one was begun comes too late: numbers and
+     * LSNs rise together. */
+    bool fits = file != NULL && size >= WAL_PAGE + need &&
+            (wal->newest == NULL || number > wal->newest->number);
+    if (!fits)
+        wal->next_number++;
+    /* Sustained writing fills files: each is twice the one before. */
+    if (wal->next_size < OCH_LOG_FILE_SIZE_MAX)
+        wal->next_size *= 2;
+    uint64_t want = wal->next_size / 2;
+    och_mutex_unlock(&wal->lock);
+
+    if (fits) {
+        wal->file_size = size;
+        *number_out = number;
+        *file_out = file;
+        return OCHRE_OK;
+    }
+    if (file != NULL) {
+        char path[WAL_PATH_SIZE];
+        och_wal_path(path, number);
+        och_file_close(file);
+        ochre_status removed = och_vfs_remove(wal->options.vfs, path, NULL);
+        (void) removed; /* an empty file left behind does no harm */
+    }
+    wal->file_size = choose_size(wal, want, need);
+    *number_out = new_number;
+    return make_file(wal, new_number, wal->file_size, file_out, err);
+}
+
+/* Begin a new file: its header is durable before anything else is in it. */
+static ochre_status
+rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
+{
+    struct och_file *file = NULL;
+    uint64_t number = 0;
+    char *page = NULL;
+    och_file_close(wal->file);
+    wal->file = NULL;
+
+    struct wal_header header = {.database = wal->options.database, .first_lsn = wal->next_lsn};
+    ochre_status status =
+            och_machine_entropy(wal->options.machine, &header.salt, sizeof(header.salt), err);
+    if (status == OCHRE_OK)
+        status = next_file(wal, need, &number, &file, err);
+    if (status != OCHRE_OK)
+        goto done;
+    header.number = number;
+    page = och_mem_take(wal->options.mem, WAL_PAGE);
+    if (page == NULL) {
+        status = och_fail_memory(err);
+        goto done;
+    }
+    och_wal_header_put(page, &header);
+    status = och_file_write(file, 0, page, WAL_PAGE, err);
+    if (status == OCHRE_OK) {
+        wal->stats.n_syncs++;
+        status = och_file_sync(file, err);
+    }
+    if (status == OCHRE_OK && och_wal_add_file(wal, number, wal->next_lsn, WAL_PAGE) != OCHRE_OK)
+        status = och_fail_memory(err);
+    if (status != OCHRE_OK)
+        goto done;
+    wal->file = file;
+    wal->file_used = WAL_PAGE;
+    wal->file_salt = header.salt;
+    file = NULL;
+
+done:
+    och_mem_release(wal->options.mem, page, WAL_PAGE);
+    och_file_close(file);
+    return status;
+}
+
+/* --- appending -------------------------------------------------------------- */
+
+static ochre_status
+reserve_buffer(struct och_wal *wal, size_t size, struct ochre_error *err)
+{
+    if (size <= wal->buffer_size)
+        return OCHRE_OK;
+    char *buffer = och_mem_take(wal->options.mem, size);
+    if (buffer == NULL)
+        return och_fail_memory(err);
+    och_mem_release(wal->options.mem, wal->buffer, wal->buffer_size);
+    wal->buffer = buffer;
+    wal->buffer_size = size;
+    return OCHRE_OK;
+}
+
+/* A big group's buffer is not kept: an idle log should be small. */
+static void
+shrink_buffer(struct och_wal *wal)
+{
+    if (wal->buffer_size <= OCH_LOG_FILE_SIZE_MIN)
+        return;
+    och_mem_release(wal->options.mem, wal->buffer, wal->buffer_size);
+    wal->buffer = NULL;
+    wal->buffer_size = 0;
+}
+
+/* Lay the records out in the buffer, and the rest of the last page as zeros. */
+static void
+put_group(struct och_wal *wal, struct och_wal_record *records, size_t n, size_t size)
+{
+    char *next = wal->buffer;
+    for (size_t i = 0; i < n; i++) {
+        records[i].lsn = wal->next_lsn + i;
+        struct wal_frame frame = {
+                .lsn = records[i].lsn,
+                .position = records[i].position,
+                .synced_lsn = wal->next_lsn - 1,
+                .collection = records[i].collection,
+                .payload_size = (uint32_t) records[i].payload.size,
+                .payload_crc = records[i].payload_crc,
+                .type = records[i].type,
+                .flags = i + 1 == n ? WAL_FLAG_LAST_IN_GROUP : 0,
+        };
+        och_wal_frame_put(next, &frame, wal->file_salt);
+        size_t total = (size_t) och_wal_record_size(records[i].payload.size);
+        size_t padding = total - WAL_FRAME_SIZE - records[i].payload.size;
+        if (records[i].payload.size > 0)
+            memcpy(next + WAL_FRAME_SIZE, records[i].payload.data, records[i].payload.size);
+        memset(next + total - padding, 0, padding);
+        next += total;
+    }
+    memset(next, 0, size - (size_t) (next - wal->buffer));
+}
+
+ochre_status
+och_wal_append(
+        struct och_wal *wal, struct och_wal_record *records, size_t n, struct ochre_error *err)
+{
+    och_assert(n > 0 && !wal->options.read_only);
+    uint64_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        och_assert(records[i].payload.size <= OCH_WRITE_SIZE_MAX);
+        total += och_wal_record_size(records[i].payload.size);
+    }
+    uint64_t size = (total + WAL_PAGE - 1) / WAL_PAGE * WAL_PAGE;
+
+    ochre_status status = reserve_buffer(wal, (size_t) size, err);
+    if (status != OCHRE_OK)
+        return status;
+    if (wal->file == NULL || size > wal->file_size - wal->file_used) {
+        status = rotate(wal, size, err);
+        if (status != OCHRE_OK)
+            return status;
+    }
+    put_group(wal, records, n, (size_t) size);
+    status = och_file_write(wal->file, wal->file_used, wal->buffer, (size_t) size, err);
+    if (status == OCHRE_OK) {
+        wal->stats.n_syncs++;
+        status = och_file_sync(wal->file, err);
+    }
+    shrink_buffer(wal);
+    if (status != OCHRE_OK) {
+        /* Nobody knows what of this group is on disk.  The next file's first
+         * LSN will override it. */
+        och_file_close(wal->file);
+        wal->file = NULL;
+        return status;
+    }
+    wal->file_used += size;
+    wal->newest->used = wal->file_used;
+    wal->next_lsn += n;
+    wal->stats.n_records += n;
+    wal->stats.n_groups++;
+    wal->stats.bytes += size;
+    return OCHRE_OK;
+}
+
+/* --- trimming --------------------------------------------------------------- */
+
+bool
+och_wal_can_trim(const struct och_wal *wal, uint64_t lsn)
+{
+    const struct wal_file *file = wal->oldest;
+    return file != NULL && file->next != NULL && file->next->first_lsn <= lsn;
+}
+
+ochre_status
+och_wal_trim(struct och_wal *wal, uint64_t lsn, struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    while (status == OCHRE_OK && och_wal_can_trim(wal, lsn)) {
+        struct wal_file *file = wal->oldest;
+        char path[WAL_PATH_SIZE];
+        och_wal_path(path, file->number);
+        status = och_vfs_remove(wal->options.vfs, path, err);
+        if (status != OCHRE_OK && status != OCHRE_NOT_FOUND)
+            break;
+        wal->oldest = file->next;
+        och_mem_release(wal->options.mem, file, sizeof(*file));
+        /* One at a time: a newer file gone while an older one is still there
+         * would look like a hole. */
+        status = och_vfs_sync_dir(wal->options.vfs, WAL_DIR, err);
+    }
+    return status;
+}
+
+/* --- the rest --------------------------------------------------------------- */
+
+uint64_t
+och_wal_oldest_lsn(const struct och_wal *wal)
+{
+    return wal->oldest == NULL ? wal->next_lsn : wal->oldest->first_lsn;
+}
+
+uint64_t
+och_wal_next_lsn(const struct och_wal *wal)
+{
+    return wal->next_lsn;
+}
+
+uint64_t
+och_wal_size(const struct och_wal *wal)
+{
+    uint64_t size = 0;
+    for (const struct wal_file *file = wal->oldest; file != NULL; file = file->next)
+        size += file->used;
+    return size;
+}
+
+struct och_wal_stats
+och_wal_stats(const struct och_wal *wal)
+{
+    return wal->stats;
+}
+
+void
+och_wal_close(struct och_wal *wal)
+{
+    if (wal == NULL)
+        return;
+    och_file_close(wal->file);
+    och_mutex_lock(&wal->lock);
+    och_file_close(wal->prepared);
+    wal->prepared = NULL;
+    och_mutex_unlock(&wal->lock);
+    while (wal->oldest != NULL) {
+        struct wal_file *next = wal->oldest->next;
+        och_mem_release(wal->options.mem, wal->oldest, sizeof(*wal->oldest));
+        wal->oldest = next;
+    }
+    och_mem_release(wal->options.mem, wal->buffer, wal->buffer_size);
+    och_mutex_clear(&wal->lock);
+    och_mem_release(wal->options.mem, wal, sizeof(*wal));
+}
