@@ -1,0 +1,188 @@
+/*
+ * index.h - what every kind of vector index can do.
+ *
+ * A segment has primary sections (vectors, ids, metadata, documents), which are
+ * the truth, and perhaps one vector index over its rows, which is derived: it can
+ * be thrown away and built again.  A kind is one way to make and search such an
+ * index.  registry.c knows them by name; only "flat" is there now, and the
+ * segment asks a kind only for what flat has: open, search, stats, close.
+ *
+ *      flat     looks at every row.  No sections, nothing to build.  Exact.
+ *      graph    walks links between near rows, guided by 4-bit codes, and
+ *               measures the few rows it ends with.  Aims at a recall.
+ *
+ * The graph is to come, and the shape below is what it asks for:
+ *
+ *   - It wants rows that are near each other stored next to each other.  So a
+ *     build comes before the rows are written, and answers in which order to
+ *     write them (order); the index's own sections are written after (write).
+ *   - It keeps codes, links, entry points and calibration in sections of the
+ *     segment file, each with a checksum, opened by number (sections).  Damage
+ *     there is no loss: open or search answers OCHRE_CORRUPT, and the segment
+ *     answers exactly from its rows, with flat, until it is rewritten.
+ *   - It has a dial: how many candidates a walk keeps.  A caller states the
+ *     recall it wants, and calibration turns that into the dial's position; or
+ *     states the dial itself (effort).
+ *   - It runs several queries at once, to have one's arithmetic hide the other's
+ *     waiting for memory; flat reads each row once for all of them.
+ *   - It tightens its walk by the distance to beat, so lists of earlier segments
+ *     are handed on to later ones (best).
+ *
+ * What every kind promises:
+ *
+ *   - Distances offered are those of och_distance_rows, bit for bit; codes only
+ *     choose which rows are measured.
+ *   - Never fewer hits than there are: afterwards `best` holds the min(k, rows
+ *     that may be found) nearest, or, where the kind is not exact, as many; a
+ *     walk that runs dry ends as an exact scan.
+ *   - The same index, queries and filter give the same answer.
+ *
+ * Threads: a kind is constant; an open index may be searched by any number of
+ * threads; one thread builds, opens or closes.
+ */
+#ifndef OCH_INDEX_VECTOR_INDEX_H
+#define OCH_INDEX_VECTOR_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "index/vector/rows.h"
+#include "ochre/status.h"
+#include "ochre/types.h"
+
+struct och_arena;
+struct och_bitset;
+struct och_distance_query;
+struct och_kernels;
+struct och_mem;
+struct och_topk;
+
+/* --- searching ----------------------------------------------------------- */
+
+/* One request to one index.  All borrowed for the call. */
+struct och_vector_search {
+    const struct och_distance_query *queries; /* [n_queries], of one dim and space */
+    size_t n_queries;
+    /* Rows that may be found: the filter without the deleted.  NULL: all. */
+    const struct och_bitset *allowed;
+    float recall;    /* share of the true nearest to aim at; an exact kind ignores it */
+    uint32_t effort; /* candidates a walk keeps; 0: as many as `recall` needs */
+    /* Room for a walk's candidates and marks, for the call; an exact kind takes none. */
+    struct och_arena *scratch;
+};
+
+/* What a search did; each search adds to it.  Feeds plans and slow-query logs. */
+struct och_vector_work {
+    uint64_t n_distances; /* rows measured */
+    uint64_t n_estimates; /* rows estimated from codes */
+    uint64_t n_hops;      /* rows whose links were followed */
+};
+
+/* What an open index is like. */
+struct och_vector_stats {
+    uint64_t memory; /* bytes held for it, without what is mapped */
+    float recall;    /* measured on held-back rows at default effort; 1 when exact */
+};
+
+/* --- storing ------------------------------------------------------------- */
+
+/* A section of the segment file that a kind stores beside the primary ones. */
+struct och_vector_section {
+    uint16_t number;    /* in the segment's section table, never reused */
+    const char *name;   /* for `ochre check` and error messages */
+    uint32_t alignment; /* of its first byte in the file; a power of two */
+};
+
+/* Where a build puts its sections, one after the other; filled in by the segment. */
+struct och_vector_sink {
+    ochre_status (*begin)(void *context, uint16_t number, struct ochre_error *err);
+    ochre_status (*put)(void *context, const void *bytes, size_t size, struct ochre_error *err);
+    void *context;
+};
+
+/* How an index finds its sections again: verified bytes that stay until close. */
+struct och_vector_source {
+    ochre_status (*section)(void *context, uint16_t number, const void **bytes_out,
+            uint64_t *size_out, struct ochre_error *err);
+    void *context;
+};
+
+/* What a build starts from. */
+struct och_vector_build {
+    struct och_mem *mem;
+    const struct och_kernels *kernels;
+    const struct och_vector_rows *rows; /* in insertion order; stay until discard */
+    ochre_space space;
+    uint32_t dim;
+    uint64_t seed; /* all randomness comes from it, so a build can be repeated */
+    float recall;  /* to calibrate for */
+};
+
+/* --- the kinds ----------------------------------------------------------- */
+
+/* A build under way; a kind's own struct. */
+struct och_vector_builder;
+
+/* An open index; the first member of a kind's own struct. */
+struct och_vector_index {
+    const struct och_vector_index_kind *kind;
+};
+
+struct och_vector_index_kind {
+    const char *name; /* stored in the segment, so it never changes */
+    bool exact;       /* finds the true nearest, whatever recall is asked for */
+
+    const struct och_vector_section *sections; /* NULL when there are none */
+    size_t n_sections;
+
+    /*
+     * Building; all NULL for a kind that has nothing to build.  `order` is a
+     * permutation of the rows, [n_rows], first to be stored first, or NULL to
+     * leave them as they are; it lives until discard, which takes NULL too.
+     */
+    ochre_status (*build)(const struct och_vector_build *build,
+            struct och_vector_builder **builder_out, struct ochre_error *err);
+    const uint32_t *(*order)(const struct och_vector_builder *builder);
+    ochre_status (*write)(struct och_vector_builder *builder, const struct och_vector_sink *sink,
+            struct ochre_error *err);
+    void (*discard)(struct och_vector_builder *builder);
+
+    /*
+     * Open the index over `rows`, both of which it borrows until close, as it
+     * does `source`, where it finds its sections (NULL when it has none).
+     *
+     * Errors: OCHRE_NO_MEMORY; OCHRE_CORRUPT or OCHRE_IO from its sections.
+     */
+    ochre_status (*open)(struct och_mem *mem, const struct och_vector_rows *rows,
+            const struct och_vector_source *source, struct och_vector_index **index_out,
+            struct ochre_error *err);
+    void (*close)(struct och_vector_index *index); /* NULL is fine */
+
+    /*
+     * Offer to best[i] the rows nearest to queries[i].  The lists may hold what
+     * other segments offered, and keep the best of both.  `work` may be NULL.
+     *
+     * Errors: what reading rows or sections answers; OCHRE_NO_MEMORY from
+     * scratch.  `best` then holds part of the rows: throw it away.
+     */
+    ochre_status (*search)(const struct och_vector_index *index,
+            const struct och_vector_search *search, struct och_topk *best,
+            struct och_vector_work *work, struct ochre_error *err);
+
+    void (*stats)(const struct och_vector_index *index, struct och_vector_stats *stats_out);
+};
+
+/* The kind of that name, or NULL: the file comes from a newer ochre. */
+const struct och_vector_index_kind *och_vector_index_find(const char *name);
+
+/* --- saying it shorter --------------------------------------------------- */
+
+void och_vector_index_close(struct och_vector_index *index); /* NULL is fine */
+
+OCH_MUST_CHECK ochre_status och_vector_index_search(const struct och_vector_index *index,
+        const struct och_vector_search *search, struct och_topk *best, struct och_vector_work *work,
+        struct ochre_error *err);
+
+#endif /* OCH_INDEX_VECTOR_INDEX_H */
