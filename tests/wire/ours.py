@@ -1,0 +1,270 @@
+"""Exchanges in which we answer otherwise than the reference, on purpose.
+
+Each claim is one transcript, in the form that replay.py reads; its name stands
+in docs/compatibility.md.  ANY accepts any value, ERROR any error body.
+"""
+import struct
+import base64
+
+ANY = "<any>"
+ERROR = {"error": ANY, "message": ANY}
+NOT_FOUND = {"error": "NotFoundError", "message": ANY}
+INVALID = {"error": "InvalidArgumentError", "message": ANY}
+OTHER = {"error": "ChromaError", "message": ANY}
+TENANT = "/api/v2/tenants/default_tenant"
+
+
+def step(method, path, body, status, response, **more):
+    return {"method": method, "path": path, "body": body, "status": status,
+            "response": response, **more}
+
+
+def raw(path, text, status, response, **more):
+    return {"method": "POST", "path": path, "body_raw": text, "status": status,
+            "response": response, **more}
+
+
+class Claim:
+    """A database of its own, one collection `c` in it, and steps on it."""
+
+    def __init__(self, name, **collection):
+        self.name = name
+        self.database = f"{TENANT}/databases/{name}-{{run}}"
+        self.collections = self.database + "/collections"
+        self.c = self.collections + "/{collection_id:c}"
+        self.steps = [
+            step("POST", TENANT + "/databases", {"name": name + "-{run}"}, 200, {}),
+            step("POST", self.collections, {"name": "coll", **collection}, 200,
+                 self.collection("c", name="coll"))]
+
+    @staticmethod
+    def collection(label, **known):
+        """A collection object of which only the id and `known` matter."""
+        return {"id": f"{{collection_id:{label}}}", "name": ANY, "configuration_json": ANY,
+                "schema": ANY, "metadata": ANY, "dimension": ANY, "tenant": ANY,
+                "database": ANY, "log_position": ANY, "version": ANY, **known}
+
+    def then(self, *step_arguments, **more):
+        self.steps.append(step(*step_arguments, **more))
+        return self
+
+    def add(self, **body):
+        return self.then("POST", self.c + "/add", body, 201, {})
+
+    def finds(self, found, /, **body):
+        """A get that answers these ids and nothing else."""
+        return self.then("POST", self.c + "/get", {"include": [], **body}, 200,
+                         {"ids": found, "embeddings": None, "documents": None, "uris": None,
+                          "metadatas": None, "include": []})
+
+    def transcript(self):
+        return {"group": "ours", "name": self.name, "steps": self.steps}
+
+
+def plain(name, *steps):
+    return {"group": "ours", "name": name, "steps": list(steps)}
+
+
+def floats_as_base64(*values):
+    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
+
+
+def errors():
+    collections = TENANT + "/databases/default_database/collections"
+    yield plain(
+        "unknown-routes-and-methods-answer-json",
+        step("GET", "/api/v2/nope", None, 404, ERROR, content_type="application/json"),
+        step("GET", "/", None, 404, ERROR, content_type="application/json"),
+        step("POST", "/api/v2/heartbeat", {}, 405, ERROR, content_type="application/json"),
+        step("DELETE", "/api/v2/tenants", None, 405, ERROR, content_type="application/json"))
+    yield plain(
+        "v1-is-gone-for-every-method",
+        *[step(method, path, None, 410, {"error": "Unimplemented", "message": ANY})
+          for method, path in [("GET", "/api/v1/heartbeat"), ("POST", "/api/v1/collections"),
+                               ("POST", "/api/v1/reset"), ("PUT", "/api/v1/collections/x"),
+                               ("DELETE", "/api/v1/collections/x")]])
+    yield plain("an-unknown-tenant-cannot-be-changed",
+                step("PATCH", "/api/v2/tenants/nobody-{run}", {"resource_name": "r"}, 404,
+                     NOT_FOUND))
+    yield plain("positional-arrays-are-no-objects",
+                raw("/api/v2/tenants", '["positional-{run}"]', 422, OTHER),
+                step("GET", "/api/v2/tenants/positional-{run}", None, 404, NOT_FOUND),
+                raw(collections, '["positional"]', 422, OTHER))
+    claim = Claim("a-body-too-large-answers-json")
+    claim.steps.append({"method": "POST", "path": claim.c + "/add", "status": 413,
+                        "body_gen": {"template": '{"ids":["a"],"embeddings":[[1,2]],'
+                                                 '"documents":["@"]}',
+                                     "pad_to_bytes": 41943041},
+                        "response": OTHER, "content_type": "application/json"})
+    yield claim.transcript()
+    for path, body in [("/search", {"searches": []}), ("/fork", {"new_name": "copy"}),
+                       ("/functions/attach", {"name": "f", "function_id": "x",
+                                              "output_collection": "o"})]:
+        yield Claim("not-yet-" + path.split("/")[1]).then(
+            "POST", Claim("not-yet-" + path.split("/")[1]).c + path, body, 501,
+            OTHER).transcript()
+
+
+def catalog():
+    claim = Claim("renaming-onto-a-name-in-use-is-a-conflict")
+    claim.then("POST", claim.collections, {"name": "other"}, 200,
+               Claim.collection("o", name="other"))
+    claim.then("PUT", claim.c, {"new_name": "other"}, 409, OTHER)
+    claim.then("GET", claim.collections + "/coll", None, 200, Claim.collection("c", name="coll"))
+    claim.then("GET", claim.collections + "/other", None, 200,
+               Claim.collection("o", name="other"))
+    yield claim.transcript()
+
+    claim = Claim("a-collection-answers-only-under-its-own-database")
+    elsewhere = (TENANT + "/databases/default_database/collections/{collection_id:c}")
+    claim.add(ids=["a"], embeddings=[[1.0]])
+    for method, rest, body in [("GET", "/count", None), ("POST", "/get", {}),
+                               ("POST", "/query", {"query_embeddings": [[1.0]]}),
+                               ("POST", "/add", {"ids": ["b"], "embeddings": [[1.0]]}),
+                               ("POST", "/upsert", {"ids": ["b"], "embeddings": [[1.0]]}),
+                               ("POST", "/update", {"ids": ["a"]}),
+                               ("POST", "/delete", {"ids": ["a"]}),
+                               ("PUT", "", {"new_name": "stolen"})]:
+        claim.then(method, elsewhere + rest, body, 404, NOT_FOUND)
+    yield claim.finds(["a"]).transcript()
+
+    claim = Claim("collection-metadata-holds-scalars-only")
+    for value in ([1, 2], ["a"], {"indices": [1], "values": [0.5]}):
+        claim.then("POST", claim.collections, {"name": "refused", "metadata": {"m": value}},
+                   400, INVALID)
+    claim.then("GET", claim.collections + "/refused", None, 404, NOT_FOUND)
+    yield claim.transcript()
+
+    claim = Claim("collections-are-listed-in-the-order-of-creation")
+    for name in ("zulu", "alpha", "mike"):
+        claim.then("POST", claim.collections, {"name": name}, 200,
+                   Claim.collection(name, name=name))
+    claim.then("GET", claim.collections, None, 200,
+               [Claim.collection("c", name="coll"),
+                *[Claim.collection(n, name=n) for n in ("zulu", "alpha", "mike")]])
+    claim.then("GET", claim.collections + "?limit=2&offset=1", None, 200,
+               [Claim.collection(n, name=n) for n in ("zulu", "alpha")])
+    yield claim.transcript()
+
+
+def writes():
+    claim = Claim("a-refused-add-pins-no-dimension")
+    claim.then("POST", claim.c + "/add", {"ids": ["a"], "embeddings": [[1, 2, 3]],
+                                          "documents": []}, 400, INVALID)
+    claim.then("POST", claim.c + "/add", {"ids": [""], "embeddings": [[1, 2, 3]]}, 400, INVALID)
+    claim.then("GET", claim.collections + "/coll", None, 200,
+               Claim.collection("c", dimension=None))
+    claim.add(ids=["a"], embeddings=[[1, 2]])
+    claim.then("GET", claim.collections + "/coll", None, 200, Claim.collection("c", dimension=2))
+    yield claim.transcript()
+
+    claim = Claim("reserved-metadata-keys-are-hidden-and-nothing-more")
+    claim.add(ids=["a"], embeddings=[[1, 2]],
+              metadatas=[{"chroma:document": "not a document", "chroma:uri": "u", "k": 1}])
+    claim.then("POST", claim.c + "/get", {"include": ["documents", "uris", "metadatas"]}, 200,
+               {"ids": ["a"], "embeddings": None, "documents": [None], "uris": [None],
+                "metadatas": [{"k": 1}], "include": ["documents", "uris", "metadatas"]})
+    yield claim.transcript()
+
+    claim = Claim("vectors-come-back-as-they-were-given",
+                  configuration={"hnsw": {"space": "cosine"}})
+    claim.add(ids=["a", "b"], embeddings=[floats_as_base64(1.0, 1.0), floats_as_base64(3.0, 0.1)])
+    claim.then("POST", claim.c + "/get", {"include": ["embeddings"]}, 200,
+               {"ids": ["a", "b"], "embeddings": [[1.0, 1.0], [3.0, 0.1]], "documents": None,
+                "uris": None, "metadatas": None, "include": ["embeddings"]})
+    yield claim.transcript()
+
+
+def filters():
+    claim = Claim("integers-and-floats-compare-as-numbers")
+    claim.add(ids=["one", "two", "three", "half"], embeddings=[[1], [2], [3], [4]],
+              metadatas=[{"i": 1}, {"i": 2}, {"i": 3}, {"i": 2.5}])
+    for where, ids in [
+            ({"i": 1.5}, []), ({"i": 2.5}, ["half"]), ({"i": {"$eq": 2.0}}, ["two"]),
+            ({"i": {"$ne": 2.7}}, ["one", "two", "three", "half"]),
+            ({"i": {"$gte": 2.5}}, ["three", "half"]), ({"i": {"$lt": 2.5}}, ["one", "two"]),
+            ({"i": {"$gt": 2}}, ["three", "half"]), ({"i": {"$in": [1.7]}}, []),
+            ({"i": {"$in": [1.5, 2]}}, ["two"]),
+            ({"i": {"$nin": [1.7]}}, ["one", "two", "three", "half"])]:
+        claim.finds(ids, where=where)
+    yield claim.transcript()
+
+    claim = Claim("integers-beyond-the-floats-compare-exactly")
+    claim.add(ids=["even", "odd"], embeddings=[[1], [2]],
+              metadatas=[{"i": 9007199254740992}, {"i": 9007199254740993}])
+    claim.finds(["even"], where={"i": 9007199254740992.0})
+    claim.finds(["odd"], where={"i": {"$gt": 9007199254740992.0}})
+    yield claim.transcript()
+
+    claim = Claim("where-may-ask-for-ids")
+    claim.add(ids=["a", "b", "c"], embeddings=[[1], [2], [3]])
+    for where, ids in [({"#id": "a"}, ["a"]), ({"#id": {"$in": ["c", "a", "x"]}}, ["a", "c"]),
+                       ({"#id": {"$ne": "a"}}, ["b", "c"]),
+                       ({"#id": {"$nin": ["a", "b"]}}, ["c"])]:
+        claim.finds(ids, where=where)
+    yield claim.transcript()
+
+    claim = Claim("a-long-list-of-ids-is-no-error")
+    claim.add(ids=["r39999"], embeddings=[[1]])
+    claim.finds(["r39999"], ids=[f"r{i}" for i in range(40000)])
+    yield claim.transcript()
+
+    claim = Claim("a-word-boundary-is-one-of-ascii")
+    claim.add(ids=["ascii", "accent"], embeddings=[[1], [2]],
+              documents=["a pie here", "\u00e9t\u00e9"])
+    claim.finds(["ascii"], where_document={"$regex": r"\bpie\b"})
+    # Unicode would see no boundary between the two letters; RE2 sees one.
+    claim.finds(["accent"], where_document={"$regex": "\u00e9\\bt"})
+    yield claim.transcript()
+
+
+def queries():
+    claim = Claim("a-query-beyond-the-floats-is-refused")
+    claim.add(ids=["a"], embeddings=[[1, 0]])
+    claim.steps.append(raw(claim.c + "/query", '{"query_embeddings":[[1e39,0]]}', 400, INVALID))
+    yield claim.transcript()
+
+    claim = Claim("cosine-bears-large-and-small-components",
+                  configuration={"hnsw": {"space": "cosine"}})
+    claim.add(ids=["large", "small", "across"],
+              embeddings=[[1e20, 1e20], [1e-30, 1e-30], [1.0, -1.0]])
+    claim.then("POST", claim.c + "/query", {"query_embeddings": [[1.0, 1.0]],
+                                            "include": ["distances"]}, 200,
+               {"ids": [["large", "small", "across"]], "embeddings": None, "documents": None,
+                "uris": None, "metadatas": None, "distances": [[0.0, 0.0, 1.0]],
+                "include": ["distances"]})
+    yield claim.transcript()
+
+    claim = Claim("identical-vectors-hide-nobody")
+    n = 300
+    claim.add(ids=[f"same{i}" for i in range(n)] + ["other"],
+              embeddings=[[1.0, 0.0]] * n + [[0.0, 1.0]])
+    claim.then("POST", claim.c + "/query",
+               {"query_embeddings": [[1.0, 0.0]], "n_results": n + 1, "include": []}, 200,
+               {"ids": [[f"same{i}" for i in range(n)] + ["other"]], "embeddings": None,
+                "documents": None, "uris": None, "metadatas": None, "distances": None,
+                "include": []})
+    claim.then("POST", claim.c + "/query",
+               {"query_embeddings": [[1.0, 0.0]], "n_results": 5, "include": []}, 200,
+               {"ids": [[f"same{i}" for i in range(5)]], "embeddings": None, "documents": None,
+                "uris": None, "metadatas": None, "distances": None, "include": []})
+    yield claim.transcript()
+
+
+def browsers():
+    """Requests that a page of another site could make a browser send."""
+    body = {"name": "cross-{run}"}
+    yield plain(
+        "a-foreign-page-cannot-write",
+        step("POST", "/api/v2/tenants", body, 415, ERROR,
+             headers={"Content-Type": None, "Origin": "http://evil.example"}),
+        step("POST", "/api/v2/tenants", body, 403, ERROR,
+             headers={"Origin": "http://evil.example"}),
+        step("POST", "/api/v2/tenants", body, 403, ERROR,
+             headers={"Host": "evil.example"}),
+        step("GET", "/api/v2/tenants/cross-{run}", None, 404, NOT_FOUND))
+
+
+def transcripts():
+    for part in (errors, catalog, writes, filters, queries, browsers):
+        yield from part()
