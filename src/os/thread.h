@@ -40,11 +40,18 @@ struct och_cond {
     pthread_cond_t handle;
 };
 
+enum { OCH_THREAD_NAME_SIZE = 16 }; /* with the NUL, as Linux keeps it */
+
+/* Stays where it is from start to join: the new thread reads it. */
 struct och_thread {
     pthread_t handle;
+    void (*main)(void *argument); /* private, as all that follow */
+    void *argument;
+    char name[OCH_THREAD_NAME_SIZE];
 };
 
-/* Neither can fail with default attributes on the systems we support. */
+/* None of these can fail when used rightly; used wrongly (cleared while held),
+ * they assert. */
 void och_mutex_init(struct och_mutex *mutex);
 void och_mutex_clear(struct och_mutex *mutex);
 void och_mutex_lock(struct och_mutex *mutex) OCH_ACQUIRES(*mutex);
@@ -53,7 +60,8 @@ void och_mutex_unlock(struct och_mutex *mutex) OCH_RELEASES(*mutex);
 void och_cond_init(struct och_cond *cond); /* monotonic clock */
 void och_cond_clear(struct och_cond *cond);
 void och_cond_wait(struct och_cond *cond, struct och_mutex *mutex) OCH_REQUIRES(*mutex);
-/* False when `timeout_ms` passed first. */
+/* False when `timeout_ms` passed first.  Both waits may return early for no
+ * reason: test what you wait for in a loop. */
 bool och_cond_wait_for(struct och_cond *cond, struct och_mutex *mutex, uint64_t timeout_ms)
         OCH_REQUIRES(*mutex);
 void och_cond_signal(struct och_cond *cond);

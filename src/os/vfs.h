@@ -12,9 +12,10 @@
  * What is durable when: a file's bytes after och_file_sync; its name, and a
  * removal or rename, after och_vfs_sync_dir of the directory it is in.
  *
- * Errors: OCHRE_NOT_FOUND (open, remove, rename of nothing), OCHRE_EXISTS
- * (exclusive create, mkdir), OCHRE_FULL (no space), OCHRE_NO_MEMORY, and
- * OCHRE_IO for the rest.  After a failed sync the file's un-synced bytes are
+ * Errors: OCHRE_NOT_FOUND (there is no such file, or no directory to hold it),
+ * OCHRE_EXISTS (exclusive create; mkdir where a file is), OCHRE_FULL (no
+ * space), OCHRE_NO_MEMORY, OCHRE_INVALID (a path with "..", an empty part or
+ * too many bytes) and OCHRE_IO for the rest.  After a failed sync the file's un-synced bytes are
  * lost for good: never sync the same descriptor again.
  *
  * Threads: a vfs may be used by many threads; a file too, as long as two
@@ -51,8 +52,8 @@ struct och_file_ops {
     ochre_status (*truncate)(struct och_file *file, uint64_t size, struct ochre_error *err);
     ochre_status (*allocate)(struct och_file *file, uint64_t size, struct ochre_error *err);
     ochre_status (*size)(struct och_file *file, uint64_t *size_out, struct ochre_error *err);
-    ochre_status (*map)(struct och_file *file, uint64_t size, const void **bytes_out,
-            struct ochre_error *err);
+    ochre_status (*map)(
+            struct och_file *file, uint64_t size, const void **bytes_out, struct ochre_error *err);
     void (*unmap)(struct och_file *file, const void *bytes, uint64_t size);
     ochre_status (*lock)(struct och_file *file, struct ochre_error *err);
     void (*close)(struct och_file *file);
@@ -66,16 +67,16 @@ struct och_vfs_ops {
     ochre_status (*open)(struct och_vfs *vfs, const char *path, unsigned flags,
             struct och_file **file_out, struct ochre_error *err);
     ochre_status (*remove)(struct och_vfs *vfs, const char *path, struct ochre_error *err);
-    ochre_status (*rename)(struct och_vfs *vfs, const char *from, const char *to,
-            struct ochre_error *err);
+    ochre_status (*rename)(
+            struct och_vfs *vfs, const char *from, const char *to, struct ochre_error *err);
     ochre_status (*sync_dir)(struct och_vfs *vfs, const char *path, struct ochre_error *err);
     ochre_status (*mkdir)(struct och_vfs *vfs, const char *path, struct ochre_error *err);
     ochre_status (*rmdir)(struct och_vfs *vfs, const char *path, struct ochre_error *err);
     ochre_status (*list)(struct och_vfs *vfs, const char *path,
             ochre_status (*visit)(void *context, const char *name, bool is_dir), void *context,
             struct ochre_error *err);
-    ochre_status (*exists)(struct och_vfs *vfs, const char *path, bool *exists_out,
-            struct ochre_error *err);
+    ochre_status (*exists)(
+            struct och_vfs *vfs, const char *path, bool *exists_out, struct ochre_error *err);
     ochre_status (*space_free)(struct och_vfs *vfs, uint64_t *bytes_out, struct ochre_error *err);
 };
 
@@ -100,7 +101,8 @@ OCH_MUST_CHECK ochre_status och_vfs_rename(
 OCH_MUST_CHECK ochre_status och_vfs_sync_dir(
         struct och_vfs *vfs, const char *path, struct ochre_error *err);
 
-/* Make a directory; one that is there already is fine. */
+/* Make a directory; one that is there already is fine.  Durable after a sync of
+ * the directory above. */
 OCH_MUST_CHECK ochre_status och_vfs_mkdir(
         struct och_vfs *vfs, const char *path, struct ochre_error *err);
 
@@ -129,8 +131,8 @@ OCH_MUST_CHECK ochre_status och_file_read(struct och_file *file, uint64_t offset
         size_t size, size_t *n_read_out, struct ochre_error *err);
 
 /* Read exactly `size` bytes; OCHRE_CORRUPT when the file ends before. */
-OCH_MUST_CHECK ochre_status och_file_read_all(struct och_file *file, uint64_t offset, void *bytes,
-        size_t size, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_file_read_all(
+        struct och_file *file, uint64_t offset, void *bytes, size_t size, struct ochre_error *err);
 
 /* Write all of it; a failed write may have written a part. */
 OCH_MUST_CHECK ochre_status och_file_write(struct och_file *file, uint64_t offset,
@@ -142,7 +144,10 @@ OCH_MUST_CHECK ochre_status och_file_sync(struct och_file *file, struct ochre_er
 OCH_MUST_CHECK ochre_status och_file_truncate(
         struct och_file *file, uint64_t size, struct ochre_error *err);
 
-/* Reserve space up to `size` bytes and set the size; new bytes read as zero. */
+/*
+ * Reserve space up to `size` bytes and set the size; new bytes read as zero.  A
+ * file that is longer already stays as it is, and a failure leaves the size.
+ */
 OCH_MUST_CHECK ochre_status och_file_allocate(
         struct och_file *file, uint64_t size, struct ochre_error *err);
 
@@ -153,9 +158,10 @@ OCH_MUST_CHECK ochre_status och_file_size(
  * Map the first `size` bytes read-only.  Touch a page only after it was read
  * with och_file_read and its checksum verified, so that a failing disk is an
  * answer and not a signal.  Undo with och_file_unmap before closing.
+ * OCHRE_CORRUPT when the file has fewer bytes.
  */
-OCH_MUST_CHECK ochre_status och_file_map(struct och_file *file, uint64_t size,
-        const void **bytes_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_file_map(
+        struct och_file *file, uint64_t size, const void **bytes_out, struct ochre_error *err);
 
 void och_file_unmap(struct och_file *file, const void *bytes, uint64_t size);
 

@@ -13,8 +13,8 @@ struct och_mem;
  * there.  Files are opened relative to the root's descriptor, without following
  * links.  Close with och_vfs_posix_close.
  */
-OCH_MUST_CHECK ochre_status och_vfs_posix_open(struct och_mem *mem, const char *root,
-        bool create, struct och_vfs **vfs_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_vfs_posix_open(struct och_mem *mem, const char *root, bool create,
+        struct och_vfs **vfs_out, struct ochre_error *err);
 
 void och_vfs_posix_close(struct och_vfs *vfs);
 
