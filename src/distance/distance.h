@@ -10,10 +10,12 @@
  * accumulators of sixteen lanes) by fused multiply-add, missing elements of the
  * last group count as zero; then accumulators add as (0+1)+(2+3), and the
  * sixteen lanes fold by halves: l+8, l+4, l+2, l+1.  The error against exact
- * arithmetic is at most (ceil(dim/64) + 6) * 2^-24 times the sum of absolute
- * terms (Higham 2002, section 4.2).
+ * arithmetic is to first order at most (ceil(dim/64) + 6) * 2^-24 times the sum
+ * of absolute terms (Higham 2002, section 4.2), with 2 more for the differences
+ * of l2, as long as nothing overflows or underflows.
  *
- * Rows are contiguous, `dim` floats apart, and need no alignment.
+ * Vectors are finite.  Rows are contiguous, `dim` floats apart, and need no
+ * alignment beyond a float's.  Nothing outside them is read.
  *
  * Threads: any; kernels have no state.
  */

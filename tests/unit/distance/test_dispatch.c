@@ -1,0 +1,77 @@
+#include <string.h>
+
+#include "distance/distance.h"
+#include "support/check.h"
+
+static const struct och_distance_cpu nothing;
+static const struct och_distance_cpu everything = {.avx2_fma = true, .avx512 = true, .neon = true};
+
+static void
+a_plain_processor_gets_the_reference(void **state)
+{
+    (void) state;
+    const struct och_kernels *sets[4];
+    check(strcmp(och_kernels_choose(nothing, NULL)->name, "scalar") == 0);
+    check(och_kernels_all(nothing, sets) == 1);
+    check(sets[0] == och_kernels_choose(nothing, NULL));
+}
+
+static void
+the_fastest_set_is_chosen(void **state)
+{
+    (void) state;
+    const struct och_kernels *sets[4];
+    size_t n = och_kernels_all(everything, sets);
+    check(n >= 1 && n <= 4);
+    check(strcmp(sets[0]->name, "scalar") == 0);
+    check(och_kernels_choose(everything, NULL) == sets[n - 1]);
+}
+
+static void
+a_wanted_set_is_used(void **state)
+{
+    (void) state;
+    const struct och_kernels *sets[4];
+    size_t n = och_kernels_all(everything, sets);
+    for (size_t i = 0; i < n; i++)
+        check(och_kernels_choose(everything, sets[i]->name) == sets[i]);
+}
+
+static void
+a_set_that_is_unknown_or_would_not_run_is_ignored(void **state)
+{
+    (void) state;
+    const struct och_kernels *sets[4];
+    size_t n = och_kernels_all(everything, sets);
+    check(och_kernels_choose(everything, "abacus") == sets[n - 1]);
+    check(och_kernels_choose(everything, "") == sets[n - 1]);
+    for (size_t i = 0; i < n; i++)
+        check(och_kernels_choose(nothing, sets[i]->name) == sets[0]);
+}
+
+static void
+every_name_is_its_own_and_every_kernel_there(void **state)
+{
+    (void) state;
+    const struct och_kernels *sets[4];
+    size_t n = och_kernels_all(everything, sets);
+    for (size_t i = 0; i < n; i++) {
+        check(sets[i]->l2 != NULL && sets[i]->dot != NULL);
+        check(sets[i]->l2_rows != NULL && sets[i]->dot_rows != NULL);
+        for (size_t j = 0; j < i; j++)
+            check(strcmp(sets[i]->name, sets[j]->name) != 0);
+    }
+}
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {
+            cmocka_unit_test(a_plain_processor_gets_the_reference),
+            cmocka_unit_test(the_fastest_set_is_chosen),
+            cmocka_unit_test(a_wanted_set_is_used),
+            cmocka_unit_test(a_set_that_is_unknown_or_would_not_run_is_ignored),
+            cmocka_unit_test(every_name_is_its_own_and_every_kernel_there),
+    };
+    return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);
+}
