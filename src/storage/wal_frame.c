@@ -5,7 +5,7 @@
 #include "base/hash.h"
 #include "storage/wal_internal.h"
 
-#define HEADER_MAGIC UINT64_C(0x31474f4c45524843) /* "CHRELOG1" */
+#define HEADER_MAGIC UINT64_C(0x474f4c455248434f) /* "OCHRELOG" */
 #define HEADER_VERSION 1u
 #define HEADER_SIZE ((size_t) 56)
 #define NUMBER_DIGITS 16

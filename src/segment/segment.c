@@ -1,0 +1,519 @@
+#include "segment/segment.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "os/vfs.h"
+#include "segment/id_table.h"
+#include "storage/directory.h"
+
+#define MARKS_PER_PAGE 4096u
+
+void
+och_segment_path(char *path, size_t size, struct och_uuid collection, uint64_t id)
+{
+    char text[OCH_UUID_TEXT_SIZE + 1];
+    och_uuid_put(collection, text);
+    (void) snprintf(path, size, OCH_DIR_SEGMENTS "/%s/%016llx.seg", text, (unsigned long long) id);
+}
+
+static ochre_status
+fail_corrupt(const struct och_segment *segment, const char *what, struct ochre_error *err)
+{
+    char path[OCH_PATH_SIZE_MAX];
+    och_segment_path(path, sizeof(path), segment->collection, segment->id);
+    return och_fail(err, OCHRE_CORRUPT, "%s: %s", path, what);
+}
+
+/* --- opening ---------------------------------------------------------------- */
+
+struct footer {
+    uint64_t root_offset, root_size, root_hash;
+};
+
+static ochre_status
+read_footer(struct och_segment *segment, struct footer *footer, struct ochre_error *err)
+{
+    char bytes[OCH_SEGMENT_FOOTER_SIZE];
+    ochre_status status = och_file_size(segment->file, &segment->file_size, err);
+    if (status != OCHRE_OK)
+        return status;
+    if (segment->file_size < OCH_PAGE_SIZE + sizeof(bytes))
+        return fail_corrupt(segment, "the file is too short to be a segment", err);
+    status = och_file_read_all(
+            segment->file, segment->file_size - sizeof(bytes), bytes, sizeof(bytes), err);
+    if (status != OCHRE_OK)
+        return status;
+    if (och_load_u64(bytes + 56) != OCH_SEGMENT_MAGIC)
+        return fail_corrupt(segment, "the footer is not a segment's", err);
+    segment->footer_hash = och_load_u64(bytes + 48);
+    if (och_hash64(bytes, 48) != segment->footer_hash)
+        return fail_corrupt(segment, "the footer fails its checksum", err);
+    footer->root_offset = och_load_u64(bytes);
+    segment->root_offset = footer->root_offset;
+    footer->root_size = och_load_u64(bytes + 8);
+    segment->n_rows = och_load_u32(bytes + 16);
+    segment->dim = och_load_u32(bytes + 20);
+    uint32_t space = och_load_u32(bytes + 24) & 0xff;
+    footer->root_hash = och_load_u64(bytes + 32);
+    if (och_load_u64(bytes + 40) != segment->file_size ||
+            footer->root_size > OCH_SEGMENT_ROOT_SIZE_MAX ||
+            footer->root_offset > segment->file_size - sizeof(bytes) ||
+            footer->root_size != segment->file_size - sizeof(bytes) - footer->root_offset ||
+            segment->n_rows > OCH_SEGMENT_ROWS_MAX || segment->dim > OCH_DIM_MAX ||
+            space > (uint32_t) OCHRE_SPACE_IP)
+        return fail_corrupt(segment, "the footer's values do not fit the file", err);
+    segment->space = (ochre_space) space;
+    return OCHRE_OK;
+}
+
+/* The sizes that follow from the number of rows. */
+static bool
+sections_fit(const struct och_segment *segment)
+{
+    const struct och_section *sections = segment->sections;
+    uint64_t n = segment->n_rows;
+    uint64_t table = sections[OCH_SECTION_ID_TABLE].size / 8;
+    return sections[OCH_SECTION_ROWS].size == n * segment->dim * sizeof(float) &&
+            sections[OCH_SECTION_NORMS].size == n * sizeof(float) &&
+            sections[OCH_SECTION_ORDINALS].size == n * 8 &&
+            sections[OCH_SECTION_ID_OFFSETS].size == (n + 1) * 8 &&
+            sections[OCH_SECTION_DOCUMENT_OFFSETS].size == (n + 1) * 8 &&
+            sections[OCH_SECTION_URI_OFFSETS].size == (n + 1) * 8 &&
+            sections[OCH_SECTION_FIELD_OFFSETS].size == (n + 1) * 8 &&
+            sections[OCH_SECTION_ID_TABLE].size % 8 == 0 && table > n && (table & (table - 1)) == 0;
+}
+
+static ochre_status
+parse_root(struct och_segment *segment, const char *root, const struct footer *footer,
+        struct ochre_error *err)
+{
+    struct och_reader reader;
+    och_reader_init(&reader, root, footer->root_size);
+    uint32_t n_sections = och_reader_u32(&reader);
+    for (uint32_t i = 0; i < n_sections && !reader.failed; i++) {
+        uint16_t kind = och_reader_u16(&reader);
+        uint16_t codec = och_reader_u16(&reader);
+        (void) och_reader_u32(&reader); /* flags */
+        struct och_section section;
+        section.offset = och_reader_u64(&reader);
+        section.size = och_reader_u64(&reader);
+        (void) och_reader_bytes(&reader, 24); /* raw size, checksum, auxiliary: derived sections */
+        if (reader.failed || section.offset % OCH_SEGMENT_ALIGNMENT != 0 ||
+                section.offset > footer->root_offset ||
+                section.size > footer->root_offset - section.offset)
+            return fail_corrupt(segment, "a section lies outside of the file", err);
+        /* Sections of a kind we do not know are derived data of a later minor. */
+        if (kind < OCH_SECTION_KINDS && codec == 0)
+            segment->sections[kind] = section;
+    }
+    const char *uuid = och_reader_bytes(&reader, sizeof(segment->collection.bytes));
+    uint64_t id = och_reader_u64(&reader);
+    segment->position = och_reader_u64(&reader);
+    segment->n_pages = och_reader_u32(&reader);
+    const char *hashes = och_reader_bytes(&reader, (size_t) segment->n_pages * 8);
+    uint64_t pages = (footer->root_offset + OCH_PAGE_SIZE - 1) / OCH_PAGE_SIZE;
+    if (reader.failed || pages != segment->n_pages || !sections_fit(segment))
+        return fail_corrupt(segment, "the section table does not fit the rows", err);
+    if (id != segment->id || memcmp(uuid, segment->collection.bytes, 16) != 0)
+        return fail_corrupt(segment, "the file belongs to another collection or segment", err);
+
+    size_t n_words = segment->n_pages / 64 + 1;
+    segment->page_hashes = och_mem_take(segment->mem, (size_t) segment->n_pages * 8);
+    segment->verified = och_mem_take_zeroed(segment->mem, n_words * sizeof(*segment->verified));
+    size_t n_marks = segment->n_rows / MARKS_PER_PAGE + 1;
+    segment->marks = och_mem_take_zeroed(segment->mem, n_marks * sizeof(*segment->marks));
+    if (segment->page_hashes == NULL || segment->verified == NULL || segment->marks == NULL)
+        return och_fail_memory(err);
+    memcpy(segment->page_hashes, hashes, (size_t) segment->n_pages * 8);
+    return OCHRE_OK;
+}
+
+static ochre_status
+read_root(struct och_segment *segment, const struct footer *footer, struct ochre_error *err)
+{
+    if (footer->root_size == 0)
+        return fail_corrupt(segment, "the root is empty", err);
+    char *root = och_mem_take(segment->mem, (size_t) footer->root_size);
+    if (root == NULL)
+        return och_fail_memory(err);
+    ochre_status status = och_file_read_all(
+            segment->file, footer->root_offset, root, (size_t) footer->root_size, err);
+    if (status == OCHRE_OK && och_hash64(root, (size_t) footer->root_size) != footer->root_hash)
+        status = fail_corrupt(segment, "the root fails its checksum", err);
+    if (status == OCHRE_OK)
+        status = parse_root(segment, root, footer, err);
+    och_mem_release(segment->mem, root, (size_t) footer->root_size);
+    return status;
+}
+
+ochre_status
+och_segment_open(struct och_mem *mem, struct och_vfs *vfs, struct och_uuid collection, uint64_t id,
+        struct och_segment **segment_out, struct ochre_error *err)
+{
+    *segment_out = NULL;
+    struct och_segment *segment = och_mem_take_zeroed(mem, sizeof(*segment));
+    if (segment == NULL)
+        return och_fail_memory(err);
+    segment->mem = mem;
+    segment->collection = collection;
+    segment->id = id;
+    atomic_init(&segment->n_owners, 1);
+
+    struct footer footer;
+    const void *map = NULL;
+    char path[OCH_PATH_SIZE_MAX];
+    och_segment_path(path, sizeof(path), collection, id);
+    ochre_status status = och_vfs_open(vfs, path, OCH_OPEN_READ, &segment->file, err);
+    if (status == OCHRE_NOT_FOUND)
+        status = och_fail(err, OCHRE_CORRUPT, "%s: the catalog lists it, but it is missing", path);
+    if (status == OCHRE_OK)
+        status = read_footer(segment, &footer, err);
+    if (status == OCHRE_OK)
+        status = read_root(segment, &footer, err);
+    if (status == OCHRE_OK)
+        status = och_file_map(segment->file, segment->file_size, &map, err);
+    segment->map = map;
+    if (status != OCHRE_OK) {
+        och_segment_release(segment);
+        return status;
+    }
+    *segment_out = segment;
+    return OCHRE_OK;
+}
+
+struct och_segment *
+och_segment_retain(struct och_segment *segment)
+{
+    (void) atomic_fetch_add_explicit(&segment->n_owners, 1, memory_order_relaxed);
+    return segment;
+}
+
+static size_t
+marks_size(void)
+{
+    return MARKS_PER_PAGE * sizeof(uint64_t);
+}
+
+void
+och_segment_release(struct och_segment *segment)
+{
+    if (segment == NULL)
+        return;
+    if (atomic_fetch_sub_explicit(&segment->n_owners, 1, memory_order_acq_rel) != 1)
+        return;
+    if (segment->map != NULL)
+        och_file_unmap(segment->file, segment->map, segment->file_size);
+    och_file_close(segment->file);
+    struct och_mem *mem = segment->mem;
+    size_t n_marks = segment->n_rows / MARKS_PER_PAGE + 1;
+    for (size_t i = 0; segment->marks != NULL && i < n_marks; i++) {
+        _Atomic(uint64_t) *page = atomic_load_explicit(&segment->marks[i], memory_order_relaxed);
+        och_mem_release(mem, (void *) (uintptr_t) page, marks_size());
+    }
+    och_mem_release(mem, (void *) (uintptr_t) segment->marks, n_marks * sizeof(*segment->marks));
+    och_mem_release(mem, (void *) (uintptr_t) segment->verified,
+            (segment->n_pages / 64 + 1) * sizeof(*segment->verified));
+    och_mem_release(mem, segment->page_hashes, (size_t) segment->n_pages * 8);
+    och_mem_release(mem, segment, sizeof(*segment));
+}
+
+/* --- verifying -------------------------------------------------------------- */
+
+static bool
+is_verified(const struct och_segment *segment, uint32_t page)
+{
+    uint64_t word = atomic_load_explicit(&segment->verified[page / 64], memory_order_acquire);
+    return (word >> (page % 64) & 1) != 0;
+}
+
+static ochre_status
+verify_page(struct och_segment *segment, uint32_t page, char *buffer, struct ochre_error *err)
+{
+    uint64_t begin = (uint64_t) page * OCH_PAGE_SIZE;
+    uint64_t end = begin + OCH_PAGE_SIZE;
+    if (end > segment->root_offset)
+        end = segment->root_offset;
+    ochre_status status =
+            och_file_read_all(segment->file, begin, buffer, (size_t) (end - begin), err);
+    if (status != OCHRE_OK)
+        return status;
+    if (och_hash64(buffer, (size_t) (end - begin)) != segment->page_hashes[page]) {
+        char what[64];
+        (void) snprintf(what, sizeof(what), "page %u fails its checksum", (unsigned) page);
+        return fail_corrupt(segment, what, err);
+    }
+    (void) atomic_fetch_or_explicit(
+            &segment->verified[page / 64], UINT64_C(1) << (page % 64), memory_order_release);
+    return OCHRE_OK;
+}
+
+/* Make the bytes of `size` at `offset` safe to touch. */
+static ochre_status
+load_bytes(struct och_segment *segment, uint64_t offset, uint64_t size, struct ochre_error *err)
+{
+    if (size == 0)
+        return OCHRE_OK;
+    uint32_t page = (uint32_t) (offset / OCH_PAGE_SIZE);
+    uint32_t last = (uint32_t) ((offset + size - 1) / OCH_PAGE_SIZE);
+    while (page <= last && is_verified(segment, page))
+        page++;
+    if (page > last)
+        return OCHRE_OK;
+    char *buffer = och_mem_take(segment->mem, OCH_PAGE_SIZE);
+    if (buffer == NULL)
+        return och_fail_memory(err);
+    ochre_status status = OCHRE_OK;
+    for (; page <= last && status == OCHRE_OK; page++)
+        if (!is_verified(segment, page))
+            status = verify_page(segment, page, buffer, err);
+    och_mem_release(segment->mem, buffer, OCH_PAGE_SIZE);
+    return status;
+}
+
+static ochre_status
+load_section(struct och_segment *segment, enum och_section_kind kind, struct ochre_error *err)
+{
+    const struct och_section *section = &segment->sections[kind];
+    return load_bytes(segment, section->offset, section->size, err);
+}
+
+/* Part of a section of fixed-size items. */
+static ochre_status
+load_items(struct och_segment *segment, enum och_section_kind kind, uint64_t first, uint64_t n,
+        uint64_t item_size, struct ochre_error *err)
+{
+    uint64_t offset = segment->sections[kind].offset + first * item_size;
+    return load_bytes(segment, offset, n * item_size, err);
+}
+
+/* --- text columns ----------------------------------------------------------- */
+
+static uint64_t
+offset_at(const struct och_segment *segment, enum och_section_kind offsets, uint32_t row)
+{
+    return och_load_u64(segment->map + segment->sections[offsets].offset + (uint64_t) row * 8);
+}
+
+/* The text of a row; the offsets were checked when they were loaded. */
+static struct ochre_bytes
+text_at(const struct och_segment *segment, enum och_section_kind offsets, uint32_t row)
+{
+    uint64_t begin = offset_at(segment, offsets, row);
+    if ((begin & OCH_SEGMENT_ABSENT) != 0)
+        return (struct ochre_bytes){NULL, 0};
+    uint64_t end = offset_at(segment, offsets, row + 1) & ~OCH_SEGMENT_ABSENT;
+    const struct och_section *bytes = &segment->sections[offsets + 1];
+    return (struct ochre_bytes){segment->map + bytes->offset + begin, (size_t) (end - begin)};
+}
+
+/*
+ * Load rows' texts.  A checksum tells damage, not a bug of whoever wrote the
+ * file: offsets are checked too, so that no accessor can leave the section.
+ */
+static ochre_status
+load_texts(struct och_segment *segment, enum och_section_kind offsets, uint32_t row, uint32_t n,
+        struct ochre_error *err)
+{
+    ochre_status status = load_items(segment, offsets, row, (uint64_t) n + 1, 8, err);
+    if (status != OCHRE_OK)
+        return status;
+    uint64_t begin = offset_at(segment, offsets, row) & ~OCH_SEGMENT_ABSENT;
+    uint64_t before = begin;
+    for (uint32_t i = 1; i <= n; i++) {
+        uint64_t next = offset_at(segment, offsets, row + i) & ~OCH_SEGMENT_ABSENT;
+        if (next < before)
+            return fail_corrupt(segment, "offsets of a text section descend", err);
+        before = next;
+    }
+    if (before > segment->sections[offsets + 1].size)
+        return fail_corrupt(segment, "an offset lies outside of its text section", err);
+    return load_items(segment, offsets + 1, begin, before - begin, 1, err);
+}
+
+ochre_status
+och_segment_load_rows(struct och_segment *segment, uint32_t row, uint32_t n, unsigned columns,
+        struct ochre_error *err)
+{
+    och_assert(row <= segment->n_rows && n <= segment->n_rows - row);
+    static const struct {
+        unsigned column;
+        enum och_section_kind offsets;
+    } texts[] = {
+            {OCH_COLUMN_IDS, OCH_SECTION_ID_OFFSETS},
+            {OCH_COLUMN_DOCUMENTS, OCH_SECTION_DOCUMENT_OFFSETS},
+            {OCH_COLUMN_URIS, OCH_SECTION_URI_OFFSETS},
+            {OCH_COLUMN_FIELDS, OCH_SECTION_FIELD_OFFSETS},
+    };
+    ochre_status status = OCHRE_OK;
+    if ((columns & OCH_COLUMN_VECTORS) != 0) {
+        uint64_t row_size = (uint64_t) segment->dim * sizeof(float);
+        status = load_items(segment, OCH_SECTION_ROWS, row, n, row_size, err);
+        if (status == OCHRE_OK)
+            status = load_items(segment, OCH_SECTION_NORMS, row, n, sizeof(float), err);
+    }
+    if (status == OCHRE_OK && (columns & OCH_COLUMN_ORDINALS) != 0)
+        status = load_items(segment, OCH_SECTION_ORDINALS, row, n, 8, err);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && status == OCHRE_OK; i++)
+        if ((columns & texts[i].column) != 0)
+            status = load_texts(segment, texts[i].offsets, row, n, err);
+    return status;
+}
+
+ochre_status
+och_segment_load(struct och_segment *segment, unsigned columns, struct ochre_error *err)
+{
+    return och_segment_load_rows(segment, 0, segment->n_rows, columns, err);
+}
+
+ochre_status
+och_segment_verify(struct och_segment *segment, struct ochre_error *err)
+{
+    ochre_status status = load_bytes(segment, 0, segment->root_offset, err);
+    if (status == OCHRE_OK)
+        status = och_segment_load(segment,
+                OCH_COLUMN_IDS | OCH_COLUMN_DOCUMENTS | OCH_COLUMN_URIS | OCH_COLUMN_FIELDS, err);
+    return status;
+}
+
+struct ochre_bytes
+och_segment_id(const struct och_segment *segment, uint32_t row)
+{
+    return text_at(segment, OCH_SECTION_ID_OFFSETS, row);
+}
+
+struct ochre_bytes
+och_segment_document(const struct och_segment *segment, uint32_t row)
+{
+    return text_at(segment, OCH_SECTION_DOCUMENT_OFFSETS, row);
+}
+
+struct ochre_bytes
+och_segment_uri(const struct och_segment *segment, uint32_t row)
+{
+    return text_at(segment, OCH_SECTION_URI_OFFSETS, row);
+}
+
+struct ochre_bytes
+och_segment_fields(const struct och_segment *segment, uint32_t row)
+{
+    return text_at(segment, OCH_SECTION_FIELD_OFFSETS, row);
+}
+
+const float *
+och_segment_vectors(const struct och_segment *segment)
+{
+    const char *bytes = segment->map + segment->sections[OCH_SECTION_ROWS].offset;
+    return (const float *) (const void *) bytes;
+}
+
+const float *
+och_segment_norms(const struct och_segment *segment)
+{
+    const char *bytes = segment->map + segment->sections[OCH_SECTION_NORMS].offset;
+    return (const float *) (const void *) bytes;
+}
+
+const uint64_t *
+och_segment_ordinals(const struct och_segment *segment)
+{
+    const char *bytes = segment->map + segment->sections[OCH_SECTION_ORDINALS].offset;
+    return (const uint64_t *) (const void *) bytes;
+}
+
+ochre_status
+och_segment_find(struct och_segment *segment, struct ochre_bytes id, uint32_t *row_out,
+        struct ochre_error *err)
+{
+    *row_out = OCH_ROW_NONE;
+    ochre_status status = load_section(segment, OCH_SECTION_ID_TABLE, err);
+    if (status != OCHRE_OK)
+        return status;
+    const struct och_section *section = &segment->sections[OCH_SECTION_ID_TABLE];
+    const uint64_t *slots = (const uint64_t *) (const void *) (segment->map + section->offset);
+    uint32_t hash = och_id_table_hash(id);
+    uint64_t slot = hash;
+    uint32_t entry;
+    while ((entry = och_id_table_probe(slots, section->size / 8, hash, &slot)) != 0) {
+        uint32_t row = entry - 1;
+        if (row >= segment->n_rows)
+            return fail_corrupt(segment, "the id table names a row that is not there", err);
+        status = och_segment_load_rows(segment, row, 1, OCH_COLUMN_IDS, err);
+        if (status != OCHRE_OK)
+            return status;
+        struct ochre_bytes found = och_segment_id(segment, row);
+        if (found.size == id.size && memcmp(found.data, id.data, id.size) == 0) {
+            *row_out = row;
+            return OCHRE_OK;
+        }
+    }
+    return OCHRE_OK;
+}
+
+/* --- deaths ------------------------------------------------------------------ */
+
+static _Atomic(uint64_t) *
+mark_of(const struct och_segment *segment, uint32_t row)
+{
+    _Atomic(uint64_t) *page =
+            atomic_load_explicit(&segment->marks[row / MARKS_PER_PAGE], memory_order_acquire);
+    return page == NULL ? NULL : &page[row % MARKS_PER_PAGE];
+}
+
+uint64_t
+och_segment_dead(const struct och_segment *segment, uint32_t row)
+{
+    _Atomic(uint64_t) *mark = mark_of(segment, row);
+    return mark == NULL ? OCH_ALIVE : atomic_load_explicit(mark, memory_order_relaxed);
+}
+
+ochre_status
+och_segment_reserve_mark(struct och_segment *segment, uint32_t row)
+{
+    if (mark_of(segment, row) != NULL)
+        return OCHRE_OK;
+    _Atomic(uint64_t) *page = och_mem_take_aligned(segment->mem, 64, marks_size());
+    if (page == NULL)
+        return OCHRE_NO_MEMORY;
+    for (uint32_t i = 0; i < MARKS_PER_PAGE; i++)
+        atomic_init(&page[i], OCH_ALIVE);
+    atomic_store_explicit(&segment->marks[row / MARKS_PER_PAGE], page, memory_order_release);
+    return OCHRE_OK;
+}
+
+void
+och_segment_kill(struct och_segment *segment, uint32_t row, uint64_t position)
+{
+    atomic_store_explicit(mark_of(segment, row), position, memory_order_relaxed);
+    (void) atomic_fetch_add_explicit(&segment->n_dead, 1, memory_order_release);
+}
+
+void
+och_segment_undo_kill(struct och_segment *segment, uint32_t row)
+{
+    atomic_store_explicit(mark_of(segment, row), OCH_ALIVE, memory_order_relaxed);
+    (void) atomic_fetch_sub_explicit(&segment->n_dead, 1, memory_order_relaxed);
+}
+
+ochre_status
+och_segment_dead_rows(const struct och_segment *segment, uint64_t position, struct och_bitset *rows)
+{
+    for (uint32_t first = 0; first < segment->n_rows; first += MARKS_PER_PAGE) {
+        const _Atomic(uint64_t) *page = mark_of(segment, first);
+        uint32_t left = segment->n_rows - first;
+        uint32_t n = page == NULL ? 0 : left < MARKS_PER_PAGE ? left : MARKS_PER_PAGE;
+        for (uint32_t i = 0; i < n; i++) {
+            if (atomic_load_explicit(&page[i], memory_order_relaxed) > position)
+                continue;
+            ochre_status status = och_bitset_add(rows, first + i);
+            if (status != OCHRE_OK)
+                return status;
+        }
+    }
+    return OCHRE_OK;
+}

@@ -1,0 +1,136 @@
+/*
+ * segment.h - a sealed file of rows, open for reading.
+ *
+ * The file is mapped; its bytes are used in place.  Before a page is touched
+ * for the first time it is read through the file seam and its checksum
+ * verified, so that a bad disk is an answer and not a signal: callers name the
+ * columns they are about to use (och_segment_load) and may then use the plain
+ * accessors without a check.
+ *
+ * A sealed row never changes, but it may die: by a delete or an update that
+ * lives in a newer segment or the head.  As in a head, a row carries the log
+ * position at which it died.  These marks are in memory; the ones of sealed
+ * history are read from the segment's delete file (segment/deletes.h).
+ *
+ * Threads: any number of readers.  Marks are set by one writer at a time and
+ * are atomic.
+ */
+#ifndef OCH_SEGMENT_SEGMENT_H
+#define OCH_SEGMENT_SEGMENT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bitset.h"
+#include "base/compiler.h"
+#include "base/uuid.h"
+#include "ochre/status.h"
+#include "ochre/types.h"
+#include "segment/layout.h"
+
+struct och_file;
+struct och_mem;
+struct och_vfs;
+
+/* Columns, to name what is going to be used. */
+enum {
+    OCH_COLUMN_VECTORS = 1u << 0, /* and norms */
+    OCH_COLUMN_IDS = 1u << 1,
+    OCH_COLUMN_DOCUMENTS = 1u << 2,
+    OCH_COLUMN_URIS = 1u << 3,
+    OCH_COLUMN_FIELDS = 1u << 4,
+    OCH_COLUMN_ORDINALS = 1u << 5
+};
+
+struct och_section {
+    uint64_t offset, size;
+};
+
+struct och_segment {
+    struct och_mem *mem; /* borrowed */
+    atomic_uint n_owners;
+    struct och_uuid collection;
+    uint64_t id;
+    uint64_t position; /* the log position it was sealed at */
+    uint32_t n_rows, dim;
+    ochre_space space;
+    struct och_file *file; /* owned */
+    uint64_t file_size;
+    uint64_t root_offset; /* the end of the pages */
+    uint64_t footer_hash;
+    const char *map; /* the whole file */
+    struct och_section sections[OCH_SECTION_KINDS];
+    uint64_t *page_hashes;       /* owned: of [n_pages] */
+    _Atomic(uint64_t) *verified; /* owned: a bit for each page */
+    uint32_t n_pages;
+    _Atomic(_Atomic(uint64_t) *) *marks; /* owned: pages of positions of death */
+    atomic_uint n_dead;
+    uint64_t deletes_id;    /* the newest delete file; 0: none */
+    uint32_t n_dead_stored; /* deaths that file holds */
+};
+
+/* Where a segment's file lies: seg/<collection>/<id>.seg */
+void och_segment_path(char *path, size_t size, struct och_uuid collection, uint64_t id);
+
+/*
+ * Open a segment.  Its footer and root are read and verified; the cost does not
+ * depend on the number of rows, but for 8 bytes a 64 KiB page.  The caller
+ * compares footer_hash and n_rows with what the catalog says.
+ *
+ * Errors: OCHRE_CORRUPT, OCHRE_IO, OCHRE_NO_MEMORY; OCHRE_CORRUPT when the file
+ * is missing.
+ */
+OCH_MUST_CHECK ochre_status och_segment_open(struct och_mem *mem, struct och_vfs *vfs,
+        struct och_uuid collection, uint64_t id, struct och_segment **segment_out,
+        struct ochre_error *err);
+
+struct och_segment *och_segment_retain(struct och_segment *segment);
+void och_segment_release(struct och_segment *segment); /* NULL is fine */
+
+/* Make whole columns safe to touch. */
+OCH_MUST_CHECK ochre_status och_segment_load(
+        struct och_segment *segment, unsigned columns, struct ochre_error *err);
+
+/* Make columns of rows row .. row + n - 1 safe to touch.  Cheap when they are. */
+OCH_MUST_CHECK ochre_status och_segment_load_rows(struct och_segment *segment, uint32_t row,
+        uint32_t n, unsigned columns, struct ochre_error *err);
+
+/* Read and verify every byte (`ochre check`). */
+OCH_MUST_CHECK ochre_status och_segment_verify(
+        struct och_segment *segment, struct ochre_error *err);
+
+/* Accessors, for columns that were loaded. */
+struct ochre_bytes och_segment_id(const struct och_segment *segment, uint32_t row);
+struct ochre_bytes och_segment_document(const struct och_segment *segment, uint32_t row);
+struct ochre_bytes och_segment_uri(const struct och_segment *segment, uint32_t row);
+struct ochre_bytes och_segment_fields(const struct och_segment *segment, uint32_t row);
+const float *och_segment_vectors(const struct och_segment *segment); /* [n][dim] */
+const float *och_segment_norms(const struct och_segment *segment);   /* [n] */
+const uint64_t *och_segment_ordinals(const struct och_segment *segment);
+
+/* The row with this id, or OCH_ROW_NONE.  Loads what it needs. */
+OCH_MUST_CHECK ochre_status och_segment_find(struct och_segment *segment, struct ochre_bytes id,
+        uint32_t *row_out, struct ochre_error *err);
+
+/* --- deaths ------------------------------------------------------------------ */
+
+uint64_t och_segment_dead(const struct och_segment *segment, uint32_t row);
+
+/* Make room for a mark, so that marking cannot fail. */
+OCH_MUST_CHECK ochre_status och_segment_reserve_mark(struct och_segment *segment, uint32_t row);
+void och_segment_kill(struct och_segment *segment, uint32_t row, uint64_t position);
+void och_segment_undo_kill(struct och_segment *segment, uint32_t row);
+
+/* Put the rows that are dead at `position` into the empty set `rows`. */
+OCH_MUST_CHECK ochre_status och_segment_dead_rows(
+        const struct och_segment *segment, uint64_t position, struct och_bitset *rows);
+
+/* Does everything visible at `position` include every row? */
+static inline bool
+och_segment_has_dead(const struct och_segment *segment)
+{
+    return atomic_load_explicit(&segment->n_dead, memory_order_acquire) != 0;
+}
+
+#endif /* OCH_SEGMENT_SEGMENT_H */
