@@ -40,33 +40,13 @@
 #include "base/compiler.h"
 #include "base/uuid.h"
 #include "ochre/status.h"
-#include "ochre/types.h"
+#include "storage/log_record.h"
 
 struct och_machine;
 struct och_mem;
 struct och_vfs;
 struct och_wal;
 
-struct och_wal_record {
-    uint64_t lsn;      /* set by append */
-    uint64_t position; /* the collection's own sequence number */
-    uint32_t collection;
-    uint16_t type;        /* the engine's business */
-    uint32_t payload_crc; /* och_crc32c(0, payload) */
-    struct ochre_bytes payload;
-};
-
-struct och_wal_stats {
-    uint64_t n_records, n_groups, n_syncs, bytes;
-};
-
-/*
- * Called for each record at open, in LSN order.  `damaged` says that the
- * payload of a durable record fails its checksum: its collection must be
- * degraded.  Another status than OCHRE_OK ends the recovery with it.
- */
-typedef ochre_status (*och_wal_visit)(
-        void *context, const struct och_wal_record *record, bool damaged, struct ochre_error *err);
 
 struct och_wal_options {
     struct och_mem *mem;
@@ -84,7 +64,7 @@ struct och_wal_options {
  * Errors: OCHRE_CORRUPT when durable records are missing or a header among them
  *         is damaged; the message names the file, the LSN and `ochre repair`.
  */
-OCH_MUST_CHECK ochre_status och_wal_open(const struct och_wal_options *options, och_wal_visit visit,
+OCH_MUST_CHECK ochre_status och_wal_open(const struct och_wal_options *options, och_log_visit visit,
         void *context, struct och_wal **wal_out, struct ochre_error *err);
 
 /* Close without syncing: appended records are durable already.  NULL is fine. */
@@ -98,7 +78,7 @@ void och_wal_close(struct och_wal *wal);
  * Cost: one write and one sync, plus making a file now and then.
  */
 OCH_MUST_CHECK ochre_status och_wal_append(
-        struct och_wal *wal, struct och_wal_record *records, size_t n, struct ochre_error *err);
+        struct och_wal *wal, struct och_log_record *records, size_t n, struct ochre_error *err);
 
 /* Is there no file prepared for when the current one is full? */
 bool och_wal_wants_prepare(const struct och_wal *wal);
@@ -120,6 +100,6 @@ uint64_t och_wal_next_lsn(const struct och_wal *wal);
 /* Bytes that records take in all files. */
 uint64_t och_wal_size(const struct och_wal *wal);
 
-struct och_wal_stats och_wal_stats(const struct och_wal *wal);
+struct och_log_stats och_wal_stats(const struct och_wal *wal);
 
 #endif /* OCH_STORAGE_WAL_H */

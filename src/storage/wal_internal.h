@@ -50,7 +50,7 @@ struct och_wal {
     uint64_t next_size; /* of the next file to prepare */
     char *buffer;       /* owned: a group being put together */
     size_t buffer_size;
-    struct och_wal_stats stats;
+    struct och_log_stats stats;
 
     struct och_mutex lock; /* guards what a preparing thread hands over */
     struct och_file *prepared OCH_GUARDED_BY(lock);

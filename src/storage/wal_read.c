@@ -120,7 +120,7 @@ judge_end(struct scan *scan, struct progress *at, struct ochre_error *err)
 
 /* Visit the record at the progress, or find the end. */
 static ochre_status
-step(struct scan *scan, struct progress *at, och_wal_visit visit, void *context,
+step(struct scan *scan, struct progress *at, och_log_visit visit, void *context,
         struct ochre_error *err)
 {
     bool valid;
@@ -156,7 +156,7 @@ step(struct scan *scan, struct progress *at, och_wal_visit visit, void *context,
         payload = "";
         frame.payload_size = 0;
     }
-    struct och_wal_record record = {.lsn = frame.lsn,
+    struct och_log_record record = {.lsn = frame.lsn,
             .position = frame.position,
             .collection = frame.collection,
             .type = frame.type,
@@ -294,7 +294,7 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
 
 /* Scan one file, from its first LSN to the next one's. */
 static ochre_status
-recover_file(struct och_wal *wal, const struct found *found, uint64_t lsn_end, och_wal_visit visit,
+recover_file(struct och_wal *wal, const struct found *found, uint64_t lsn_end, och_log_visit visit,
         void *context, struct ochre_error *err)
 {
     struct scan scan;
@@ -332,7 +332,7 @@ remove_unused(struct och_wal *wal, uint64_t number, struct ochre_error *err)
 }
 
 static ochre_status
-recover_listing(struct och_wal *wal, struct listing *listing, och_wal_visit visit, void *context,
+recover_listing(struct och_wal *wal, struct listing *listing, och_log_visit visit, void *context,
         struct ochre_error *err)
 {
     ochre_status status = OCHRE_OK;
@@ -359,7 +359,7 @@ recover_listing(struct och_wal *wal, struct listing *listing, och_wal_visit visi
 }
 
 ochre_status
-och_wal_open(const struct och_wal_options *options, och_wal_visit visit, void *context,
+och_wal_open(const struct och_wal_options *options, och_log_visit visit, void *context,
         struct och_wal **wal_out, struct ochre_error *err)
 {
     *wal_out = NULL;

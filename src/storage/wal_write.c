@@ -239,7 +239,7 @@ shrink_buffer(struct och_wal *wal)
 
 /* Lay the records out in the buffer, and the rest of the last page as zeros. */
 static void
-put_group(struct och_wal *wal, struct och_wal_record *records, size_t n, size_t size)
+put_group(struct och_wal *wal, struct och_log_record *records, size_t n, size_t size)
 {
     char *next = wal->buffer;
     for (size_t i = 0; i < n; i++) {
@@ -267,7 +267,7 @@ put_group(struct och_wal *wal, struct och_wal_record *records, size_t n, size_t 
 
 ochre_status
 och_wal_append(
-        struct och_wal *wal, struct och_wal_record *records, size_t n, struct ochre_error *err)
+        struct och_wal *wal, struct och_log_record *records, size_t n, struct ochre_error *err)
 {
     och_assert(n > 0 && !wal->options.read_only);
     uint64_t total = 0;
@@ -360,7 +360,7 @@ och_wal_size(const struct och_wal *wal)
     return size;
 }
 
-struct och_wal_stats
+struct och_log_stats
 och_wal_stats(const struct och_wal *wal)
 {
     return wal->stats;

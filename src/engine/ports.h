@@ -1,0 +1,68 @@
+/*
+ * ports.h - what an engine needs from the outside, as structs of functions.
+ *
+ * Whoever composes a process fills these in: files and SQLite on one node,
+ * PostgreSQL and S3 in a cluster, simulators in the tests.  The engine cannot
+ * tell which.
+ */
+#ifndef OCH_ENGINE_PORTS_H
+#define OCH_ENGINE_PORTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "storage/log_record.h"
+
+struct och_catalog;
+struct och_executor;
+struct och_kernels;
+struct och_log;
+struct och_machine;
+struct och_mem;
+struct och_vfs;
+
+/*
+ * The log: what was promised, in order.
+ *
+ * Threads: one at a time, but `prepare`, which may run beside the rest.
+ */
+struct och_log_ops {
+    /* Append as one group, durable on OCHRE_OK; sets the records' LSNs.  After
+     * an error none of them counts, though a crash may bring them back. */
+    ochre_status (*append)(struct och_log *log, struct och_log_record *records, size_t n,
+            struct ochre_error *err);
+    bool (*wants_prepare)(const struct och_log *log);
+    ochre_status (*prepare)(struct och_log *log, struct ochre_error *err);
+    /* Forget records below `lsn`, in whole files. */
+    bool (*can_trim)(const struct och_log *log, uint64_t lsn);
+    ochre_status (*trim)(struct och_log *log, uint64_t lsn, struct ochre_error *err);
+    uint64_t (*oldest_lsn)(const struct och_log *log);
+    uint64_t (*next_lsn)(const struct och_log *log);
+    uint64_t (*size)(const struct och_log *log);
+    struct och_log_stats (*stats)(const struct och_log *log);
+    void (*close)(struct och_log *log);
+};
+
+struct och_log {
+    const struct och_log_ops *ops;
+};
+
+/* Opens the log and visits what is in it; it must reach `lsn_min`. */
+struct och_log_source {
+    ochre_status (*open)(void *context, uint64_t lsn_min, och_log_visit visit,
+            void *visit_context, struct och_log **log_out, struct ochre_error *err);
+    void *context;
+};
+
+struct och_ports {
+    struct och_mem *mem;
+    struct och_vfs *vfs; /* where segments lie */
+    const struct och_machine *machine;
+    const struct och_kernels *kernels;
+    struct och_catalog *catalog;    /* borrowed; closed by the composer */
+    struct och_log_source log;
+    struct och_executor *executor; /* NULL: work is done where it arises */
+};
+
+#endif /* OCH_ENGINE_PORTS_H */
