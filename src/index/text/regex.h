@@ -15,7 +15,15 @@
  *
  * Refused: look-around, back-references, (?-u) where it would match invalid
  * UTF-8, and what the dialect refuses.  Known deviation: \b and \B look at
- * ASCII word characters only (docs/compatibility.md).
+ * ASCII word characters only; README.md has the others.
+ *
+ * Most texts never reach RE2: a pattern that is plain characters is searched
+ * for as such, and where every match must hold some characters a text without
+ * them is passed over.
+ *
+ * Memory: RE2's own is not taken from the account, but the most it may hold is
+ * charged to it for as long as the pattern lives, about 3 MB and more for a
+ * large one.
  *
  * Threads: compile on one; a compiled pattern may be used by many.
  */
@@ -40,8 +48,25 @@ struct och_regex;
 OCH_MUST_CHECK ochre_status och_regex_compile(struct och_mem *mem, struct ochre_bytes pattern,
         struct och_regex **regex_out, struct ochre_error *err);
 
-/* Is there a match anywhere in the text?  Cost: linear in the text. */
+/*
+ * Is there a match anywhere in the text, which is valid UTF-8?
+ *
+ * Cost: linear in the text, whatever the pattern.
+ */
 bool och_regex_matches(const struct och_regex *regex, const char *text, size_t size);
+
+/*
+ * OCHRE_OK, or OCHRE_NO_MEMORY when some text could not be searched for want of
+ * memory and was taken not to match.  Ask once, behind the last text; errors
+ * stick.
+ */
+OCH_MUST_CHECK ochre_status och_regex_status(const struct och_regex *regex);
+
+/*
+ * Bytes that are in every text that matches, to look for in an index; *size_out
+ * is 0 when none are known.  Owned by the regex.
+ */
+const char *och_regex_literal(const struct och_regex *regex, size_t *size_out);
 
 void och_regex_release(struct och_regex *regex); /* NULL is fine */
 

@@ -1,11 +1,14 @@
 #include "index/text/regex_re2.h"
 
+#include <atomic>
 #include <cstdio>
-#include <new>
+#include <memory>
 #include <re2/re2.h>
 
 struct och_re2 {
     re2::RE2 re2;
+    mutable std::atomic<bool> failed{false};
+
     och_re2(const re2::StringPiece &pattern, const re2::RE2::Options &options)
         : re2(pattern, options)
     {
@@ -45,33 +48,40 @@ och_re2_compile(const char *pattern, size_t size, size_t memory_max, struct och_
         options.set_never_capture(true);
         options.set_max_mem(static_cast<int64_t>(memory_max));
 
-        struct och_re2 *compiled = new och_re2(re2::StringPiece(pattern, size), options);
+        auto compiled = std::make_unique<och_re2>(re2::StringPiece(pattern, size), options);
         if (compiled->re2.ok()) {
             *memory_out = held_at_most(compiled->re2, memory_max);
-            *re2_out = compiled;
+            *re2_out = compiled.release();
             return OCH_RE2_DONE;
         }
-        och_re2_result result = OCH_RE2_SYNTAX;
-        if (compiled->re2.error_code() == re2::RE2::ErrorPatternTooLarge)
-            result = OCH_RE2_TOO_LARGE;
         std::snprintf(message, message_room, "%s", compiled->re2.error().c_str());
-        delete compiled;
-        return result;
+        if (compiled->re2.error_code() == re2::RE2::ErrorPatternTooLarge)
+            return OCH_RE2_TOO_LARGE;
+        return OCH_RE2_REFUSED;
     } catch (...) {
         return OCH_RE2_NO_MEMORY;
     }
 }
 
-och_re2_result
-och_re2_search(const struct och_re2 *re2, const char *text, size_t size)
+bool
+och_re2_matches(const struct och_re2 *re2, const char *text, size_t size)
 {
+    /* What an exception leaves behind in RE2's caches is not to be relied on. */
+    if (re2->failed.load(std::memory_order_relaxed))
+        return false;
     try {
-        bool found = re2->re2.Match(
+        return re2->re2.Match(
                 re2::StringPiece(text, size), 0, size, re2::RE2::UNANCHORED, nullptr, 0);
-        return found ? OCH_RE2_MATCH : OCH_RE2_NO_MATCH;
     } catch (...) {
-        return OCH_RE2_NO_MEMORY;
+        re2->failed.store(true, std::memory_order_relaxed);
+        return false;
     }
+}
+
+bool
+och_re2_has_failed(const struct och_re2 *re2)
+{
+    return re2->failed.load(std::memory_order_relaxed);
 }
 
 void
