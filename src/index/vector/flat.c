@@ -11,7 +11,7 @@ enum {
     BLOCK_ROWS = 256,
     /* And bytes, so that a block stays in the second-level cache beside the
      * queries that are measured against it; never less than a few rows. */
-    BLOCK_SIZE = 256 * 1024,
+    BLOCK_SIZE = 128 * 1024,
     BLOCK_ROWS_MIN = 16,
     /* Gaps up to this long are computed rather than jumped over. */
     GAP_MAX = 2,
