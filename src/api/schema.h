@@ -203,9 +203,8 @@ struct och_schema_change {
 };
 
 /* Read it; NULL or a JSON null changes nothing. */
-OCH_MUST_CHECK ochre_status och_schema_change_parse(struct och_arena *arena,
-        const struct och_json *configuration, struct och_schema_change *change_out,
-        struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_schema_change_parse(const struct och_json *configuration,
+        struct och_schema_change *change_out, struct ochre_error *err);
 
 /* OCHRE_INVALID when both kinds of vector index are named. */
 OCH_MUST_CHECK ochre_status och_schema_change_check(
