@@ -1,0 +1,31 @@
+/*
+ * sim_machine.h - a clock and a source of randomness that are the same in
+ * every run.
+ *
+ * Time stands still between queries and each query moves it on by 1 ms, so that
+ * a program sees time pass, always in the same way.
+ *
+ * Threads: one thread at a time.
+ */
+#ifndef OCH_TESTS_SIM_MACHINE_H
+#define OCH_TESTS_SIM_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "os/clock.h"
+
+struct sim_machine {
+    struct och_machine machine; /* give its address to the code under test */
+    uint64_t seed;              /* of the entropy still to come */
+    uint64_t elapsed_ns;        /* since the machine was made */
+    bool fail_entropy;          /* set it: entropy is refused with OCHRE_IO */
+};
+
+/* The machine points to itself: it stays where it is. */
+void sim_machine_init(struct sim_machine *sim, uint64_t seed);
+
+/* Let time pass. */
+void sim_machine_advance(struct sim_machine *sim, uint64_t ms);
+
+#endif /* OCH_TESTS_SIM_MACHINE_H */
