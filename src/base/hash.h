@@ -20,4 +20,7 @@ uint64_t och_hash64_seeded(const void *bytes, size_t size, uint64_t seed);
  * instruction where there is one: about 10 GB/s; else a table. */
 uint32_t och_crc32c(uint32_t crc, const void *bytes, size_t size);
 
+/* The same, always by table. */
+uint32_t och_crc32c_by_table(uint32_t crc, const void *bytes, size_t size);
+
 #endif /* OCH_BASE_HASH_H */

@@ -16,7 +16,7 @@
  *
  * Two shortcuts serve the hot path of ingest: och_json_read_floats reads an
  * array of numbers straight into f32, and a string without escapes is returned
- * as a slice of the input.
+ * as a slice of the input.  Decoded strings die with the arena.
  *
  * Small documents (filters, configurations, schemas) are easier as a tree:
  * och_json_parse builds one in an arena.  Walk it with an explicit stack.
@@ -45,9 +45,9 @@ typedef enum och_json_token {
     OCH_JSON_NULL,
     OCH_JSON_TRUE,
     OCH_JSON_FALSE,
-    OCH_JSON_INT,   /* reader->integer */
-    OCH_JSON_UINT,  /* above INT64_MAX, within UINT64_MAX: reader->natural */
-    OCH_JSON_FLOAT, /* reader->number; has a point or exponent, or is beyond u64 */
+    OCH_JSON_INT,    /* reader->integer; -0 is 0, with reader->number -0.0 */
+    OCH_JSON_UINT,   /* above INT64_MAX, within UINT64_MAX: reader->natural */
+    OCH_JSON_FLOAT,  /* reader->number; has a point or exponent, or is beyond u64 */
     OCH_JSON_STRING, /* reader->string */
     OCH_JSON_KEY,    /* reader->string */
     OCH_JSON_BEGIN_OBJECT,
@@ -64,13 +64,14 @@ struct och_json_reader {
     och_json_token token; /* the last one returned */
     int64_t integer;
     uint64_t natural;
-    double number; /* also set for INT and UINT, rounded */
+    double number;             /* also set for INT and UINT, rounded */
     struct ochre_bytes string; /* in the input or the arena; never NULL data */
     size_t offset;             /* where the last token began */
     unsigned depth;            /* open containers */
     /* Private: */
     uint64_t in_object[(OCH_JSON_DEPTH_MAX + 63) / 64];
     int state;
+    bool skimming; /* strings with escapes are checked but not decoded */
     ochre_status status;
     const char *problem; /* static text */
 };
@@ -83,7 +84,8 @@ och_json_token och_json_next(struct och_json_reader *reader);
 
 /*
  * Pass over the rest of the value whose first token was just returned, checking
- * its syntax.  A scalar or END_* is nothing more to skip.
+ * its syntax.  A scalar or END_* is nothing more to skip; after KEY, the member's
+ * value is passed over.  False on a syntax error.
  */
 OCH_MUST_CHECK bool och_json_skip(struct och_json_reader *reader);
 
@@ -98,11 +100,13 @@ OCH_MUST_CHECK bool och_json_skip(struct och_json_reader *reader);
  * Returns false on a syntax error (token is OCH_JSON_ERROR) or on an element
  * that is not a number (token is that element's first token).
  */
-OCH_MUST_CHECK bool och_json_read_floats(struct och_json_reader *reader, float *out, size_t max,
-        size_t *n_out, bool *overflow_out);
+OCH_MUST_CHECK bool och_json_read_floats(
+        struct och_json_reader *reader, float *out, size_t max, size_t *n_out, bool *overflow_out);
 
-/* OCHRE_OK; or OCHRE_INVALID (syntax) or OCHRE_NO_MEMORY, written to `err` with
- * the byte offset, line and column. */
+/*
+ * OCHRE_OK; or OCHRE_INVALID (syntax), written to `err` with byte offset, line,
+ * column and path ("$.ids[3]"); or OCHRE_NO_MEMORY.  Cost: reads the text again.
+ */
 OCH_MUST_CHECK ochre_status och_json_status(
         const struct och_json_reader *reader, struct ochre_error *err);
 
@@ -134,15 +138,18 @@ struct och_json {
     struct ochre_bytes key; /* in an object: the member's name; duplicates are kept */
 };
 
-/* Parse a whole document into `arena`.  Errors as och_json_status. */
+/* Parse a whole document into `arena`.  Strings are copied: the tree needs the
+ * arena but not the text.  Errors as och_json_status. */
 OCH_MUST_CHECK ochre_status och_json_parse(struct och_arena *arena, const char *text, size_t size,
         struct och_json **root_out, struct ochre_error *err);
 
-/* Build the tree of the value whose first token `reader` has just returned. */
+/* Build the tree of the value whose first token `reader` has just returned, in
+ * the reader's arena, with its own copies of all strings. */
 OCH_MUST_CHECK ochre_status och_json_parse_value(
         struct och_json_reader *reader, struct och_json **root_out, struct ochre_error *err);
 
-/* The last member named `key` (a C string), or NULL.  Cost: O(members). */
+/* The last member named `key` (a C string), or NULL; NULL as well when `object`
+ * is NULL or no object.  Cost: O(members). */
 const struct och_json *och_json_get(const struct och_json *object, const char *key);
 
 /* Is this string exactly `text`? */
@@ -153,15 +160,16 @@ bool och_bytes_equal(struct ochre_bytes a, struct ochre_bytes b);
 
 /* --- writing ------------------------------------------------------------ */
 
-void och_json_put_string(struct och_buf *buf, struct ochre_bytes text); /* quoted, escaped */
-void och_json_put_text(struct och_buf *buf, const char *text);          /* the same */
+/* Quoted and escaped; what is absent is null.  `text` is UTF-8, and left raw. */
+void och_json_put_string(struct och_buf *buf, struct ochre_bytes text);
+void och_json_put_text(struct och_buf *buf, const char *text); /* the same */
 void och_json_put_int(struct och_buf *buf, int64_t value);
 void och_json_put_uint(struct och_buf *buf, uint64_t value);
 /* Shortest digits that read back as the same f32 or f64; whole numbers keep
  * ".0"; what is not finite is null. */
 void och_json_put_f32(struct och_buf *buf, float value);
 void och_json_put_f64(struct och_buf *buf, double value);
-/* A tree, in order, without white space.  Iterative. */
+/* A tree, in order, without white space, at most OCH_JSON_DEPTH_MAX levels deep. */
 void och_json_put_tree(struct och_buf *buf, const struct och_json *root);
 
 #endif /* OCH_BASE_JSON_H */

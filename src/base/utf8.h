@@ -13,6 +13,9 @@
 
 bool och_utf8_is_valid(const char *text, size_t size);
 
+/* How many bytes at the beginning are valid UTF-8; all `size` of them if the text is. */
+size_t och_utf8_valid_size(const char *text, size_t size);
+
 /* Code points in valid UTF-8. */
 size_t och_utf8_count(const char *text, size_t size);
 
