@@ -30,7 +30,8 @@ typedef enum atom_kind {
 struct atom {
     atom_kind kind;
     size_t start;     /* in the output */
-    bool literal;     /* one character, also at the end of `literals` */
+    bool literal;     /* one character, which is at the end of `literals` too */
+    bool repeated;    /* at least once, so that it ends its run of literals */
     bool consumes;    /* it may match characters, and not only a place */
     unsigned height;  /* how deep it nests */
     uint32_t repeats; /* RE2's counts, multiplied along the deepest nesting */
@@ -215,36 +216,37 @@ end_run(struct rewriter *rewriter)
 
 /* Count the last atom of the branch, which nothing can repeat any more. */
 static void
-settle_last(struct level *level)
+settle_last(struct rewriter *rewriter)
 {
-    if (level->last.kind == ATOM_NONE)
+    struct level *level = top_of(rewriter);
+    struct atom *last = &level->last;
+    if (last->kind == ATOM_NONE)
         return;
+    if (rewriter->n_levels == 1 && (!last->literal || last->repeated))
+        end_run(rewriter);
     level->n_atoms++;
-    level->height = higher(level->height, level->last.height);
-    level->consumes = level->consumes || level->last.consumes;
-    if (level->last.repeats > level->repeats)
-        level->repeats = level->last.repeats;
-    level->last = (struct atom){.kind = ATOM_NONE};
+    level->height = higher(level->height, last->height);
+    level->consumes = level->consumes || last->consumes;
+    if (last->repeats > level->repeats)
+        level->repeats = last->repeats;
+    *last = (struct atom){.kind = ATOM_NONE};
 }
 
 static void
 push_atom(struct rewriter *rewriter, struct atom atom)
 {
-    struct level *level = top_of(rewriter);
-    settle_last(level);
-    level->last = atom;
-    if (atom.literal)
-        return;
-    rewriter->only_literals = false;
-    if (rewriter->n_levels == 1)
-        end_run(rewriter);
+    settle_last(rewriter);
+    top_of(rewriter)->last = atom;
+    if (!atom.literal)
+        rewriter->only_literals = false;
 }
 
 /* The branch that was read is complete. */
 static void
-end_branch(struct level *level)
+end_branch(struct rewriter *rewriter)
 {
-    settle_last(level);
+    settle_last(rewriter);
+    struct level *level = top_of(rewriter);
     unsigned height = level->height + (level->n_atoms > 1 ? 1 : 0);
     level->branches_height = higher(level->branches_height, height);
     level->n_branches++;
@@ -268,6 +270,7 @@ push_literal(struct rewriter *rewriter, uint32_t c)
             .literal = true,
             .consumes = true,
             .repeats = 1};
+    settle_last(rewriter); /* its run may end before this character */
     put_character(rewriter, c);
     if (rewriter->n_levels == 1) {
         char text[4];
@@ -495,7 +498,7 @@ close_group(struct rewriter *rewriter)
     if (rewriter->n_levels == 1)
         return och_scan_fail(scan, scan->at, "no '(' belongs to this ')'");
     struct level *level = top_of(rewriter);
-    end_branch(level);
+    end_branch(rewriter);
     struct atom atom = {.kind = ATOM_SINGLE,
             .start = level->start,
             .consumes = level->consumes,
@@ -515,7 +518,7 @@ close_group(struct rewriter *rewriter)
 static void
 next_branch(struct rewriter *rewriter)
 {
-    end_branch(top_of(rewriter));
+    end_branch(rewriter);
     put_text(rewriter, "|");
     rewriter->only_literals = false;
     och_scan_skip(&rewriter->scan);
@@ -597,6 +600,19 @@ repeat_in_blocks(struct rewriter *rewriter, struct atom *atom, struct och_scan_c
     atom->repeats *= block;
 }
 
+/* The last atom need not be in a match. */
+static void
+drop_literal(struct rewriter *rewriter, struct atom *atom)
+{
+    struct och_buf *literals = &rewriter->literals;
+    if (atom->literal && rewriter->n_levels == 1) {
+        do
+            literals->size--;
+        while (((unsigned char) literals->data[literals->size] & 0xc0) == 0x80);
+    }
+    atom->literal = false;
+}
+
 /* Apply a repeat, whose text has been read, to the last atom. */
 static ochre_status
 repeat(struct rewriter *rewriter, size_t offset, struct och_scan_count count)
@@ -604,17 +620,10 @@ repeat(struct rewriter *rewriter, size_t offset, struct och_scan_count count)
     struct atom *atom = &top_of(rewriter)->last;
     if (++atom->height > OCH_REGEX_NESTING_MAX)
         return och_scan_fail(&rewriter->scan, offset, too_deep);
-    if (atom->literal && rewriter->n_levels == 1) {
-        if (count.least == 0) {
-            const char *end = rewriter->literals.data + rewriter->literals.size - 1;
-            while (((unsigned char) *end-- & 0xc0) == 0x80)
-                rewriter->literals.size--;
-            rewriter->literals.size--;
-        }
-        end_run(rewriter);
-    }
+    if (count.least == 0)
+        drop_literal(rewriter, atom);
+    atom->repeated = true;
     rewriter->only_literals = false;
-    atom->literal = false;
 
     if (!atom->consumes) { /* once in a place is as good as many times */
         count.least = count.least > 1 ? 1 : count.least;
@@ -720,7 +729,7 @@ rewrite(struct rewriter *rewriter)
         return status;
     if (rewriter->n_levels > 1)
         return och_scan_fail(scan, top_of(rewriter)->opened_at, "no ')' closes this group");
-    end_branch(&rewriter->levels[0]);
+    end_branch(rewriter);
     if (height_of(&rewriter->levels[0]) > OCH_REGEX_NESTING_MAX)
         return och_scan_fail(scan, 0, too_deep);
     return check_names(rewriter);

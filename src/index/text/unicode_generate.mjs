@@ -105,8 +105,8 @@ const addProperty = (set, names) => {
     properties.push([...describe(set), names[0]]);
 };
 const aliases = await load('unicode-property-aliases');
-// Not for patterns: parts of other definitions, and what takes more than one code point.
-const unwanted = /^(Other_|Expands_On|Changes_When_NFKC|NFKC_|InCB|Any|ASCII|Assigned|.*Composition_Exclusion)/;
+// Not in the dialect: what is about normal forms, and what is no binary property.
+const unwanted = /^(Expands_On|Changes_When_NFKC|NFKC_|InCB|Any|ASCII|Assigned|.*Composition_Exclusion)/;
 const word = await members('Binary_Property/Alphabetic');
 for (const name of ['General_Category/Mark', 'General_Category/Decimal_Number',
     'General_Category/Connector_Punctuation', 'Binary_Property/Join_Control'])
@@ -132,8 +132,8 @@ const addCategory = (name, mask) =>
 CATEGORIES.forEach(([, name], i) => { if (i !== SURROGATE) addCategory(name, (1 << i) >>> 0); });
 for (const [name, list] of Object.entries(GROUPS)) addCategory(name, code(list));
 
-const script = new Uint8Array(SIZE), scripts = [[0, 0, 'Unknown']], scriptNames = new Map();
-for (const name of index.Script) {
+const script = new Uint8Array(SIZE), scripts = [[0, 0, 'none']], scriptNames = new Map();
+for (const name of index.Script.filter(script => script !== 'Unknown')) {
     const set = await members(`Script/${name}`);
     set.forEach((has, c) => { if (has) script[c] = scripts.length; });
     const extensions = await members(`Script_Extensions/${name}`);
