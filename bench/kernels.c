@@ -143,7 +143,7 @@ main(int argc, char **argv)
     for (size_t d = 0; d < n_dims; d++) {
         size_t dim = argc > 1 ? strtoul(argv[d + 1], NULL, 10) : usual_dims[d];
         if (dim == 0 || dim > size / sizeof(float) / 4) {
-            fprintf(stderr, "bench_kernels: \"%s\" is no dim from 1 on\n", argv[d + 1]);
+            (void) fprintf(stderr, "bench_kernels: \"%s\" is no dim from 1 on\n", argv[d + 1]);
             return EXIT_FAILURE;
         }
         for (size_t i = 0; i < n_sets * 6; i++) {

@@ -11,7 +11,7 @@
 
 /* The lanes that a sum ends with, folded in the canonical order. */
 static float
-fold(float lanes[OCH_GROUP_SIZE])
+fold(const float lanes[OCH_GROUP_SIZE])
 {
     float sums[OCH_GROUP_LANES];
     for (size_t l = 0; l < OCH_GROUP_LANES; l++)

@@ -13,7 +13,10 @@ static size_t n_sets;
 static bool
 same_bits(float a, float b)
 {
-    return memcmp(&a, &b, sizeof(a)) == 0;
+    uint32_t bits_a = 0, bits_b = 0;
+    memcpy(&bits_a, &a, sizeof(a));
+    memcpy(&bits_b, &b, sizeof(b));
+    return bits_a == bits_b;
 }
 
 /* The distance between two vectors as a collection reports it; the same bits
@@ -142,6 +145,18 @@ ip_survives_lanes_that_overflow_apart(void **state)
     check(same_bits(distance2(OCHRE_SPACE_IP, 1e25f, 0, -1e25f, 0), INFINITY));
 }
 
+/* One lane overflows on the way to a sum that does not. */
+static void
+ip_survives_a_lane_that_overflows_alone(void **state)
+{
+    (void) state;
+    float a[66] = {0}, b[66] = {0};
+    a[0] = a[64] = 0x1p64f;
+    a[1] = -0x1.8p64f;
+    b[0] = b[1] = b[64] = 0x1p63f;
+    check(same_bits(distance(OCHRE_SPACE_IP, a, b, 66), -0x1p126f));
+}
+
 static void
 l2_past_the_range_of_a_float_is_infinite(void **state)
 {
@@ -212,7 +227,7 @@ a_block_of_rows_gives_what_each_row_gives(void **state)
     float query[dim], rows[n_rows * dim], norms[n_rows], out[n_rows];
     for (size_t i = 0; i < dim; i++)
         query[i] = och_random_f32(&seed);
-    for (size_t i = 0; i < n_rows * dim; i++)
+    for (size_t i = 0; i < (size_t) n_rows * dim; i++)
         rows[i] = och_random_f32(&seed) * scales[i / dim % 7];
     for (size_t row = 0; row < n_rows; row++)
         norms[row] = och_vector_norm(sets[0], rows + row * dim, dim);
@@ -249,6 +264,7 @@ main(void)
             cmocka_unit_test(norms_are_right_at_every_magnitude),
             cmocka_unit_test(cosine_does_not_depend_on_magnitude),
             cmocka_unit_test(ip_survives_lanes_that_overflow_apart),
+            cmocka_unit_test(ip_survives_a_lane_that_overflows_alone),
             cmocka_unit_test(l2_past_the_range_of_a_float_is_infinite),
             cmocka_unit_test(a_vector_is_next_to_itself_and_its_multiples),
             cmocka_unit_test(no_finite_vectors_are_at_a_distance_that_is_no_number),

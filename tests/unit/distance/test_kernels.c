@@ -63,7 +63,10 @@ fill(float *floats, size_t n, uint64_t *seed, uint64_t low, uint64_t high)
 static bool
 same_bits(float a, float b)
 {
-    return memcmp(&a, &b, sizeof(a)) == 0;
+    uint32_t bits_a = 0, bits_b = 0;
+    memcpy(&bits_a, &a, sizeof(a));
+    memcpy(&bits_b, &b, sizeof(b));
+    return bits_a == bits_b;
 }
 
 static void
@@ -185,7 +188,7 @@ a_block_of_rows_gives_what_each_row_gives(void **state)
     static const size_t dims[] = {
             1, 2, 3, 16, 63, 64, 65, 127, 128, 129, 191, 200, 384, 1000, 1536};
     uint64_t seed = 5;
-    struct fence query = fence_open(1536), rows = fence_open(1536 * n_rows_max);
+    struct fence query = fence_open(1536), rows = fence_open((size_t) 1536 * n_rows_max);
     fill(query.floats, (size_t) (query.end - query.floats), &seed, 3, 3);
     fill(rows.floats, (size_t) (rows.end - rows.floats), &seed, 3, 3);
 
