@@ -303,6 +303,11 @@ och_seal_write(struct och_seal *seal, uint64_t *footer_hash_out, uint64_t *file_
     if (status == OCHRE_OK)
         status = move_into_place(seal, tmp, err);
     och_file_close(w.file);
+    if (status != OCHRE_OK) {
+        /* Give the space back now; what cannot be removed goes at the next open. */
+        ochre_status removed = och_vfs_remove(seal->vfs, tmp, NULL);
+        (void) removed;
+    }
     och_buf_clear(&w.hashes);
     och_mem_release(seal->mem, w.buffer, BUFFER_SIZE);
     return status;

@@ -1,0 +1,309 @@
+#include "engine/engine.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "engine/collection.h"
+#include "engine/commit.h"
+#include "engine/maintain.h"
+#include "engine/recover.h"
+#include "engine/write.h"
+
+/* --- opening and closing ---------------------------------------------------- */
+
+static void
+free_engine(struct och_engine *engine)
+{
+    for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++) {
+        while (engine->table[i] != NULL) {
+            struct och_collection *next = engine->table[i]->next_in_table;
+            och_collection_release(engine->table[i]);
+            engine->table[i] = next;
+        }
+    }
+    if (engine->log != NULL)
+        engine->log->ops->close(engine->log);
+    och_maintain_clear_garbage(engine);
+    och_commit_release(engine->commit);
+    och_cond_clear(&engine->work_done);
+    och_mutex_clear(&engine->work_lock);
+    och_mutex_clear(&engine->table_lock);
+    och_mem_release(engine->ports.mem, engine, sizeof(*engine));
+}
+
+/* After recovery: remove what a crash left, seal what piled up.  What fails here
+ * is tried again in operation. */
+static ochre_status
+settle(struct och_engine *engine, struct ochre_error *err)
+{
+    och_commit_enter(engine->commit);
+    ochre_status status = och_maintain_sweep(engine, err);
+    if (status == OCHRE_OK) {
+        for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++)
+            for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table)
+                och_maintain_collection(c);
+        if (engine->garbage != NULL) {
+            ochre_status collected = och_maintain_collect(engine, NULL);
+            (void) collected;
+        }
+    }
+    och_commit_leave(engine->commit);
+    return status;
+}
+
+ochre_status
+och_engine_open(const struct och_ports *ports, const struct och_engine_options *options,
+        ochre_status (*space_of)(void *context, struct ochre_bytes schema,
+                ochre_space *space_out, struct ochre_error *err),
+        void *space_context, struct och_engine **engine_out, struct ochre_error *err)
+{
+    *engine_out = NULL;
+    struct och_engine *engine = och_mem_take_zeroed(ports->mem, sizeof(*engine));
+    if (engine == NULL)
+        return och_fail_memory(err);
+    engine->ports = *ports;
+    engine->options = *options;
+    if (engine->options.head_rows_max == 0)
+        engine->options.head_rows_max = OCH_HEAD_ROWS_MAX;
+    if (engine->options.head_bytes_max == 0)
+        engine->options.head_bytes_max = OCH_HEAD_BYTES_MAX;
+    if (engine->options.log_size_seal == 0)
+        engine->options.log_size_seal = OCH_LOG_SIZE_SEAL;
+    engine->space_of = space_of;
+    engine->space_context = space_context;
+    och_mutex_init(&engine->table_lock);
+    och_mutex_init(&engine->work_lock);
+    och_cond_init(&engine->work_done);
+
+    ochre_status status = och_commit_make(engine, &engine->commit);
+    if (status != OCHRE_OK)
+        status = och_fail_memory(err);
+    if (status == OCHRE_OK)
+        status = och_recover(engine, err);
+    if (status == OCHRE_OK)
+        status = settle(engine, err);
+    if (status != OCHRE_OK) {
+        och_maintain_drain(engine);
+        free_engine(engine);
+        return status;
+    }
+    *engine_out = engine;
+    return OCHRE_OK;
+}
+
+void
+och_engine_close(struct och_engine *engine)
+{
+    if (engine == NULL)
+        return;
+    och_maintain_drain(engine);
+    och_commit_enter(engine->commit);
+    if (engine->log->ops->stats(engine->log).n_records > 0) {
+        /* The record says that all before it are durable, so that later damage
+         * to the newest of them is not taken for a torn end. */
+        struct och_log_record record = {.type = OCH_RECORD_CLOSE, .payload = {"", 0}};
+        ochre_status noted = engine->log->ops->append(engine->log, &record, 1, NULL);
+        (void) noted; /* nothing depends on it */
+    }
+    och_commit_leave(engine->commit);
+    free_engine(engine);
+}
+
+/* --- the table -------------------------------------------------------------- */
+
+static size_t
+bucket_of(struct och_uuid id)
+{
+    return och_hash64(id.bytes, sizeof(id.bytes)) % OCH_ENGINE_TABLE_SIZE;
+}
+
+struct och_collection *
+och_engine_loaded(struct och_engine *engine, struct och_uuid id)
+{
+    och_mutex_lock(&engine->table_lock);
+    struct och_collection *found = engine->table[bucket_of(id)];
+    while (found != NULL && !och_uuid_equal(found->id, id))
+        found = found->next_in_table;
+    if (found != NULL)
+        (void) och_collection_retain(found);
+    och_mutex_unlock(&engine->table_lock);
+    return found;
+}
+
+/* Enter a loaded collection; when another thread was faster, take its one. */
+static struct och_collection *
+enter(struct och_engine *engine, struct och_collection *collection)
+{
+    och_mutex_lock(&engine->table_lock);
+    size_t bucket = bucket_of(collection->id);
+    struct och_collection *found = engine->table[bucket];
+    while (found != NULL && !och_uuid_equal(found->id, collection->id))
+        found = found->next_in_table;
+    if (found == NULL) {
+        collection->next_in_table = engine->table[bucket];
+        engine->table[bucket] = och_collection_retain(collection);
+        found = collection;
+    } else {
+        (void) och_collection_retain(found);
+    }
+    och_mutex_unlock(&engine->table_lock);
+    if (found != collection)
+        och_collection_release(collection);
+    return found;
+}
+
+ochre_status
+och_engine_collection(struct och_engine *engine, const struct och_collection_row *row,
+        struct och_collection **collection_out, struct ochre_error *err)
+{
+    *collection_out = och_engine_loaded(engine, row->id);
+    if (*collection_out != NULL)
+        return OCHRE_OK;
+    ochre_space space;
+    ochre_status status = engine->space_of(engine->space_context, row->schema, &space, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct och_collection *collection;
+    status = och_collection_load(engine, row->id, row->number, space, &collection, err);
+    if (status != OCHRE_OK)
+        return status;
+    *collection_out = enter(engine, collection);
+    return OCHRE_OK;
+}
+
+/* --- dropping --------------------------------------------------------------- */
+
+/* Take a collection out of the table; whoever still uses it finds it dropped. */
+static void
+forget(struct och_engine *engine, struct och_uuid id)
+{
+    och_mutex_lock(&engine->table_lock);
+    struct och_collection **link = &engine->table[bucket_of(id)];
+    while (*link != NULL && !och_uuid_equal((*link)->id, id))
+        link = &(*link)->next_in_table;
+    struct och_collection *collection = *link;
+    if (collection != NULL)
+        *link = collection->next_in_table;
+    och_mutex_unlock(&engine->table_lock);
+    if (collection == NULL)
+        return;
+    och_mutex_lock(&collection->lock);
+    collection->dropped = true;
+    och_mutex_unlock(&collection->lock);
+    och_collection_release(collection);
+}
+
+ochre_status
+och_engine_drop_many(struct och_engine *engine,
+        ochre_status (*change)(void *context, struct och_uuid **dropped_out, size_t *n_out,
+                struct ochre_error *err),
+        void *context, struct ochre_error *err)
+{
+    struct och_uuid *dropped = NULL;
+    size_t n = 0;
+    och_commit_enter(engine->commit);
+    ochre_status status = change(context, &dropped, &n, err);
+    if (status == OCHRE_OK) {
+        for (size_t i = 0; i < n; i++) {
+            forget(engine, dropped[i]);
+            och_maintain_add_garbage_collection(engine, dropped[i]);
+        }
+        ochre_status collected = och_maintain_collect(engine, NULL);
+        (void) collected; /* tried again with the next seal or drop */
+    }
+    och_commit_leave(engine->commit);
+    return status;
+}
+
+struct drop {
+    struct och_engine *engine;
+    struct och_uuid id;
+};
+
+static ochre_status
+drop_one(void *context, struct och_uuid **dropped_out, size_t *n_out, struct ochre_error *err)
+{
+    struct drop *drop = context;
+    struct och_catalog *catalog = drop->engine->ports.catalog;
+    *dropped_out = &drop->id;
+    *n_out = 1;
+    return catalog->ops->collection_delete(catalog, drop->id, err);
+}
+
+ochre_status
+och_engine_drop(struct och_engine *engine, struct och_uuid id, struct ochre_error *err)
+{
+    struct drop drop = {engine, id};
+    return och_engine_drop_many(engine, drop_one, &drop, err);
+}
+
+/* After a reset nothing that was loaded is listed any more, and neither is what
+ * was not loaded: the sweep finds its files. */
+ochre_status
+och_engine_reset(struct och_engine *engine, struct ochre_error *err)
+{
+    struct och_catalog *catalog = engine->ports.catalog;
+    och_commit_enter(engine->commit);
+    ochre_status status = catalog->ops->reset(catalog, err);
+    if (status == OCHRE_OK) {
+        for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++)
+            while (engine->table[i] != NULL)
+                forget(engine, engine->table[i]->id);
+        ochre_status swept = och_maintain_sweep(engine, NULL);
+        if (swept == OCHRE_OK)
+            swept = och_maintain_collect(engine, NULL);
+        (void) swept; /* files that stay are found at the next open */
+    }
+    och_commit_leave(engine->commit);
+    return status;
+}
+
+/* --- sealing on demand ------------------------------------------------------ */
+
+/* A loaded collection with something to seal, frozen and retained, or NULL. */
+static struct och_collection *
+next_unsealed(struct och_engine *engine, ochre_status *status, struct ochre_error *err)
+{
+    for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++) {
+        for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table) {
+            if (c->unsealed_lsn == 0 && c->view->n_frozen == 0)
+                continue;
+            if (och_collection_usable(c, NULL) != OCHRE_OK)
+                continue;
+            *status = och_maintain_freeze(c, err);
+            return och_collection_retain(c);
+        }
+    }
+    return NULL;
+}
+
+ochre_status
+och_engine_seal_all(struct och_engine *engine, struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    och_maintain_drain(engine);
+    och_commit_enter(engine->commit);
+    while (status == OCHRE_OK) {
+        struct och_collection *collection = next_unsealed(engine, &status, err);
+        if (collection == NULL)
+            break;
+        if (status == OCHRE_OK)
+            status = och_maintain_seal(collection, true, err);
+        och_collection_release(collection);
+    }
+    och_commit_leave(engine->commit);
+    return status;
+}
+
+struct och_engine_stats
+och_engine_stats(struct och_engine *engine)
+{
+    och_commit_enter(engine->commit);
+    struct och_engine_stats stats = {.log = engine->log->ops->stats(engine->log),
+            .log_size = engine->log->ops->size(engine->log)};
+    och_commit_leave(engine->commit);
+    return stats;
+}

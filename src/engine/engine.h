@@ -1,0 +1,114 @@
+/*
+ * engine.h - collections over time: the handle everything hangs from.
+ *
+ * An engine keeps the collections of one database directory (or of one cluster
+ * node): it orders writes, makes them durable, applies them, and gives readers
+ * snapshots.  See README.md for the write path, the read path and recovery.
+ *
+ * Threads: any, unless a function says otherwise.
+ */
+#ifndef OCH_ENGINE_ENGINE_H
+#define OCH_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/uuid.h"
+#include "engine/catalog.h"
+#include "engine/ports.h"
+#include "ochre/status.h"
+#include "os/executor.h"
+#include "os/thread.h"
+
+struct och_collection;
+struct och_commit;
+
+enum { OCH_ENGINE_TABLE_SIZE = 1024 };
+
+struct och_engine_options {
+    uint32_t head_rows_max;  /* seal a head at this many rows (0: the default) */
+    uint64_t head_bytes_max; /* or this many bytes */
+    uint64_t log_size_seal;  /* past this log size the oldest heads are sealed */
+};
+
+struct och_engine {
+    struct och_ports ports;
+    struct och_engine_options options;
+    struct och_log *log; /* owned; the committer's */
+    /* What space a collection measures distances in, from its schema: filled in
+     * by the composer, because only the api layer reads schemas. */
+    ochre_status (*space_of)(void *context, struct ochre_bytes schema, ochre_space *space_out,
+            struct ochre_error *err);
+    void *space_context;
+
+    struct och_mutex table_lock; /* guards the tables */
+    struct och_collection *table[OCH_ENGINE_TABLE_SIZE]; /* by id; counted */
+
+    struct och_commit *commit; /* owned: the queue of writes */
+
+    struct och_mutex work_lock; /* guards the counts of background work */
+    struct och_cond work_done;
+    uint32_t n_tasks;
+    bool closing;
+
+    /* The committer's: */
+    uint64_t noted_generation; /* of the catalog, durable in the log */
+    struct och_garbage *garbage; /* files nothing lists any more */
+};
+
+struct och_engine_stats {
+    struct och_log_stats log;
+    uint64_t log_size;
+};
+
+/*
+ * Open: recover the log into the collections it touches.
+ *
+ * Errors: OCHRE_CORRUPT when the log or catalog is damaged beyond one collection.
+ */
+OCH_MUST_CHECK ochre_status och_engine_open(const struct och_ports *ports,
+        const struct och_engine_options *options,
+        ochre_status (*space_of)(void *context, struct ochre_bytes schema,
+                ochre_space *space_out, struct ochre_error *err),
+        void *space_context, struct och_engine **engine_out, struct ochre_error *err);
+
+/* Wait for background work, note the close in the log, free everything.  No
+ * other call may be in progress.  NULL is fine. */
+void och_engine_close(struct och_engine *engine);
+
+/*
+ * The collection of a catalog row, loaded if it is not yet; release it after
+ * use.  OCHRE_NOT_FOUND when it was dropped meanwhile.
+ */
+OCH_MUST_CHECK ochre_status och_engine_collection(struct och_engine *engine,
+        const struct och_collection_row *row, struct och_collection **collection_out,
+        struct ochre_error *err);
+
+/* The collection if it is loaded, or NULL.  Release it after use. */
+struct och_collection *och_engine_loaded(struct och_engine *engine, struct och_uuid id);
+
+/*
+ * Drop a collection, in the catalog and here.  Its files go with the next
+ * maintenance.  Waits for its pending writes.
+ */
+OCH_MUST_CHECK ochre_status och_engine_drop(
+        struct och_engine *engine, struct och_uuid id, struct ochre_error *err);
+
+/* Run `change`, a catalog transaction that drops collections, while no write is
+ * in progress, and forget the collections it names. */
+OCH_MUST_CHECK ochre_status och_engine_drop_many(struct och_engine *engine,
+        ochre_status (*change)(void *context, struct och_uuid **dropped_out, size_t *n_out,
+                struct ochre_error *err),
+        void *context, struct ochre_error *err);
+
+/* Drop everything and start over, through the catalog's reset. */
+OCH_MUST_CHECK ochre_status och_engine_reset(struct och_engine *engine, struct ochre_error *err);
+
+/* Seal every head that holds rows; for tests, backups and `compact`. */
+OCH_MUST_CHECK ochre_status och_engine_seal_all(
+        struct och_engine *engine, struct ochre_error *err);
+
+struct och_engine_stats och_engine_stats(struct och_engine *engine);
+
+#endif /* OCH_ENGINE_ENGINE_H */

@@ -1,0 +1,23 @@
+/*
+ * recover.h - from log to collections, when an engine opens.
+ *
+ * Threads: the opening one.
+ */
+#ifndef OCH_ENGINE_RECOVER_H
+#define OCH_ENGINE_RECOVER_H
+
+#include "base/compiler.h"
+#include "ochre/status.h"
+
+struct och_engine;
+
+/*
+ * Open the log and apply every record that the catalog's states do not hold
+ * yet.  A record that cannot be applied, for damage of its own or of the rows
+ * it changes, makes its collection answer with that failure; the others go on.
+ *
+ * Errors: what makes the whole database unusable.
+ */
+OCH_MUST_CHECK ochre_status och_recover(struct och_engine *engine, struct ochre_error *err);
+
+#endif /* OCH_ENGINE_RECOVER_H */

@@ -1,0 +1,232 @@
+#include "engine/select.h"
+
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/mem.h"
+
+/* --- rows ------------------------------------------------------------------- */
+
+static ochre_status
+add_ids(const struct och_snapshot *snapshot, const struct och_select *select, struct och_rows *rows,
+        struct ochre_bytes *missing_out, struct ochre_error *err)
+{
+    for (size_t i = 0; i < select->n_ids; i++) {
+        uint32_t source;
+        uint32_t row;
+        ochre_status status = och_snapshot_find(snapshot, select->ids[i], &source, &row, err);
+        if (status != OCHRE_OK)
+            return status;
+        if (row != OCH_ROW_NONE) {
+            if (och_bitset_add(&rows[source].set, row) != OCHRE_OK)
+                return och_fail_memory(err);
+        } else if (missing_out != NULL && missing_out->data == NULL) {
+            *missing_out = select->ids[i];
+        }
+    }
+    return OCHRE_OK;
+}
+
+/* Leave in `rows` what passes the filter too. */
+static ochre_status
+filter_source(const struct och_select *select, const struct och_source *source,
+        struct och_rows *rows, struct ochre_error *err)
+{
+    struct och_bitset candidates = rows->set;
+    och_bitset_init(&rows->set, select->mem);
+    ochre_status status = OCHRE_OK;
+    if (rows->all && och_bitset_fill(&candidates, source->n_rows) != OCHRE_OK)
+        status = och_fail_memory(err);
+    rows->all = false;
+    if (status == OCHRE_OK)
+        status = och_filter_rows(&select->filter, source, &candidates, &rows->set, err);
+    och_bitset_clear(&candidates);
+    return status;
+}
+
+ochre_status
+och_select_rows(const struct och_snapshot *snapshot, const struct och_select *select,
+        struct och_arena *arena, struct och_rows **rows_out, struct ochre_bytes *missing_out,
+        struct ochre_error *err)
+{
+    uint32_t n = snapshot->n_sources;
+    *rows_out = NULL;
+    if (missing_out != NULL)
+        *missing_out = (struct ochre_bytes){NULL, 0};
+    struct och_rows *rows = och_arena_take_array(arena, n, sizeof(*rows));
+    if (rows == NULL)
+        return och_fail_memory(err);
+    for (uint32_t i = 0; i < n; i++) {
+        rows[i].all = false;
+        och_bitset_init(&rows[i].set, select->mem);
+    }
+    ochre_status status = OCHRE_OK;
+    if (select->has_ids)
+        status = add_ids(snapshot, select, rows, missing_out, err);
+    for (uint32_t i = 0; i < n && status == OCHRE_OK; i++) {
+        const struct och_source *source = &snapshot->sources[i];
+        if (!select->has_ids && och_source_visible(source, &rows[i].set, &rows[i].all) != OCHRE_OK)
+            status = och_fail_memory(err);
+        if (status == OCHRE_OK && !och_filter_is_empty(&select->filter))
+            status = filter_source(select, source, &rows[i], err);
+    }
+    if (status != OCHRE_OK) {
+        och_rows_clear(rows, n);
+        return status;
+    }
+    *rows_out = rows;
+    return OCHRE_OK;
+}
+
+void
+och_rows_clear(struct och_rows *rows, uint32_t n_sources)
+{
+    for (uint32_t i = 0; rows != NULL && i < n_sources; i++)
+        och_bitset_clear(&rows[i].set);
+}
+
+uint64_t
+och_rows_count(const struct och_rows *rows, const struct och_source *source)
+{
+    return rows->all ? source->n_rows : och_bitset_count(&rows->set);
+}
+
+/* --- walking in insertion order --------------------------------------------- */
+
+struct ordered {
+    uint64_t ordinal;
+    uint32_t row;
+};
+
+static int
+compare_ordered(const void *left, const void *right)
+{
+    const struct ordered *a = left;
+    const struct ordered *b = right;
+    return (a->ordinal > b->ordinal) - (a->ordinal < b->ordinal);
+}
+
+static uint32_t
+next_selected(const struct och_rows *rows, const struct och_source *source, uint32_t from)
+{
+    if (!rows->all)
+        return och_bitset_next(&rows->set, from);
+    return from < source->n_rows ? from : OCH_ROW_NONE;
+}
+
+/* A head with updated rows in it: list the selected ones by ordinal. */
+static ochre_status
+sort_run(struct och_walk *walk, struct och_walk_run *run, struct och_arena *arena,
+        struct ochre_error *err)
+{
+    const struct och_source *source = &walk->snapshot->sources[run->source];
+    const struct och_rows *rows = &walk->rows[run->source];
+    uint64_t n = och_rows_count(rows, source);
+    struct ordered *ordered = och_arena_take_array(arena, n, sizeof(*ordered));
+    run->sorted = och_arena_take_array(arena, n, sizeof(uint32_t));
+    if (ordered == NULL || run->sorted == NULL)
+        return och_fail_memory(err);
+    for (uint32_t row = next_selected(rows, source, 0); row != OCH_ROW_NONE;
+            row = next_selected(rows, source, row + 1))
+        ordered[run->n_sorted++] = (struct ordered){och_source_ordinal(source, row), row};
+    qsort(ordered, run->n_sorted, sizeof(*ordered), compare_ordered);
+    for (uint32_t i = 0; i < run->n_sorted; i++)
+        run->sorted[i] = ordered[i].row;
+    return OCHRE_OK;
+}
+
+/* Move the run to its next row, after `row`, or to its first. */
+static void
+advance(struct och_walk *walk, struct och_walk_run *run, uint32_t from)
+{
+    const struct och_source *source = &walk->snapshot->sources[run->source];
+    if (run->sorted != NULL)
+        run->row = run->at < run->n_sorted ? run->sorted[run->at++] : OCH_ROW_NONE;
+    else
+        run->row = next_selected(&walk->rows[run->source], source, from);
+    if (run->row != OCH_ROW_NONE)
+        run->ordinal = och_source_ordinal(source, run->row);
+}
+
+ochre_status
+och_walk_begin(struct och_walk *walk, const struct och_snapshot *snapshot,
+        const struct och_rows *rows, struct och_arena *arena, struct ochre_error *err)
+{
+    *walk = (struct och_walk){.snapshot = snapshot, .rows = rows};
+    walk->runs = och_arena_take_array(arena, snapshot->n_sources, sizeof(*walk->runs));
+    if (walk->runs == NULL)
+        return och_fail_memory(err);
+    for (uint32_t i = 0; i < snapshot->n_sources; i++) {
+        const struct och_source *source = &snapshot->sources[i];
+        if (next_selected(&rows[i], source, 0) == OCH_ROW_NONE)
+            continue;
+        ochre_status status = och_source_load(source, OCH_COLUMN_ORDINALS, err);
+        if (status != OCHRE_OK)
+            return status;
+        struct och_walk_run *run = &walk->runs[walk->n_runs++];
+        *run = (struct och_walk_run){.source = i};
+        if (!och_source_in_order(source)) {
+            status = sort_run(walk, run, arena, err);
+            if (status != OCHRE_OK)
+                return status;
+        }
+        advance(walk, run, 0);
+    }
+    return OCHRE_OK;
+}
+
+bool
+och_walk_next(struct och_walk *walk, uint32_t *source_out, uint32_t *row_out)
+{
+    struct och_walk_run *best = NULL;
+    for (uint32_t i = 0; i < walk->n_runs; i++) {
+        struct och_walk_run *run = &walk->runs[i];
+        if (run->row != OCH_ROW_NONE && (best == NULL || run->ordinal < best->ordinal))
+            best = run;
+    }
+    if (best == NULL)
+        return false;
+    *source_out = best->source;
+    *row_out = best->row;
+    advance(walk, best, best->row + 1);
+    return true;
+}
+
+ochre_status
+och_select_ids(const struct och_snapshot *snapshot, const struct och_select *select, uint64_t limit,
+        struct och_arena *arena, struct ochre_bytes **ids_out, size_t *n_out,
+        struct ochre_error *err)
+{
+    struct och_rows *rows = NULL;
+    *n_out = 0;
+    *ids_out = NULL;
+    ochre_status status = och_select_rows(snapshot, select, arena, &rows, NULL, err);
+    if (status != OCHRE_OK)
+        return status;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < snapshot->n_sources; i++)
+        total += och_rows_count(&rows[i], &snapshot->sources[i]);
+    if (total < limit)
+        limit = total;
+    struct och_walk walk;
+    *ids_out = och_arena_take_array(arena, limit, sizeof(**ids_out));
+    status = *ids_out == NULL ? och_fail_memory(err)
+                              : och_walk_begin(&walk, snapshot, rows, arena, err);
+    uint32_t source;
+    uint32_t row;
+    while (status == OCHRE_OK && *n_out < limit && och_walk_next(&walk, &source, &row)) {
+        const struct och_source *from = &snapshot->sources[source];
+        status = och_source_load_row(from, row, OCH_COLUMN_IDS, err);
+        if (status != OCHRE_OK)
+            break;
+        struct ochre_bytes id = och_source_id(from, row);
+        /* Copied: the caller lets go of the snapshot before the ids. */
+        id.data = och_arena_copy(arena, id.data, id.size);
+        if (id.data == NULL)
+            status = och_fail_memory(err);
+        (*ids_out)[(*n_out)++] = id;
+    }
+    och_rows_clear(rows, snapshot->n_sources);
+    return status;
+}

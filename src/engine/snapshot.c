@@ -1,0 +1,116 @@
+#include "engine/snapshot.h"
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "segment/head.h"
+#include "segment/segment.h"
+
+/* List the view's parts as sources, empty ones left out. */
+static ochre_status
+list_sources(struct och_snapshot *snapshot, uint32_t head_rows, struct och_arena *arena,
+        struct ochre_error *err)
+{
+    const struct och_view *view = snapshot->view;
+    size_t n = (size_t) view->n_segments + view->n_frozen + 1;
+    snapshot->sources = och_arena_take_array(arena, n, sizeof(*snapshot->sources));
+    if (snapshot->sources == NULL)
+        return och_fail_memory(err);
+    uint64_t position = snapshot->facts.position;
+    struct och_source *next = snapshot->sources;
+    for (uint32_t i = 0; i < view->n_segments; i++)
+        *next++ = (struct och_source){.segment = view->segments[i],
+                .n_rows = view->segments[i]->n_rows,
+                .position = position};
+    for (uint32_t i = 0; i < view->n_frozen; i++)
+        if (view->frozen[i].head != NULL)
+            *next++ = (struct och_source){.head = view->frozen[i].head,
+                    .n_rows = view->frozen[i].head->n_rows,
+                    .position = position};
+    if (view->head != NULL && head_rows > 0)
+        *next++ =
+                (struct och_source){.head = view->head, .n_rows = head_rows, .position = position};
+    snapshot->n_sources = (uint32_t) (next - snapshot->sources);
+    return OCHRE_OK;
+}
+
+ochre_status
+och_snapshot_take(struct och_collection *collection, struct och_arena *arena,
+        struct och_snapshot *snapshot_out, struct ochre_error *err)
+{
+    *snapshot_out = (struct och_snapshot){.collection = NULL};
+    ochre_status status = och_collection_usable(collection, err);
+    if (status != OCHRE_OK)
+        return status;
+    och_mutex_lock(&collection->lock);
+    snapshot_out->view = och_view_retain(collection->view);
+    snapshot_out->facts = och_facts_copy(&collection->published);
+    uint32_t head_rows = collection->head_rows;
+    och_mutex_unlock(&collection->lock);
+    snapshot_out->collection = och_collection_retain(collection);
+    status = list_sources(snapshot_out, head_rows, arena, err);
+    if (status != OCHRE_OK)
+        och_snapshot_release(snapshot_out);
+    return status;
+}
+
+ochre_status
+och_snapshot_take_staged(struct och_collection *collection, struct och_arena *arena,
+        struct och_snapshot *snapshot_out, struct ochre_error *err)
+{
+    *snapshot_out = (struct och_snapshot){.view = och_view_retain(collection->view),
+            .facts = och_facts_copy(&collection->staged),
+            .collection = och_collection_retain(collection)};
+    const struct och_head *head = collection->view->head;
+    ochre_status status = list_sources(snapshot_out, head == NULL ? 0 : head->n_rows, arena, err);
+    if (status != OCHRE_OK)
+        och_snapshot_release(snapshot_out);
+    return status;
+}
+
+void
+och_snapshot_release(struct och_snapshot *snapshot)
+{
+    och_view_release(snapshot->view);
+    och_facts_clear(&snapshot->facts);
+    och_collection_release(snapshot->collection);
+    *snapshot = (struct och_snapshot){.collection = NULL};
+}
+
+uint64_t
+och_snapshot_count(const struct och_snapshot *snapshot)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < snapshot->n_sources; i++)
+        count += och_source_count(&snapshot->sources[i]);
+    return count;
+}
+
+static ochre_status
+find_in_source(const struct och_snapshot *snapshot, const struct och_source *source,
+        struct ochre_bytes id, uint32_t *row_out, struct ochre_error *err)
+{
+    if (source->head == NULL)
+        return och_source_find(source, id, row_out, err);
+    och_mutex_lock(&snapshot->collection->lock);
+    ochre_status status = och_source_find(source, id, row_out, err);
+    och_mutex_unlock(&snapshot->collection->lock);
+    return status;
+}
+
+ochre_status
+och_snapshot_find(const struct och_snapshot *snapshot, struct ochre_bytes id, uint32_t *source_out,
+        uint32_t *row_out, struct ochre_error *err)
+{
+    *row_out = OCH_ROW_NONE;
+    *source_out = 0;
+    /* Newest first: that is where recent writes are.  At most one source shows
+     * an id, so the first find is the answer. */
+    for (uint32_t i = snapshot->n_sources; i > 0; i--) {
+        ochre_status status = find_in_source(snapshot, &snapshot->sources[i - 1], id, row_out, err);
+        if (status != OCHRE_OK || *row_out != OCH_ROW_NONE) {
+            *source_out = i - 1;
+            return status;
+        }
+    }
+    return OCHRE_OK;
+}
