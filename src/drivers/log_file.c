@@ -4,73 +4,73 @@
 #include "base/mem.h"
 
 struct log_file {
-    struct och_log port; /* first: the port's pointer is ours */
+    struct och_record_log port; /* first: the port's pointer is ours */
     struct och_mem *mem;
     struct och_wal *wal; /* owned */
 };
 
 static struct och_wal *
-wal_of(const struct och_log *log)
+wal_of(const struct och_record_log *log)
 {
     return ((const struct log_file *) log)->wal;
 }
 
 static ochre_status
-log_append(struct och_log *log, struct och_log_record *records, size_t n, struct ochre_error *err)
+log_append(struct och_record_log *log, struct och_log_record *records, size_t n, struct ochre_error *err)
 {
     return och_wal_append(wal_of(log), records, n, err);
 }
 
 static bool
-log_wants_prepare(const struct och_log *log)
+log_wants_prepare(const struct och_record_log *log)
 {
     return och_wal_wants_prepare(wal_of(log));
 }
 
 static ochre_status
-log_prepare(struct och_log *log, struct ochre_error *err)
+log_prepare(struct och_record_log *log, struct ochre_error *err)
 {
     return och_wal_prepare(wal_of(log), err);
 }
 
 static bool
-log_can_trim(const struct och_log *log, uint64_t lsn)
+log_can_trim(const struct och_record_log *log, uint64_t lsn)
 {
     return och_wal_can_trim(wal_of(log), lsn);
 }
 
 static ochre_status
-log_trim(struct och_log *log, uint64_t lsn, struct ochre_error *err)
+log_trim(struct och_record_log *log, uint64_t lsn, struct ochre_error *err)
 {
     return och_wal_trim(wal_of(log), lsn, err);
 }
 
 static uint64_t
-log_oldest_lsn(const struct och_log *log)
+log_oldest_lsn(const struct och_record_log *log)
 {
     return och_wal_oldest_lsn(wal_of(log));
 }
 
 static uint64_t
-log_next_lsn(const struct och_log *log)
+log_next_lsn(const struct och_record_log *log)
 {
     return och_wal_next_lsn(wal_of(log));
 }
 
 static uint64_t
-log_size(const struct och_log *log)
+log_size(const struct och_record_log *log)
 {
     return och_wal_size(wal_of(log));
 }
 
 static struct och_log_stats
-log_stats(const struct och_log *log)
+log_stats(const struct och_record_log *log)
 {
     return och_wal_stats(wal_of(log));
 }
 
 static void
-log_close(struct och_log *log)
+log_close(struct och_record_log *log)
 {
     struct log_file *file = (struct log_file *) log;
     och_wal_close(file->wal);
@@ -92,7 +92,7 @@ static const struct och_log_ops log_ops = {
 
 static ochre_status
 open_log(void *context, uint64_t lsn_min, och_log_visit visit, void *visit_context,
-        struct och_log **log_out, struct ochre_error *err)
+        struct och_record_log **log_out, struct ochre_error *err)
 {
     struct och_wal_options *options = context;
     *log_out = NULL;

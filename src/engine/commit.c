@@ -182,7 +182,7 @@ run_group(struct group *group)
         request->status = stage_member(group, i, &request->error);
     }
     if (group->n_records > 0) {
-        struct och_log *log = group->engine->log;
+        struct och_record_log *log = group->engine->log;
         struct ochre_error why = {.status = OCHRE_OK};
         ochre_status status = log->ops->append(log, group->records, group->n_records, &why);
         if (status == OCHRE_OK)

@@ -35,7 +35,7 @@ struct och_engine_options {
 struct och_engine {
     struct och_ports ports;
     struct och_engine_options options;
-    struct och_log *log; /* owned; the committer's */
+    struct och_record_log *log; /* owned; the committer's */
     /* What space a collection measures distances in, from its schema: filled in
      * by the composer, because only the api layer reads schemas. */
     ochre_status (*space_of)(void *context, struct ochre_bytes schema, ochre_space *space_out,

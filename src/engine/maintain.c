@@ -186,7 +186,7 @@ oldest_collection(struct och_engine *engine, uint64_t *lsn_out)
 void
 och_maintain_log(struct och_engine *engine)
 {
-    struct och_log *log = engine->log;
+    struct och_record_log *log = engine->log;
     if (log->ops->wants_prepare(log)) {
         if (engine->ports.executor != NULL) {
             (void) submit(engine, NULL);
@@ -624,7 +624,7 @@ och_maintain_collect(struct och_engine *engine, struct ochre_error *err)
     uint64_t keep;
     struct och_collection *oldest = oldest_collection(engine, &keep);
     och_collection_release(oldest);
-    struct och_log *log = engine->log;
+    struct och_record_log *log = engine->log;
     if (keep == UINT64_MAX)
         keep = log->ops->next_lsn(log);
     if (engine->garbage == NULL && !log->ops->can_trim(log, keep))

@@ -17,7 +17,7 @@
 struct och_catalog;
 struct och_executor;
 struct och_kernels;
-struct och_log;
+struct och_record_log;
 struct och_machine;
 struct och_mem;
 struct och_vfs;
@@ -30,28 +30,28 @@ struct och_vfs;
 struct och_log_ops {
     /* Append as one group, durable on OCHRE_OK; sets the records' LSNs.  After
      * an error none of them counts, though a crash may bring them back. */
-    ochre_status (*append)(struct och_log *log, struct och_log_record *records, size_t n,
+    ochre_status (*append)(struct och_record_log *log, struct och_log_record *records, size_t n,
             struct ochre_error *err);
-    bool (*wants_prepare)(const struct och_log *log);
-    ochre_status (*prepare)(struct och_log *log, struct ochre_error *err);
+    bool (*wants_prepare)(const struct och_record_log *log);
+    ochre_status (*prepare)(struct och_record_log *log, struct ochre_error *err);
     /* Forget records below `lsn`, in whole files. */
-    bool (*can_trim)(const struct och_log *log, uint64_t lsn);
-    ochre_status (*trim)(struct och_log *log, uint64_t lsn, struct ochre_error *err);
-    uint64_t (*oldest_lsn)(const struct och_log *log);
-    uint64_t (*next_lsn)(const struct och_log *log);
-    uint64_t (*size)(const struct och_log *log);
-    struct och_log_stats (*stats)(const struct och_log *log);
-    void (*close)(struct och_log *log);
+    bool (*can_trim)(const struct och_record_log *log, uint64_t lsn);
+    ochre_status (*trim)(struct och_record_log *log, uint64_t lsn, struct ochre_error *err);
+    uint64_t (*oldest_lsn)(const struct och_record_log *log);
+    uint64_t (*next_lsn)(const struct och_record_log *log);
+    uint64_t (*size)(const struct och_record_log *log);
+    struct och_log_stats (*stats)(const struct och_record_log *log);
+    void (*close)(struct och_record_log *log);
 };
 
-struct och_log {
+struct och_record_log {
     const struct och_log_ops *ops;
 };
 
 /* Opens the log and visits what is in it; it must reach `lsn_min`. */
 struct och_log_source {
     ochre_status (*open)(void *context, uint64_t lsn_min, och_log_visit visit,
-            void *visit_context, struct och_log **log_out, struct ochre_error *err);
+            void *visit_context, struct och_record_log **log_out, struct ochre_error *err);
     void *context;
 };
 

@@ -1,0 +1,180 @@
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "distance/distance.h"
+#include "engine/engine.h"
+#include "engine/result.h"
+#include "index/vector/flat.h"
+#include "index/vector/topk.h"
+
+/* Vectors that lie in one piece: a segment's, or those of a head's chunk. */
+struct piece {
+    uint32_t source; /* in the snapshot */
+    uint32_t first;  /* the source's row that is row 0 of the piece */
+};
+
+/* A query batch in progress. */
+struct fan_out {
+    struct och_result *result;
+    const struct och_query *query;
+    const struct och_rows *rows;
+    struct och_distance_query *prepared; /* [n_queries] */
+    struct och_topk *best;               /* [n_queries] */
+    struct piece *pieces;                /* what a candidate's source counts */
+    uint32_t n_pieces;
+};
+
+/* The part of a set of rows that falls on a piece, which begins at a multiple of
+ * 64: a part of its words. */
+static struct och_bitset
+part_of(const struct och_bitset *set, uint32_t first, uint32_t n_rows)
+{
+    struct och_bitset part = {.mem = set->mem};
+    if (first / 64 >= set->n_words)
+        return part;
+    size_t n_words = ((size_t) n_rows + 63) / 64;
+    part.words = set->words + first / 64;
+    part.n_words = set->n_words - first / 64;
+    if (part.n_words > n_words)
+        part.n_words = n_words;
+    return part;
+}
+
+static ochre_status
+search_source(struct fan_out *fan, uint32_t index, struct ochre_error *err)
+{
+    const struct och_source *source = &fan->result->snapshot.sources[index];
+    const struct och_rows *rows = &fan->rows[index];
+    if (!rows->all && och_bitset_next(&rows->set, 0) == OCH_ROW_NONE)
+        return OCHRE_OK;
+    ochre_status status = OCHRE_OK;
+    for (uint32_t first = 0; first < source->n_rows && status == OCHRE_OK;) {
+        struct och_vector_rows vectors;
+        uint32_t next = och_source_vectors(source, first, &vectors);
+        struct och_bitset part = part_of(&rows->set, first, vectors.n_rows);
+        struct och_vector_search search = {.queries = fan->prepared,
+                .n_queries = fan->query->n_queries,
+                .allowed = rows->all ? NULL : &part,
+                .recall = 1};
+        vectors.source = fan->n_pieces;
+        fan->pieces[fan->n_pieces++] = (struct piece){index, first};
+        status = och_flat_search(&vectors, &search, fan->best, NULL, err);
+        first = next;
+    }
+    return status;
+}
+
+/* Everything the searches need, in the result's arena. */
+static ochre_status
+prepare(struct fan_out *fan, const struct och_kernels *kernels, ochre_space space,
+        struct ochre_error *err)
+{
+    const struct och_query *query = fan->query;
+    struct och_arena *arena = &fan->result->arena;
+    uint64_t n_candidates = 0;
+    for (uint32_t i = 0; i < fan->result->snapshot.n_sources; i++)
+        n_candidates += och_rows_count(&fan->rows[i], &fan->result->snapshot.sources[i]);
+    size_t n_pieces = (size_t) fan->result->snapshot.n_sources * OCH_HEAD_CHUNKS_MAX;
+    fan->pieces = och_arena_take_array(arena, n_pieces, sizeof(*fan->pieces));
+    fan->prepared = och_arena_take_array(arena, query->n_queries, sizeof(*fan->prepared));
+    fan->best = och_arena_take_array(arena, query->n_queries, sizeof(*fan->best));
+    if (fan->pieces == NULL || fan->prepared == NULL || fan->best == NULL)
+        return och_fail_memory(err);
+    for (size_t i = 0; i < query->n_queries; i++) {
+        och_distance_query_init(
+                &fan->prepared[i], kernels, space, query->queries + i * query->dim, query->dim);
+        if (och_topk_make(&fan->best[i], arena, query->k, n_candidates) != OCHRE_OK)
+            return och_fail_memory(err);
+    }
+    return OCHRE_OK;
+}
+
+static ochre_status
+hydrate_list(struct fan_out *fan, size_t i, struct ochre_error *err)
+{
+    struct och_result *result = fan->result;
+    struct och_topk *best = &fan->best[i];
+    och_topk_sort(best);
+    struct och_hits *list = &result->lists[i];
+    list->hits = och_arena_take_array(&result->arena, best->n, sizeof(*list->hits));
+    if (list->hits == NULL)
+        return och_fail_memory(err);
+    for (uint32_t hit = 0; hit < best->n; hit++) {
+        const struct och_near *near = &best->items[hit];
+        const struct piece *piece = &fan->pieces[near->source];
+        ochre_status status = och_result_hydrate(
+                result, piece->source, piece->first + near->row, &list->hits[hit], err);
+        if (status != OCHRE_OK)
+            return status;
+        list->hits[hit].distance = near->distance;
+    }
+    list->n = best->n;
+    return OCHRE_OK;
+}
+
+static ochre_status
+check_dim(const struct och_result *result, const struct och_query *query, struct ochre_error *err)
+{
+    if (result->dim == 0 || query->n_queries == 0 || query->dim == result->dim)
+        return OCHRE_OK;
+    return och_fail(err, OCHRE_INVALID,
+            "Collection expecting embedding with dimension of %u, got %zu",
+            (unsigned) result->dim, query->dim);
+}
+
+static ochre_status
+make_lists(struct och_result *result, size_t n, struct ochre_error *err)
+{
+    result->lists = och_arena_take_array(&result->arena, n, sizeof(*result->lists));
+    if (result->lists == NULL)
+        return och_fail_memory(err);
+    for (size_t i = 0; i < n; i++)
+        result->lists[i] = (struct och_hits){.n = 0};
+    result->n_lists = n;
+    return OCHRE_OK;
+}
+
+static ochre_status
+run(struct och_result *result, struct och_collection *collection, const struct och_query *query,
+        struct ochre_error *err)
+{
+    struct och_rows *rows = NULL;
+    struct ochre_bytes missing = {NULL, 0};
+    ochre_status status = check_dim(result, query, err);
+    if (status == OCHRE_OK)
+        status = make_lists(result, query->n_queries, err);
+    if (status == OCHRE_OK)
+        status = och_select_rows(
+                &result->snapshot, &query->select, &result->arena, &rows, &missing, err);
+    if (status == OCHRE_OK && query->all_ids_must_exist && missing.data != NULL)
+        status = och_fail(err, OCHRE_INTERNAL, "Error finding id: %.*s",
+                (int) (missing.size < 200 ? missing.size : 200), missing.data);
+    struct fan_out fan = {.result = result, .query = query, .rows = rows};
+    bool any = result->snapshot.n_sources > 0 && query->n_queries > 0 && query->k > 0;
+    if (status == OCHRE_OK && any)
+        status = prepare(&fan, collection->engine->ports.kernels, collection->space, err);
+    for (uint32_t i = 0; any && status == OCHRE_OK && i < result->snapshot.n_sources; i++)
+        status = search_source(&fan, i, err);
+    for (size_t i = 0; any && status == OCHRE_OK && i < query->n_queries; i++)
+        status = hydrate_list(&fan, i, err);
+    och_rows_clear(rows, result->snapshot.n_sources);
+    return status;
+}
+
+ochre_status
+och_engine_query(struct och_mem *mem, struct och_collection *collection,
+        const struct och_query *query, struct och_result **result_out, struct ochre_error *err)
+{
+    *result_out = NULL;
+    struct och_result *result;
+    ochre_status status = och_result_begin(mem, collection, query->include, &result, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = run(result, collection, query, err);
+    if (status != OCHRE_OK) {
+        och_result_release(result);
+        return status;
+    }
+    *result_out = result;
+    return OCHRE_OK;
+}

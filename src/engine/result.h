@@ -1,0 +1,88 @@
+/*
+ * result.h - what a read answers: lists of hits that point into a snapshot.
+ *
+ * A result keeps its snapshot pinned, so documents and vectors are not copied:
+ * they lie in the segment's map or the head's memory until the result is
+ * released.
+ *
+ * Threads: one at a time.
+ */
+#ifndef OCH_ENGINE_RESULT_H
+#define OCH_ENGINE_RESULT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/compiler.h"
+#include "engine/select.h"
+#include "engine/snapshot.h"
+#include "ochre/status.h"
+#include "ochre/types.h"
+
+struct och_mem;
+
+struct och_result {
+    struct och_mem *mem;
+    struct och_arena arena; /* owned: everything below */
+    struct och_snapshot snapshot;
+    unsigned include; /* OCHRE_INCLUDE_* */
+    uint32_t dim;
+    size_t n_lists;
+    struct och_hits {
+        struct ochre_hit *hits;
+        size_t n;
+    } *lists;
+};
+
+/* An empty result over the collection's present state; release it. */
+OCH_MUST_CHECK ochre_status och_result_begin(struct och_mem *mem,
+        struct och_collection *collection, unsigned include, struct och_result **result_out,
+        struct ochre_error *err);
+
+void och_result_release(struct och_result *result); /* NULL is fine */
+
+/* Fill in the columns the result includes, but for the distance. */
+OCH_MUST_CHECK ochre_status och_result_hydrate(struct och_result *result, uint32_t source,
+        uint32_t row, struct ochre_hit *hit_out, struct ochre_error *err);
+
+/* --- reads ------------------------------------------------------------------- */
+
+struct och_get {
+    struct och_select select;
+    uint64_t offset, limit; /* UINT64_MAX: no limit */
+    unsigned include;
+};
+
+/* The selected records in insertion order: one list. */
+OCH_MUST_CHECK ochre_status och_engine_get(struct och_mem *mem,
+        struct och_collection *collection, const struct och_get *get,
+        struct och_result **result_out, struct ochre_error *err);
+
+struct och_query {
+    struct och_select select;
+    const float *queries; /* [n_queries][dim], row-major */
+    size_t n_queries;
+    size_t dim;
+    uint32_t k;
+    unsigned include;
+    bool all_ids_must_exist; /* ids without a filter: a missing one is an error */
+};
+
+/*
+ * The k nearest of the selected records for each query, nearest first, equal
+ * distances in insertion order.
+ *
+ * Errors: OCHRE_INVALID   the queries have another dimension than the collection
+ *         OCHRE_INTERNAL  an id that must exist does not ("Error finding id")
+ * Cost:   one pass over the selected vectors for all queries together.
+ */
+OCH_MUST_CHECK ochre_status och_engine_query(struct och_mem *mem,
+        struct och_collection *collection, const struct och_query *query,
+        struct och_result **result_out, struct ochre_error *err);
+
+/* How many records there are. */
+OCH_MUST_CHECK ochre_status och_engine_count(struct och_mem *mem,
+        struct och_collection *collection, uint64_t *count_out, struct ochre_error *err);
+
+#endif /* OCH_ENGINE_RESULT_H */
