@@ -1,0 +1,59 @@
+/*
+ * db.h - an open database: the parts and the settings that verbs work with.
+ *
+ * Threads: open and close on one thread; the rest any.
+ */
+#ifndef OCH_API_DB_H
+#define OCH_API_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+#include "ochre/status.h"
+#include "storage/directory.h"
+#include "storage/wal.h"
+
+struct och_executor;
+struct och_kernels;
+struct och_machine;
+struct och_vfs;
+
+struct och_db_options {
+    struct och_mem *mem;              /* the account above the database's; may be NULL */
+    struct och_vfs *vfs;              /* borrowed: rooted at the database's directory */
+    const struct och_machine *machine; /* borrowed */
+    const struct och_kernels *kernels;
+    struct och_executor *executor;    /* borrowed; NULL: no background work */
+    unsigned n_cpus;
+    bool create;
+    bool allow_reset;
+    struct och_engine_options engine;
+};
+
+struct ochre_db {
+    struct och_mem mem; /* everything of this database */
+    struct och_db_options options;
+    struct och_directory directory; /* the lock is held */
+    struct och_wal_options log_options;
+    struct och_catalog *catalog; /* owned */
+    struct och_engine *engine;   /* owned */
+    /* What public.c made and must take down: */
+    struct och_vfs *own_vfs;
+    struct och_executor *own_executor;
+};
+
+/*
+ * Open the database in options->vfs.
+ *
+ * Errors: as och_directory_open, och_catalog_sqlite_open and och_engine_open.
+ */
+OCH_MUST_CHECK ochre_status och_db_open(
+        const struct och_db_options *options, struct ochre_db **db_out, struct ochre_error *err);
+
+/* Close: no verb may be in progress.  NULL is fine. */
+void och_db_close(struct ochre_db *db);
+
+#endif /* OCH_API_DB_H */

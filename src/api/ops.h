@@ -1,0 +1,192 @@
+/*
+ * ops.h - the verbs: what can be asked of a database, as C structs.
+ *
+ * Each verb validates its input, does its work through the engine and catalog,
+ * and fills in a result.  The HTTP server and the public C API (api/public.c)
+ * both come through here, so both get the same rules and the same answers.
+ *
+ * Every check is made before anything is logged or changed.  The order is that
+ * of the wire: the collection must exist before its request is looked at, which
+ * is why decoders do not report some errors but hand them over as `deferred`.
+ *
+ * Arenas: results of catalog verbs lie in the arena the caller gives.  Results
+ * of reads are och_result (engine/result.h), released by the caller.
+ *
+ * Errors: the status says the class; messages name field, value and limit.
+ *
+ * Threads: any.
+ */
+#ifndef OCH_API_OPS_H
+#define OCH_API_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/uuid.h"
+#include "engine/catalog.h"
+#include "engine/result.h"
+#include "engine/write.h"
+#include "ochre/status.h"
+#include "ochre/types.h"
+
+struct och_arena;
+struct och_key;
+struct och_schema;
+struct och_schema_change;
+struct och_schema_request;
+struct ochre_db;
+
+/* A collection as a record verb names it.  All three must fit together. */
+struct och_target {
+    struct ochre_bytes tenant, database;
+    struct och_uuid id;
+};
+
+/* --- system (op_system.c) ---------------------------------------------------- */
+
+uint64_t och_op_heartbeat_ns(struct ochre_db *db);
+
+/* OCHRE_DENIED unless the database was opened with allow_reset. */
+OCH_MUST_CHECK ochre_status och_op_reset(struct ochre_db *db, struct ochre_error *err);
+
+/* --- tenants and databases (op_tenant.c, op_database.c) ---------------------- */
+
+OCH_MUST_CHECK ochre_status och_op_tenant_create(
+        struct ochre_db *db, struct ochre_bytes name, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_op_tenant_get(struct ochre_db *db, struct och_arena *arena,
+        struct ochre_bytes name, struct ochre_bytes *resource_name_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_op_tenant_update(struct ochre_db *db, struct ochre_bytes name,
+        struct ochre_bytes resource_name, struct ochre_error *err);
+
+OCH_MUST_CHECK ochre_status och_op_database_create(struct ochre_db *db, struct ochre_bytes tenant,
+        struct ochre_bytes name, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_op_database_get(struct ochre_db *db, struct och_arena *arena,
+        struct ochre_bytes tenant, struct ochre_bytes name, struct och_database_row *row_out,
+        struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_op_database_list(struct ochre_db *db, struct och_arena *arena,
+        struct ochre_bytes tenant, uint64_t limit, uint64_t offset,
+        struct och_database_row **rows_out, size_t *n_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_op_database_delete(struct ochre_db *db, struct ochre_bytes tenant,
+        struct ochre_bytes name, struct ochre_error *err);
+
+/* --- collections (op_collection.c) ------------------------------------------- */
+
+/* Everything an answer shows of a collection; in the caller's arena. */
+struct och_collection_info {
+    struct och_collection_row row;
+    struct ochre_metadata metadata; /* of the collection; no fields: null */
+    const struct och_schema *schema;
+    const struct och_key *keys; /* metadata keys seen, for the schema's growth */
+    size_t n_keys;
+    uint32_t dim;          /* 0: null */
+    uint64_t log_position; /* its last write */
+};
+
+struct och_create {
+    struct ochre_bytes tenant, database, name;
+    const struct ochre_metadata *metadata;      /* NULL: none */
+    const struct och_schema_request *indexes;   /* configuration and schema (api/schema.h) */
+    bool get_or_create;
+};
+
+/* Errors: OCHRE_INVALID (also: no such database), OCHRE_EXISTS. */
+OCH_MUST_CHECK ochre_status och_op_collection_create(struct ochre_db *db, struct och_arena *arena,
+        const struct och_create *create, struct och_collection_info *info_out,
+        struct ochre_error *err);
+
+OCH_MUST_CHECK ochre_status och_op_collection_get(struct ochre_db *db, struct och_arena *arena,
+        struct ochre_bytes tenant, struct ochre_bytes database, struct ochre_bytes name,
+        struct och_collection_info *info_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_op_collection_get_by_id(struct ochre_db *db,
+        struct och_arena *arena, const struct och_target *target,
+        struct och_collection_info *info_out, struct ochre_error *err);
+/* By "tenant_resource_name:database:collection". */
+OCH_MUST_CHECK ochre_status och_op_collection_get_by_crn(struct ochre_db *db,
+        struct och_arena *arena, struct ochre_bytes crn, struct och_collection_info *info_out,
+        struct ochre_error *err);
+/* In creation order; an unknown tenant or database has none. */
+OCH_MUST_CHECK ochre_status och_op_collection_list(struct ochre_db *db, struct och_arena *arena,
+        struct ochre_bytes tenant, struct ochre_bytes database, uint64_t limit, uint64_t offset,
+        struct och_collection_info **infos_out, size_t *n_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_op_collection_count(struct ochre_db *db, struct ochre_bytes tenant,
+        struct ochre_bytes database, uint64_t *count_out, struct ochre_error *err);
+
+struct och_update {
+    struct ochre_bytes new_name;               /* data NULL: stays */
+    const struct ochre_metadata *new_metadata; /* NULL: stays; nulls are dropped */
+    const struct och_schema_change *change;    /* NULL: stays */
+};
+
+OCH_MUST_CHECK ochre_status och_op_collection_update(struct ochre_db *db,
+        const struct och_target *target, const struct och_update *update, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_op_collection_delete(struct ochre_db *db,
+        struct ochre_bytes tenant, struct ochre_bytes database, struct ochre_bytes name,
+        struct ochre_error *err);
+
+/* --- records (op_write.c, op_delete.c, op_read.c) ----------------------------- */
+
+/* A length that was not given. */
+#define OCH_NOT_GIVEN SIZE_MAX
+
+/*
+ * Records to add, update or upsert, as decoded.  Columns may still disagree in
+ * length: `records` has them as they came, and these say how long each is.
+ */
+struct och_write_input {
+    struct ochre_records records; /* records.n: ids; dims: [n_embeddings], unless NULL */
+    size_t n_embeddings, n_documents, n_uris, n_metadatas; /* OCH_NOT_GIVEN */
+    struct ochre_error deferred;  /* reported once the collection is known to exist */
+    struct ochre_error deferred_last; /* reported when all else is right */
+};
+
+OCH_MUST_CHECK ochre_status och_op_write(struct ochre_db *db, const struct och_target *target,
+        enum och_write_op op, const struct och_write_input *input, struct ochre_error *err);
+
+/* Which records a read or delete is about, as decoded. */
+struct och_select_input {
+    bool has_ids;
+    const struct ochre_bytes *ids;
+    size_t n_ids;
+    bool has_filter;            /* where or where_document was given */
+    struct ochre_filter filter; /* both, combined by AND */
+    struct ochre_error deferred; /* a filter that breaks the grammar */
+};
+
+/* `limit` UINT64_MAX: none given.  *deleted_out counts as the wire does: for ids
+ * without a filter the ids asked for, otherwise the records deleted. */
+OCH_MUST_CHECK ochre_status och_op_delete(struct ochre_db *db, const struct och_target *target,
+        const struct och_select_input *select, uint64_t limit, uint64_t *deleted_out,
+        struct ochre_error *err);
+
+OCH_MUST_CHECK ochre_status och_op_get(struct ochre_db *db, const struct och_target *target,
+        const struct och_select_input *select, uint64_t offset, uint64_t limit, unsigned include,
+        struct och_result **result_out, struct ochre_error *err);
+
+struct och_query_input {
+    struct och_select_input select;
+    const float *queries;  /* one after the other */
+    size_t n_queries;
+    const uint32_t *dims;  /* [n_queries]: each one's length */
+    struct ochre_error deferred; /* a number that is not finite as f32, ... */
+    uint32_t k;
+    unsigned include;
+};
+
+OCH_MUST_CHECK ochre_status och_op_query(struct ochre_db *db, const struct och_target *target,
+        const struct och_query_input *query, struct och_result **result_out,
+        struct ochre_error *err);
+
+OCH_MUST_CHECK ochre_status och_op_count(struct ochre_db *db, const struct och_target *target,
+        uint64_t *count_out, struct ochre_error *err);
+
+struct och_indexing {
+    uint64_t n_total; /* write operations so far; all are searchable at once */
+};
+
+OCH_MUST_CHECK ochre_status och_op_indexing_status(struct ochre_db *db,
+        const struct och_target *target, struct och_indexing *indexing_out,
+        struct ochre_error *err);
+
+#endif /* OCH_API_OPS_H */
