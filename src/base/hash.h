@@ -17,7 +17,7 @@ uint64_t och_hash64(const void *bytes, size_t size);
 uint64_t och_hash64_seeded(const void *bytes, size_t size, uint64_t seed);
 
 /* CRC-32C of `bytes`, continuing from `crc` (0 to begin).  Uses the CPU's
- * instruction where there is one: about 10 GB/s; else a table. */
+ * instruction where there is one: about 20 GB/s; else a table, about 1 GB/s. */
 uint32_t och_crc32c(uint32_t crc, const void *bytes, size_t size);
 
 /* The same, always by table. */

@@ -1,9 +1,11 @@
 /*
  * number.h - text to float and back, correctly rounded and shortest.
  *
- * Reading follows Lemire 2021, "Number parsing at a gigabyte per second"
- * (exact small cases, then 128-bit products, then the C library for the rest).
- * Writing gives the shortest digits that read back as the same number.
+ * Reading follows Lemire 2021, "Number parsing at a gigabyte per second": exact
+ * small cases, then 128-bit products; a number of more than 19 digits that these
+ * leave undecided is compared in big integers.  Writing gives the shortest digits
+ * that read back as the same number, and of those the nearest, by Schubfach.  No
+ * step calls the C library, so that no locale has a say.
  *
  * Threads: any; no state.
  */

@@ -8,6 +8,7 @@
 #define OCH_BASE_NUMBER_INTERNAL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -140,9 +141,8 @@ och_scan_fraction(const char *text, uint64_t *mantissa)
                     och_join_digits8((third ^ OCH_ZEROS8) << (64 - 8 * n));
         return 16 + n;
     }
-    unsigned n_bits =
-            (unsigned) (others1 != 0 ? __builtin_ctzll(others1) : 64 + __builtin_ctzll(others2)) &
-            ~7u;
+    uint64_t others = others1 != 0 ? others1 : others2;
+    unsigned n_bits = ((others1 != 0 ? 0 : 64) + (unsigned) __builtin_ctzll(others)) & ~7u;
     if (n_bits == 0)
         return 0;
     wide digits = ((wide) second << 64 | first) << (128 - n_bits);
@@ -163,9 +163,30 @@ struct och_quick_number {
 
 enum { OCH_QUICK_SIZE = 40 }; /* readable bytes that och_number_scan_quick needs */
 
+/* Add an exponent of one or two digits to *exponent.  NULL when it is another. */
+static inline const char *
+och_scan_small_exponent(const char *next, int32_t *exponent)
+{
+    bool negative = *next == '-';
+    next += negative || *next == '+';
+    uint32_t value = (uint32_t) (*next - '0');
+    if (value > 9)
+        return NULL;
+    next++;
+    uint32_t digit = (uint32_t) (*next - '0');
+    if (digit <= 9) {
+        value = value * 10 + digit;
+        next++;
+        if ((uint32_t) (*next - '0') <= 9)
+            return NULL;
+    }
+    *exponent += negative ? -(int32_t) value : (int32_t) value;
+    return next;
+}
+
 /*
- * Scan a number without exponent, of at most 7 digits before the point and 19 in
- * all; `text` has OCH_QUICK_SIZE readable bytes.  Whatever else it meets, valid
+ * Scan a number of at most 7 digits before the point, 19 in all and two in the
+ * exponent; `text` has OCH_QUICK_SIZE readable bytes.  Whatever else it meets, valid
  * or not, is for och_number_scan.
  *
  * Digits are counted with bit operations and joined whatever their number, so
@@ -195,8 +216,12 @@ och_number_scan_quick(const char *text)
     } else {
         number.integral = true;
     }
-    if ((*next | 0x20) != 'e')
+    if ((*next | 0x20) != 'e') {
         number.end = next;
+        return number;
+    }
+    number.integral = false;
+    number.end = och_scan_small_exponent(next + 1, &number.exponent);
     return number;
 }
 
