@@ -42,6 +42,7 @@ begin(struct och_http_connection *connection)
     exchange->response.status = 200;
     exchange->response.content_type = "application/json";
     och_buf_init(&exchange->response.body, server->mem, RESPONSE_SIZE_MAX);
+    connection->has_begun = true;
     atomic_store_explicit(&connection->is_busy, true, memory_order_relaxed);
     atomic_fetch_add(&server->n_busy, 1);
 }
@@ -197,14 +198,12 @@ answer_and_drop(struct och_http_connection *connection, unsigned status, const c
         const char *message)
 {
     struct och_http_exchange *exchange = &connection->exchange;
-    struct och_http_response *response = &exchange->response;
     const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection->library, MHD_CONNECTION_INFO_CONNECTION_FD);
     och_assert(info != NULL);
     release_body(connection->server, exchange);
-    och_http_error(response, status, och_http_error_name(status), "%s", message);
-    if (och_buf_status(&response->body) == OCHRE_OK)
-        och_http_send_plain(connection->server, info->connect_fd, status, reason, response);
+    och_http_send_error(connection->server, info->connect_fd, status, reason, message);
+    exchange->response.status = status;
     connection->lingers = true;
     atomic_fetch_add_explicit(&connection->server->n_requests, 1, memory_order_relaxed);
     log_answer(connection->server, exchange);

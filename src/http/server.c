@@ -140,7 +140,9 @@ start_library(struct och_http_server *server, struct ochre_error *err)
     unsigned limit = (options->n_connections_max + OCH_HTTP_LINGERS_MAX) * n_threads;
     /* A peer that takes no bytes of an answer: whole seconds, and at least one. */
     unsigned idle_s = (unsigned) ((options->idle_timeout_ms + 999) / 1000);
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
+    /* Turbo: a new connection is read at once, and hanging up is left to us: the
+     * socket is still writable when we are told (slots.c). */
+    unsigned flags = MHD_USE_TURBO | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
             MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem items[] = {
             {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t) leave_encoded, NULL},

@@ -99,6 +99,7 @@ struct och_http_connection {
     _Atomic(uint64_t) deadline_ns;    /* UINT64_MAX: none */
     atomic_bool is_busy;              /* a request has begun and is not answered */
     bool lingers;                     /* drain before closing; the I/O thread's own */
+    bool has_begun;                   /* a request line was understood; the same */
     och_http_slot_state state;        /* guarded by server->lock */
     int fd;                           /* guarded by server->lock */
     uint8_t address[16];              /* guarded by server->lock: who connected */
@@ -201,8 +202,8 @@ void och_http_wake(struct och_http_server *server);
 /* Take over a copy of `fd`, whose answer is written, and drain it before it closes. */
 void och_http_linger_add(struct och_http_server *server, int fd);
 
-/* Write an answer past the library, as far as the socket takes it. */
-void och_http_send_plain(const struct och_http_server *server, int fd, unsigned status,
-        const char *reason, const struct och_http_response *response);
+/* Write an error past the library, as far as the socket takes it. */
+void och_http_send_error(struct och_http_server *server, int fd, unsigned status,
+        const char *reason, const char *message);
 
 #endif /* OCH_HTTP_SERVER_INTERNAL_H */

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -30,6 +31,7 @@ och_http_slot_take(struct och_http_server *server, int fd, const uint8_t address
         slot->fd = fd;
         memcpy(slot->address, address, sizeof(slot->address));
         slot->lingers = false;
+        slot->has_begun = false;
         atomic_store_explicit(&slot->is_busy, false, memory_order_relaxed);
         atomic_store_explicit(&slot->deadline_ns, deadline, memory_order_relaxed);
     }
@@ -77,6 +79,15 @@ open_slot(struct och_http_server *server, struct MHD_Connection *library, int fd
     return slot;
 }
 
+/* Has the peer not closed its side? */
+static bool
+peer_is_there(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
 void
 och_http_on_connection(void *context, struct MHD_Connection *library, void **socket_context,
         enum MHD_ConnectionNotificationCode code)
@@ -98,6 +109,11 @@ och_http_on_connection(void *context, struct MHD_Connection *library, void **soc
     *socket_context = NULL;
     if (slot == NULL)
         return;
+    if (!slot->has_begun && peer_is_there(fd) && !atomic_load(&server->is_stopping)) {
+        /* The library hangs up without a word on what is no request line. */
+        och_http_send_error(server, fd, 400, "Bad Request", "the request line is malformed");
+        slot->lingers = true;
+    }
     if (slot->lingers)
         och_http_linger_add(server, fd);
     och_mutex_lock(&server->lock);
@@ -128,15 +144,15 @@ och_http_slots_expire(struct och_http_server *server, uint64_t now_ns)
             free_slot(server, slot);
             continue;
         }
-        (void) shutdown(slot->fd, SHUT_RDWR); /* the library sees the end and closes it */
+        /* Counted before the client can know. */
+        atomic_fetch_add_explicit(&server->n_timeouts, 1, memory_order_relaxed);
         atomic_store_explicit(&slot->deadline_ns, UINT64_MAX, memory_order_relaxed);
+        (void) shutdown(slot->fd, SHUT_RDWR); /* the library sees the end and closes it */
         n_shut++;
     }
     och_mutex_unlock(&server->lock);
-    if (n_shut > 0) {
-        atomic_fetch_add_explicit(&server->n_timeouts, n_shut, memory_order_relaxed);
+    if (n_shut > 0)
         och_log_event(server->options.log, OCH_LOG_DEBUG, "http.timeout", "connections=%u", n_shut);
-    }
     return next;
 }
 

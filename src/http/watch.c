@@ -121,9 +121,16 @@ lingers_close(struct och_http_server *server)
 /* --- accepting ------------------------------------------------------------ */
 
 void
-och_http_send_plain(const struct och_http_server *server, int fd, unsigned status,
-        const char *reason, const struct och_http_response *response)
+och_http_send_error(struct och_http_server *server, int fd, unsigned status, const char *reason,
+        const char *message)
 {
+    enum { body_max = 4096 };
+    struct och_http_response response = {0};
+    och_buf_init(&response.body, server->mem, body_max);
+    och_http_error(&response, status, och_http_error_name(status), "%s", message);
+    if (och_buf_status(&response.body) != OCHRE_OK)
+        och_buf_reset(&response.body);
+
     char head[512], date[64];
     time_t now = (time_t) (och_machine_wall_ns(server->options.machine) / 1000000000u);
     struct tm utc;
@@ -133,27 +140,24 @@ och_http_send_plain(const struct och_http_server *server, int fd, unsigned statu
     int size = snprintf(head, sizeof(head),
             "HTTP/1.1 %u %s\r\ndate: %s\r\ncontent-type: application/json\r\n"
             "content-length: %zu\r\nconnection: close\r\nchroma-trace-id: %032d\r\n%s\r\n",
-            status, reason, date, response->body.size, 0,
-            status == 503 ? "retry-after: 1\r\n" : "");
+            status, reason, date, response.body.size, 0, status == 503 ? "retry-after: 1\r\n" : "");
     och_assert(size > 0 && (size_t) size < sizeof(head));
+
     /* The socket's buffer is empty, or nearly: an answer this short fits, and a
      * client that has stopped reading does not get one. */
     struct iovec parts[2] = {{.iov_base = head, .iov_len = (size_t) size},
-            {.iov_base = response->body.data, .iov_len = response->body.size}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = response->body.size > 0 ? 2 : 1};
-    ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+            {.iov_base = response.body.data, .iov_len = response.body.size}};
+    struct msghdr bytes = {.msg_iov = parts, .msg_iovlen = response.body.size > 0 ? 2 : 1};
+    ssize_t sent = sendmsg(fd, &bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void) sent;
+    och_buf_clear(&response.body);
 }
 
 static void
 turn_away(struct och_http_server *server, int fd)
 {
-    struct och_http_response response = {0};
-    och_buf_init(&response.body, server->mem, OCH_HTTP_DRAIN_SIZE);
-    och_http_error(&response, 503, och_http_error_name(503),
-            "all %u connections are in use; try again later", server->options.n_connections_max);
-    och_http_send_plain(server, fd, 503, "Service Unavailable", &response);
-    och_buf_clear(&response.body);
+    och_http_send_error(
+            server, fd, 503, "Service Unavailable", "all connections are in use; try again later");
     och_http_linger_add(server, fd);
     (void) close(fd);
     uint64_t before = atomic_fetch_add_explicit(&server->n_refused, 1, memory_order_relaxed);
