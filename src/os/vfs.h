@@ -92,8 +92,8 @@ OCH_MUST_CHECK ochre_status och_vfs_open(struct och_vfs *vfs, const char *path, 
 OCH_MUST_CHECK ochre_status och_vfs_remove(
         struct och_vfs *vfs, const char *path, struct ochre_error *err);
 
-/* Rename a file, replacing what is at `to`.  Atomic; durable after a sync of the
- * directory. */
+/* Rename a file (a directory is refused), replacing the file at `to`.  Atomic;
+ * durable after a sync of the directory of the new name. */
 OCH_MUST_CHECK ochre_status och_vfs_rename(
         struct och_vfs *vfs, const char *from, const char *to, struct ochre_error *err);
 

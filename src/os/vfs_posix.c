@@ -481,7 +481,14 @@ posix_rename(struct och_vfs *base, const char *from, const char *to, struct ochr
         leave(&source);
         return fail_system(err, code, "rename to", to);
     }
-    if (renameat(source.dir_fd, source.name, target.dir_fd, target.name) != 0)
+    /* The seam moves files only: what a moved directory keeps after a crash
+     * differs between file systems. */
+    struct stat info;
+    if (fstatat(source.dir_fd, source.name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+        code = errno;
+    else if (S_ISDIR(info.st_mode))
+        code = EISDIR;
+    else if (renameat(source.dir_fd, source.name, target.dir_fd, target.name) != 0)
         code = errno;
     leave(&source);
     leave(&target);

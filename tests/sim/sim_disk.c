@@ -508,14 +508,13 @@ sim_rename(struct och_vfs *base, const char *from, const char *to, struct ochre_
     ochre_status status = begin_path(disk, &intent, &source, err);
     if (status != OCHRE_OK)
         return status;
-    if (source.inode == NULL)
-        return fail(disk, &intent, OCHRE_NOT_FOUND, "no such file", err);
-    /* Directories could be moved too, but os/vfs.h promises files only. */
-    if (source.inode->is_dir)
-        return fail(disk, &intent, OCHRE_IO, "it is a directory", err);
     status = walk(disk, to, &target);
     if (status != OCHRE_OK)
         return fail(disk, &intent, status, "the new name has no directory", err);
+    if (source.inode == NULL)
+        return fail(disk, &intent, OCHRE_NOT_FOUND, "no such file", err);
+    if (source.inode->is_dir)
+        return fail(disk, &intent, OCHRE_IO, "it is a directory", err);
     if (target.inode != NULL && target.inode->is_dir)
         return fail(disk, &intent, OCHRE_IO, "the new name is a directory", err);
     if (target.inode == source.inode)
