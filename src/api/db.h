@@ -22,7 +22,7 @@ struct och_machine;
 struct och_vfs;
 
 struct och_db_options {
-    struct och_mem *mem;              /* the account above the database's; may be NULL */
+    struct och_mem *mem;              /* the account above the database's */
     struct och_vfs *vfs;              /* borrowed: rooted at the database's directory */
     const struct och_machine *machine; /* borrowed */
     const struct och_kernels *kernels;

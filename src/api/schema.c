@@ -385,7 +385,7 @@ och_schema_parse(struct och_arena *arena, struct ochre_bytes text,
     if (status == OCHRE_NO_MEMORY)
         return och_fail_memory(err);
     if (status != OCHRE_OK)
-        return och_fail(err, OCHRE_CORRUPT, "stored schema: %.400s", problem.message);
+        return och_fail(err, OCHRE_CORRUPT, "stored schema: %s", problem.message);
     if (!is_complete(schema))
         return och_fail(err, OCHRE_CORRUPT, "stored schema lacks a part every schema has");
     *schema_out = schema;

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/json.h"
 
-enum { PLACES_MAX = 12, PLACE_TEXT_MAX = 240, VALUE_TEXT_MAX = 80, NAMES_TEXT_MAX = 160 };
+enum { PLACES_MAX = 12, PLACE_TEXT_MAX = 200, VALUE_TEXT_MAX = 80, NAMES_TEXT_MAX = 340 };
 
 /* --- where we are, for messages ------------------------------------------- */
 
@@ -92,12 +92,13 @@ och_shape_refuse_field(const struct och_walk *walk, struct ochre_bytes key, stru
     char names[NAMES_TEXT_MAX];
     size_t size = 0;
     names[0] = '\0';
-    for (unsigned i = 0; i < 32 && size < sizeof(names) - 1; i++) {
+    for (unsigned i = 0; i < 32; i++) {
         if ((walk->allowed & 1u << i) == 0)
             continue;
-        int written = snprintf(
-                names + size, sizeof(names) - size, "%s%s", size == 0 ? "" : ", ", walk->names[i]);
-        if (written < 0)
+        size_t room = sizeof(names) - size;
+        int written =
+                snprintf(names + size, room, "%s%s", size == 0 ? "" : ", ", walk->names[i]);
+        if (written < 0 || (size_t) written >= room)
             break;
         size += (size_t) written;
     }

@@ -160,24 +160,49 @@ load_state(struct och_collection *collection, struct och_arena *arena, struct oc
     return OCHRE_OK;
 }
 
+/* A copy of the name for as long as the collection lives. */
+static bool
+copy_name(struct och_mem *mem, struct ochre_bytes name, struct ochre_bytes *copy_out)
+{
+    char *copy = och_mem_take(mem, name.size + 1);
+    if (copy == NULL)
+        return false;
+    memcpy(copy, name.data, name.size);
+    *copy_out = (struct ochre_bytes){copy, name.size};
+    return true;
+}
+
+static void
+release_name(struct och_mem *mem, struct ochre_bytes name)
+{
+    char *copy = (char *) (uintptr_t) name.data;
+    och_mem_release(mem, copy, name.size + 1);
+}
+
 ochre_status
-och_collection_load(struct och_engine *engine, struct och_uuid id, uint32_t number,
+och_collection_load(struct och_engine *engine, const struct och_collection_row *row,
         ochre_space space, struct och_collection **collection_out, struct ochre_error *err)
 {
     *collection_out = NULL;
-    struct och_collection *collection = och_mem_take_zeroed(engine->ports.mem, sizeof(*collection));
+    struct och_mem *mem = engine->ports.mem;
+    struct och_collection *collection = och_mem_take_zeroed(mem, sizeof(*collection));
     if (collection == NULL)
         return och_fail_memory(err);
     collection->engine = engine;
-    collection->id = id;
-    collection->number = number;
+    collection->id = row->id;
+    collection->number = row->number;
     collection->space = space;
     atomic_init(&collection->n_owners, 1);
     och_mutex_init(&collection->lock);
 
     struct och_arena arena;
-    och_arena_init(&arena, engine->ports.mem);
-    ochre_status status = load_state(collection, &arena, err);
+    och_arena_init(&arena, mem);
+    ochre_status status = OCHRE_OK;
+    if (!copy_name(mem, row->tenant, &collection->tenant) ||
+            !copy_name(mem, row->database, &collection->database))
+        status = och_fail_memory(err);
+    if (status == OCHRE_OK)
+        status = load_state(collection, &arena, err);
     och_arena_clear(&arena);
     if (status != OCHRE_OK) {
         och_collection_release(collection);
@@ -204,6 +229,8 @@ och_collection_release(struct och_collection *collection)
     och_view_release(collection->view);
     och_facts_clear(&collection->published);
     och_facts_clear(&collection->staged);
+    release_name(collection->engine->ports.mem, collection->tenant);
+    release_name(collection->engine->ports.mem, collection->database);
     och_mutex_clear(&collection->lock);
     och_mem_release(collection->engine->ports.mem, collection, sizeof(*collection));
 }

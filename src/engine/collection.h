@@ -62,7 +62,8 @@ struct och_collection {
     atomic_uint n_owners;
     struct och_uuid id;
     uint32_t number;
-    ochre_space space; /* fixed at creation */
+    ochre_space space; /* fixed at creation, like the names: */
+    struct ochre_bytes tenant, database; /* owned */
 
     struct och_mutex lock;
     struct och_view *view OCH_GUARDED_BY(lock); /* counted */
@@ -88,9 +89,9 @@ struct och_collection {
  * Load a collection from the catalog: its state and segments.  A segment that
  * cannot be opened makes the collection one that answers with that failure.
  */
-OCH_MUST_CHECK ochre_status och_collection_load(struct och_engine *engine, struct och_uuid id,
-        uint32_t number, ochre_space space, struct och_collection **collection_out,
-        struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_collection_load(struct och_engine *engine,
+        const struct och_collection_row *row, ochre_space space,
+        struct och_collection **collection_out, struct ochre_error *err);
 
 struct och_collection *och_collection_retain(struct och_collection *collection);
 void och_collection_release(struct och_collection *collection); /* NULL is fine */

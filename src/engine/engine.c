@@ -167,7 +167,7 @@ och_engine_collection(struct och_engine *engine, const struct och_collection_row
     if (status != OCHRE_OK)
         return status;
     struct och_collection *collection;
-    status = och_collection_load(engine, row->id, row->number, space, &collection, err);
+    status = och_collection_load(engine, row, space, &collection, err);
     if (status != OCHRE_OK)
         return status;
     *collection_out = enter(engine, collection);

@@ -1,0 +1,80 @@
+#include "api/db.h"
+
+#include "api/schema.h"
+#include "base/arena.h"
+#include "base/error.h"
+#include "drivers/catalog_sqlite.h"
+#include "drivers/log_file.h"
+#include "os/vfs.h"
+
+/* What the engine needs to know of a schema. */
+static ochre_status
+space_of(void *context, struct ochre_bytes text, ochre_space *space_out, struct ochre_error *err)
+{
+    struct ochre_db *db = context;
+    struct och_arena arena;
+    och_arena_init(&arena, &db->mem);
+    const struct och_schema *schema;
+    ochre_status status = och_schema_parse(&arena, text, &schema, err);
+    if (status == OCHRE_OK)
+        *space_out = och_schema_space(schema);
+    och_arena_clear(&arena);
+    return status;
+}
+
+static ochre_status
+open_parts(struct ochre_db *db, struct ochre_error *err)
+{
+    const struct och_db_options *options = &db->options;
+    ochre_status status = och_directory_open(
+            options->vfs, options->machine, options->create, &db->directory, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_catalog_sqlite_open(
+            &db->mem, options->vfs, db->directory.is_new, &db->catalog, err);
+    if (status != OCHRE_OK)
+        return status;
+    db->log_options = (struct och_wal_options){.mem = &db->mem,
+            .vfs = options->vfs,
+            .machine = options->machine,
+            .database = db->directory.database};
+    struct och_ports ports = {.mem = &db->mem,
+            .vfs = options->vfs,
+            .machine = options->machine,
+            .kernels = options->kernels,
+            .catalog = db->catalog,
+            .log = och_log_file_source(&db->log_options),
+            .executor = options->executor};
+    return och_engine_open(&ports, &options->engine, space_of, db, &db->engine, err);
+}
+
+ochre_status
+och_db_open(const struct och_db_options *options, struct ochre_db **db_out, struct ochre_error *err)
+{
+    *db_out = NULL;
+    /* The handle itself is paid by the account above, since it holds its own. */
+    struct ochre_db *db = och_mem_take_zeroed(options->mem, sizeof(*db));
+    if (db == NULL)
+        return och_fail_memory(err);
+    och_mem_init(&db->mem, options->mem);
+    db->options = *options;
+    ochre_status status = open_parts(db, err);
+    if (status != OCHRE_OK) {
+        och_db_close(db);
+        return status;
+    }
+    *db_out = db;
+    return OCHRE_OK;
+}
+
+void
+och_db_close(struct ochre_db *db)
+{
+    if (db == NULL)
+        return;
+    och_engine_close(db->engine);
+    if (db->catalog != NULL)
+        db->catalog->ops->close(db->catalog);
+    och_directory_close(&db->directory);
+    och_mem_release(db->options.mem, db, sizeof(*db));
+}

@@ -1,0 +1,248 @@
+#include <math.h>
+
+#include "api/db.h"
+#include "api/ops.h"
+#include "api/schema.h"
+#include "api/validate.h"
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "engine/collection.h"
+#include "segment/filter.h"
+
+/* Are the indexes that the filter needs switched on? */
+static ochre_status
+check_indexes(struct ochre_db *db, const struct och_target *target, struct och_arena *arena,
+        const struct ochre_filter *filter, struct ochre_error *err)
+{
+    if (filter->n_nodes == 0)
+        return OCHRE_OK;
+    struct och_collection_row row;
+    const struct och_schema *schema;
+    ochre_status status =
+            db->catalog->ops->collection_by_id(db->catalog, arena, target->id, &row, err);
+    if (status == OCHRE_OK)
+        status = och_schema_parse(arena, row.schema, &schema, err);
+    if (status == OCHRE_OK)
+        status = och_schema_check_filter(schema, filter, err);
+    return status;
+}
+
+/* Turn decoded input into a selection; clear its filter after use. */
+static ochre_status
+prepare_select(struct ochre_db *db, const struct och_target *target, struct och_arena *arena,
+        const struct och_select_input *input, struct och_select *select, struct ochre_error *err)
+{
+    *select = (struct och_select){.mem = &db->mem,
+            .has_ids = input->has_ids,
+            .ids = input->ids,
+            .n_ids = input->n_ids};
+    ochre_status status = och_filter_compile(&db->mem, arena, &input->filter, &select->filter, err);
+    if (status == OCHRE_OK)
+        status = check_indexes(db, target, arena, &input->filter, err);
+    if (status != OCHRE_OK)
+        och_filter_clear(&select->filter);
+    return status;
+}
+
+ochre_status
+och_op_get(struct ochre_db *db, const struct och_target *target,
+        const struct och_select_input *input, uint64_t offset, uint64_t limit, unsigned include,
+        struct och_result **result_out, struct ochre_error *err)
+{
+    *result_out = NULL;
+    struct och_collection *collection;
+    ochre_status status = och_validate_target(db, target, &collection, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct och_arena arena;
+    och_arena_init(&arena, &db->mem);
+    struct och_get get = {.offset = offset, .limit = limit, .include = include};
+    status = och_validate_deferred(&input->deferred, err);
+    if (status == OCHRE_OK)
+        status = prepare_select(db, target, &arena, input, &get.select, err);
+    if (status == OCHRE_OK) {
+        status = och_engine_get(&db->mem, collection, &get, result_out, err);
+        och_filter_clear(&get.select.filter);
+    }
+    och_arena_clear(&arena);
+    och_collection_release(collection);
+    return status;
+}
+
+/* --- query ------------------------------------------------------------------ */
+
+static ochre_status
+check_queries(const struct och_query_input *input, struct ochre_error *err)
+{
+    if (input->n_queries > OCH_QUERIES_PER_REQUEST_MAX)
+        return och_fail(err, OCHRE_INVALID,
+                "Validation error: query_embeddings: there are %zu; the limit is %u",
+                input->n_queries, OCH_QUERIES_PER_REQUEST_MAX);
+    const float *next = input->queries;
+    for (size_t i = 0; i < input->n_queries; i++) {
+        for (uint32_t c = 0; c < input->dims[i]; c++)
+            if (!isfinite(next[c]))
+                return och_fail(err, OCHRE_INVALID,
+                        "Validation error: query_embeddings[%zu][%u]: the number is not finite", i,
+                        (unsigned) c);
+        next += input->dims[i];
+    }
+    return OCHRE_OK;
+}
+
+/* All queries have the collection's dimension; any length will do while the
+ * collection has none. */
+static ochre_status
+check_query_dims(struct och_collection *collection, const struct och_query_input *input,
+        struct ochre_error *err)
+{
+    och_mutex_lock(&collection->lock);
+    uint32_t dim = collection->published.dim;
+    och_mutex_unlock(&collection->lock);
+    for (size_t i = 0; dim != 0 && i < input->n_queries; i++)
+        if (input->dims[i] != dim)
+            return och_fail(err, OCHRE_INVALID,
+                    "Collection expecting embedding with dimension of %u, got %u", (unsigned) dim,
+                    (unsigned) input->dims[i]);
+    return OCHRE_OK;
+}
+
+ochre_status
+och_op_query(struct ochre_db *db, const struct och_target *target,
+        const struct och_query_input *input, struct och_result **result_out,
+        struct ochre_error *err)
+{
+    *result_out = NULL;
+    struct och_collection *collection;
+    ochre_status status = och_validate_target(db, target, &collection, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct och_arena arena;
+    och_arena_init(&arena, &db->mem);
+    struct och_query query = {.queries = input->queries,
+            .n_queries = input->n_queries,
+            .dim = input->n_queries > 0 ? input->dims[0] : 0,
+            .k = input->k,
+            .include = input->include,
+            .all_ids_must_exist = input->select.has_ids && !input->select.has_filter};
+    status = och_validate_deferred(&input->select.deferred, err);
+    if (status == OCHRE_OK)
+        status = och_validate_deferred(&input->deferred, err);
+    if (status == OCHRE_OK)
+        status = check_queries(input, err);
+    if (status == OCHRE_OK)
+        status = check_query_dims(collection, input, err);
+    if (status == OCHRE_OK)
+        status = prepare_select(db, target, &arena, &input->select, &query.select, err);
+    if (status == OCHRE_OK) {
+        status = och_engine_query(&db->mem, collection, &query, result_out, err);
+        och_filter_clear(&query.select.filter);
+    }
+    och_arena_clear(&arena);
+    och_collection_release(collection);
+    return status;
+}
+
+ochre_status
+och_op_count(struct ochre_db *db, const struct och_target *target, uint64_t *count_out,
+        struct ochre_error *err)
+{
+    *count_out = 0;
+    struct och_collection *collection;
+    ochre_status status = och_validate_target(db, target, &collection, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_engine_count(&db->mem, collection, count_out, err);
+    och_collection_release(collection);
+    return status;
+}
+
+ochre_status
+och_op_indexing_status(struct ochre_db *db, const struct och_target *target,
+        struct och_indexing *indexing_out, struct ochre_error *err)
+{
+    struct och_collection *collection;
+    ochre_status status = och_validate_target(db, target, &collection, err);
+    if (status != OCHRE_OK)
+        return status;
+    och_mutex_lock(&collection->lock);
+    indexing_out->n_total = collection->published.position;
+    och_mutex_unlock(&collection->lock);
+    och_collection_release(collection);
+    return OCHRE_OK;
+}
+
+/* --- delete ----------------------------------------------------------------- */
+
+static ochre_status
+delete_selected(struct ochre_db *db, struct och_collection *collection,
+        const struct och_target *target, const struct och_select_input *input, uint64_t limit,
+        uint64_t *deleted_out, struct ochre_error *err)
+{
+    struct och_arena arena;
+    och_arena_init(&arena, &db->mem);
+    struct och_select select;
+    ochre_status status = prepare_select(db, target, &arena, input, &select, err);
+    if (status == OCHRE_OK) {
+        struct och_commit_request request = {
+                .collection = collection, .doomed = &select, .limit = limit};
+        status = och_commit_run(db->engine->commit, &request, err);
+        *deleted_out = request.n_deleted;
+        och_filter_clear(&select.filter);
+    }
+    och_arena_clear(&arena);
+    return status;
+}
+
+/* Ids that no record can have are asked for all the same; they delete nothing. */
+static ochre_status
+delete_ids(struct ochre_db *db, const struct och_target *target,
+        const struct och_select_input *input, struct ochre_error *err)
+{
+    struct och_arena arena;
+    och_arena_init(&arena, &db->mem);
+    struct ochre_bytes *ids = och_arena_take_array(&arena, input->n_ids, sizeof(*ids));
+    ochre_status status = ids == NULL ? och_fail_memory(err) : OCHRE_OK;
+    size_t n = 0;
+    for (size_t i = 0; status == OCHRE_OK && i < input->n_ids; i++)
+        if (input->ids[i].size > 0 && input->ids[i].size <= OCH_ID_SIZE_MAX)
+            ids[n++] = input->ids[i];
+    if (status == OCHRE_OK && n > 0) {
+        struct och_write_input write = {.records = {.n = n, .ids = ids},
+                .n_embeddings = OCH_NOT_GIVEN,
+                .n_documents = OCH_NOT_GIVEN,
+                .n_uris = OCH_NOT_GIVEN,
+                .n_metadatas = OCH_NOT_GIVEN};
+        status = och_op_write(db, target, OCH_WRITE_DELETE, &write, err);
+    }
+    och_arena_clear(&arena);
+    return status;
+}
+
+ochre_status
+och_op_delete(struct ochre_db *db, const struct och_target *target,
+        const struct och_select_input *input, uint64_t limit, uint64_t *deleted_out,
+        struct ochre_error *err)
+{
+    *deleted_out = 0;
+    struct och_collection *collection;
+    ochre_status status = och_validate_target(db, target, &collection, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_validate_deferred(&input->deferred, err);
+    if (status == OCHRE_OK && limit != UINT64_MAX && !input->has_filter)
+        status = och_fail(err, OCHRE_INVALID,
+                "limit can only be specified when a where or where_document clause is provided");
+    if (status == OCHRE_OK && input->has_ids && input->n_ids == 0 && !input->has_filter)
+        status = och_fail(err, OCHRE_INVALID,
+                "Validation error: ids: the list is empty; name at least one id or give a filter");
+    if (status == OCHRE_OK && input->has_filter) {
+        status = delete_selected(db, collection, target, input, limit, deleted_out, err);
+    } else if (status == OCHRE_OK && input->has_ids) {
+        status = delete_ids(db, target, input, err);
+        *deleted_out = status == OCHRE_OK ? input->n_ids : 0;
+    }
+    och_collection_release(collection);
+    return status;
+}
