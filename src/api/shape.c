@@ -1,12 +1,22 @@
 #include "api/shape.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "api/names.h"
 #include "base/error.h"
 #include "base/json.h"
 
-enum { PLACES_MAX = 12, PLACE_TEXT_MAX = 200, VALUE_TEXT_MAX = 80, NAMES_TEXT_MAX = 340 };
+/* Sizes of the pieces of a message.  Together they fit an ochre_error; the longest
+ * place there is has 139 bytes, with a key cut to KEY_SHOWN_MAX in it. */
+enum {
+    PLACES_MAX = 12,
+    PLACE_TEXT_MAX = 160,
+    VALUE_TEXT_MAX = 80,
+    NAMES_TEXT_MAX = 220,
+    KEY_SHOWN_MAX = 60,
+    FIELD_SHOWN_MAX = 40
+};
 
 /* --- where we are, for messages ------------------------------------------- */
 
@@ -24,7 +34,7 @@ place_text(const struct och_place *place, char text[PLACE_TEXT_MAX])
     while (n > 0 && size < PLACE_TEXT_MAX - 1) {
         struct ochre_bytes name = steps[--n]->name;
         int written = snprintf(text + size, PLACE_TEXT_MAX - size, "%s%.*s", size == 0 ? "" : ".",
-                och_name_shown(name, 60), name.data);
+                och_name_shown(name, KEY_SHOWN_MAX), name.data);
         if (written < 0)
             return;
         size += (size_t) written;
@@ -53,7 +63,7 @@ value_text(const struct och_json *json, char text[VALUE_TEXT_MAX])
         return;
     case OCH_JSON_KIND_STRING:
         (void) snprintf(text, VALUE_TEXT_MAX, "the string '%.*s'",
-                och_name_shown(json->as.string, 40), json->as.string.data);
+                och_name_shown(json->as.string, FIELD_SHOWN_MAX), json->as.string.data);
         return;
     case OCH_JSON_KIND_ARRAY:
         (void) snprintf(text, VALUE_TEXT_MAX, "an array");
@@ -95,17 +105,18 @@ och_shape_refuse_field(const struct och_walk *walk, struct ochre_bytes key, stru
     for (unsigned i = 0; i < 32; i++) {
         if ((walk->allowed & 1u << i) == 0)
             continue;
-        size_t room = sizeof(names) - size;
-        int written =
-                snprintf(names + size, room, "%s%s", size == 0 ? "" : ", ", walk->names[i]);
-        if (written < 0 || (size_t) written >= room)
+        size_t room = sizeof(names) - size - 5; /* and the dots fit */
+        int written = snprintf(names + size, room, "%s%s", size == 0 ? "" : ", ", walk->names[i]);
+        if (written < 0 || (size_t) written >= room) {
+            memcpy(names + size, ", ...", sizeof(", ..."));
             break;
+        }
         size += (size_t) written;
     }
     place_text(walk->place, where);
     return och_fail(err, OCHRE_SHAPE, "%s has an unknown field '%.*s'; %s%s", where,
-            och_name_shown(key, 40), key.data, size == 0 ? "it has no fields" : "allowed are ",
-            names);
+            och_name_shown(key, FIELD_SHOWN_MAX), key.data,
+            size == 0 ? "it has no fields" : "allowed are ", names);
 }
 
 /* Begin to walk `json`, which must be an object. */
