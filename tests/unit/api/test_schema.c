@@ -2,7 +2,8 @@
  * test_schema.c - schemas and configurations, from request to answer.
  *
  * Most tests say what they expect as the default answer with a few pieces of
- * text exchanged, so that a change nobody asked for is seen as well.
+ * text exchanged, so that a change nobody asked for is seen as well.  The file is
+ * long because it is tables, and whole because they share that answer.
  */
 #include <math.h>
 #include <stdio.h>
