@@ -1,0 +1,919 @@
+/* The catalog on SQLite: what each operation does, and a random program against
+ * the model, on a disk that works. */
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "drivers/catalog_pages.h"
+#include "drivers/catalog_sqlite.h"
+#include "os/vfs.h"
+#include "sim/sim_disk.h"
+#include "support/check.h"
+#include "unit/drivers/catalog_model.h"
+
+static const struct ochre_bytes tenant = {OCH_DEFAULT_TENANT, sizeof(OCH_DEFAULT_TENANT) - 1};
+static const struct ochre_bytes database = {OCH_DEFAULT_DATABASE, sizeof(OCH_DEFAULT_DATABASE) - 1};
+
+struct fixture {
+    struct och_mem mem;
+    struct och_mem disk_mem;
+    struct sim_disk *disk;
+    struct och_catalog *catalog;
+    struct och_arena arena;
+    struct ochre_error err;
+};
+
+static struct ochre_bytes
+bytes(const char *text)
+{
+    return (struct ochre_bytes){.data = text, .size = strlen(text)};
+}
+
+static bool
+same(struct ochre_bytes a, struct ochre_bytes b)
+{
+    return a.size == b.size && (a.data == NULL) == (b.data == NULL) &&
+            (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static struct och_uuid
+uuid(uint8_t first)
+{
+    struct och_uuid id = {.bytes = {first, 1, 2, 3}};
+    return id;
+}
+
+static void
+open_catalog(struct fixture *fixture)
+{
+    check_ok(och_catalog_sqlite_open(&fixture->mem, sim_disk_vfs(fixture->disk), true,
+                     &fixture->catalog, &fixture->err),
+            &fixture->err);
+}
+
+static void
+reopen(struct fixture *fixture)
+{
+    fixture->catalog->ops->close(fixture->catalog);
+    open_catalog(fixture);
+}
+
+static int
+set_up(void **state)
+{
+    static struct fixture fixture;
+    fixture = (struct fixture){.catalog = NULL};
+    och_mem_init(&fixture.mem, NULL);
+    och_mem_init(&fixture.disk_mem, NULL);
+    och_arena_init(&fixture.arena, &fixture.mem);
+    fixture.disk = sim_disk_open(&fixture.disk_mem, 1);
+    open_catalog(&fixture);
+    *state = &fixture;
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    och_arena_clear(&fixture->arena);
+    if (fixture->catalog != NULL)
+        fixture->catalog->ops->close(fixture->catalog);
+    sim_disk_close(fixture->disk);
+    return och_mem_used(&fixture->mem) == 0 && och_mem_used(&fixture->disk_mem) == 0 ? 0 : 1;
+}
+
+/* Fail unless the status is this one and the message is this text. */
+static void
+check_said(const struct fixture *fixture, ochre_status status, ochre_status wanted,
+        const char *message)
+{
+    check_status(status, wanted, &fixture->err, __FILE__, __LINE__);
+    assert_string_equal(fixture->err.message, message);
+    check(fixture->err.status == wanted);
+}
+
+/* In brackets, because check is a macro of ours too. */
+static ochre_status
+verify(struct fixture *f)
+{
+    return (f->catalog->ops->check)(f->catalog, &f->err);
+}
+
+static struct och_collection_row
+collection_row(uint8_t id, const char *name)
+{
+    return (struct och_collection_row){.id = uuid(id),
+            .tenant = tenant,
+            .database = database,
+            .name = bytes(name),
+            .schema = bytes("{}")};
+}
+
+static void
+create(struct fixture *fixture, uint8_t id, const char *name, uint32_t number)
+{
+    struct och_collection_row row = collection_row(id, name);
+    check_ok(fixture->catalog->ops->collection_create(fixture->catalog, &row, &fixture->err),
+            &fixture->err);
+    check(row.number == number);
+}
+
+/* --- opening --------------------------------------------------------------- */
+
+static void
+a_new_catalog_holds_the_defaults(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct ochre_bytes resource;
+    struct och_database_row row;
+    struct och_database_row *rows;
+    size_t n;
+    check_ok(ops->tenant_get(f->catalog, &f->arena, tenant, &resource, &f->err), &f->err);
+    check(resource.data == NULL);
+    check_ok(ops->database_get(f->catalog, &f->arena, tenant, database, &row, &f->err), &f->err);
+    check(och_uuid_equal(row.id, (struct och_uuid){{0}}));
+    check(same(row.tenant, tenant) && same(row.name, database));
+    check_ok(ops->database_list(f->catalog, &f->arena, tenant, 10, 0, &rows, &n, &f->err), &f->err);
+    check(n == 1 && same(rows[0].tenant, tenant) && same(rows[0].name, database));
+    check_ok(verify(f), &f->err);
+}
+
+static void
+without_create_a_missing_catalog_is_not_found(void **state)
+{
+    struct fixture *f = *state;
+    struct sim_disk *empty = sim_disk_open(&f->disk_mem, 2);
+    struct och_catalog *catalog;
+    check_said(f, och_catalog_sqlite_open(&f->mem, sim_disk_vfs(empty), false, &catalog, &f->err),
+            OCHRE_NOT_FOUND, "catalog: there is none");
+    check(catalog == NULL);
+    bool exists = true;
+    check_ok(och_vfs_exists(sim_disk_vfs(empty), OCH_CATALOG_FILE, &exists, &f->err), &f->err);
+    check(!exists);
+    sim_disk_close(empty);
+}
+
+static void
+without_create_a_catalog_there_is_opens(void **state)
+{
+    struct fixture *f = *state;
+    f->catalog->ops->close(f->catalog);
+    check_ok(och_catalog_sqlite_open(&f->mem, sim_disk_vfs(f->disk), false, &f->catalog, &f->err),
+            &f->err);
+}
+
+static void
+two_catalogs_in_one_process_are_apart(void **state)
+{
+    struct fixture *f = *state;
+    struct sim_disk *other = sim_disk_open(&f->disk_mem, 2);
+    struct och_catalog *catalog;
+    struct ochre_bytes resource;
+    check_ok(och_catalog_sqlite_open(&f->mem, sim_disk_vfs(other), true, &catalog, &f->err),
+            &f->err);
+    check_ok(catalog->ops->tenant_create(catalog, bytes("theirs"), &f->err), &f->err);
+    check(f->catalog->ops->tenant_get(f->catalog, &f->arena, bytes("theirs"), &resource, NULL) ==
+            OCHRE_NOT_FOUND);
+    catalog->ops->close(catalog);
+    sim_disk_close(other);
+}
+
+static void
+overwrite(struct fixture *f, uint64_t offset, const void *data, size_t size)
+{
+    struct och_file *file;
+    check_ok(och_vfs_open(sim_disk_vfs(f->disk), OCH_CATALOG_FILE, OCH_OPEN_READ | OCH_OPEN_WRITE,
+                     &file, &f->err),
+            &f->err);
+    unsigned char page[OCH_CATALOG_PAGE_SIZE];
+    check_ok(och_file_read_all(file, 0, page, sizeof(page), &f->err), &f->err);
+    memcpy(page + offset, data, size);
+    och_catalog_page_stamp(page, 1);
+    check_ok(och_file_write(file, 0, page, sizeof(page), &f->err), &f->err);
+    och_file_close(file);
+}
+
+static void
+a_newer_format_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const unsigned char version[4] = {0, 0, 0, 2};
+    f->catalog->ops->close(f->catalog);
+    overwrite(f, 60, version, sizeof(version)); /* user_version */
+    ochre_status status =
+            och_catalog_sqlite_open(&f->mem, sim_disk_vfs(f->disk), true, &f->catalog, &f->err);
+    check_said(f, status, OCHRE_UNSUPPORTED, "catalog: format 2; this build reads format 1");
+}
+
+static void
+a_database_of_another_program_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const unsigned char none[4] = {0};
+    f->catalog->ops->close(f->catalog);
+    overwrite(f, 68, none, sizeof(none)); /* application_id */
+    ochre_status status =
+            och_catalog_sqlite_open(&f->mem, sim_disk_vfs(f->disk), true, &f->catalog, &f->err);
+    check_said(f, status, OCHRE_CORRUPT, "catalog: not a catalog of ochre");
+}
+
+static void
+a_file_that_is_not_sqlite_is_corrupt(void **state)
+{
+    struct fixture *f = *state;
+    struct sim_disk *other = sim_disk_open(&f->disk_mem, 3);
+    struct och_file *file;
+    struct och_catalog *catalog;
+    static const char junk[] = "SQLite format 3";
+    check_ok(och_vfs_open(sim_disk_vfs(other), OCH_CATALOG_FILE, OCH_OPEN_WRITE | OCH_OPEN_CREATE,
+                     &file, &f->err),
+            &f->err);
+    check_ok(och_file_write(file, 0, junk, sizeof(junk), &f->err), &f->err);
+    och_file_close(file);
+    check(och_catalog_sqlite_open(&f->mem, sim_disk_vfs(other), true, &catalog, &f->err) ==
+            OCHRE_CORRUPT);
+    sim_disk_close(other);
+}
+
+/* --- tenants and databases ------------------------------------------------- */
+
+static void
+tenants_are_made_once_and_found(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct ochre_bytes resource;
+    check_ok(ops->tenant_create(f->catalog, bytes("acme"), &f->err), &f->err);
+    check_said(f, ops->tenant_create(f->catalog, bytes("acme"), &f->err), OCHRE_EXISTS,
+            "Tenant [acme] already exists");
+    check_said(f, ops->tenant_get(f->catalog, &f->arena, bytes("acm"), &resource, &f->err),
+            OCHRE_NOT_FOUND, "Tenant [acm] not found");
+    check_ok(ops->tenant_get(f->catalog, &f->arena, bytes("acme"), &resource, &f->err), &f->err);
+    check(resource.data == NULL);
+}
+
+static void
+a_resource_name_is_set_once_and_belongs_to_one(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct ochre_bytes found;
+    check_ok(ops->tenant_create(f->catalog, bytes("a"), &f->err), &f->err);
+    check_ok(ops->tenant_create(f->catalog, bytes("b"), &f->err), &f->err);
+    check_ok(ops->tenant_set_resource_name(f->catalog, bytes("a"), bytes("crn"), &f->err), &f->err);
+    check_said(f, ops->tenant_set_resource_name(f->catalog, bytes("a"), bytes("x"), &f->err),
+            OCHRE_EXISTS, "Tenant [a] already has a resource name");
+    check_said(f, ops->tenant_set_resource_name(f->catalog, bytes("b"), bytes("crn"), &f->err),
+            OCHRE_EXISTS, "Resource name [crn] already exists");
+    check_said(f, ops->tenant_set_resource_name(f->catalog, bytes("c"), bytes("y"), &f->err),
+            OCHRE_NOT_FOUND, "Tenant [c] not found");
+    check_ok(ops->tenant_get(f->catalog, &f->arena, bytes("a"), &found, &f->err), &f->err);
+    check(same(found, bytes("crn")));
+    check_ok(ops->tenant_by_resource_name(f->catalog, &f->arena, bytes("crn"), &found, &f->err),
+            &f->err);
+    check(same(found, bytes("a")));
+    check_said(f,
+            ops->tenant_by_resource_name(f->catalog, &f->arena, bytes("nix"), &found, &f->err),
+            OCHRE_NOT_FOUND, "Tenant [nix] not found");
+}
+
+static void
+databases_may_lie_under_a_tenant_nobody_made(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct och_database_row row = {.id = uuid(7), .tenant = bytes("nobody"), .name = bytes("db")};
+    struct ochre_bytes resource;
+    struct och_database_row *rows;
+    size_t n;
+    check_ok(ops->database_create(f->catalog, &row, &f->err), &f->err);
+    check_said(f, ops->database_create(f->catalog, &row, &f->err), OCHRE_EXISTS,
+            "Database [db] already exists");
+    check(ops->tenant_get(f->catalog, &f->arena, bytes("nobody"), &resource, NULL) ==
+            OCHRE_NOT_FOUND);
+    check_said(f, ops->database_get(f->catalog, &f->arena, tenant, bytes("db"), &row, &f->err),
+            OCHRE_NOT_FOUND, "Database [db] not found. Are you sure it exists?");
+    check(row.name.data == NULL);
+    check_ok(ops->database_list(f->catalog, &f->arena, bytes("unknown"), 9, 0, &rows, &n, NULL),
+            NULL);
+    check(n == 0 && rows == NULL);
+}
+
+static void
+databases_are_listed_by_name_in_byte_order(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    static const char *const names[] = {"b", "\xc3\xa9", "B", "a", "ab", "", "_"};
+    static const char *const sorted[] = {"", "B", "_", "a", "ab", "b", "\xc3\xa9"};
+    enum { n_names = 7 };
+    for (uint8_t i = 0; i < n_names; i++) {
+        struct och_database_row row = {
+                .id = uuid(i), .tenant = bytes("t"), .name = bytes(names[i])};
+        check_ok(ops->database_create(f->catalog, &row, &f->err), &f->err);
+    }
+    for (uint64_t offset = 0; offset < n_names + 2; offset++) {
+        for (uint64_t limit = 0; limit < n_names + 2; limit++) {
+            struct och_database_row *rows;
+            size_t n;
+            check_ok(ops->database_list(
+                             f->catalog, &f->arena, bytes("t"), limit, offset, &rows, &n, &f->err),
+                    &f->err);
+            uint64_t left = offset < n_names ? n_names - offset : 0;
+            check(n == (left < limit ? left : limit));
+            for (size_t i = 0; i < n; i++)
+                check(same(rows[i].name, bytes(sorted[offset + i])));
+        }
+    }
+}
+
+static void
+a_limit_or_offset_of_all_64_bits_is_just_large(void **state)
+{
+    struct fixture *f = *state;
+    struct och_database_row *rows;
+    size_t n;
+    check_ok(f->catalog->ops->database_list(
+                     f->catalog, &f->arena, tenant, UINT64_MAX, 0, &rows, &n, &f->err),
+            &f->err);
+    check(n == 1);
+    check_ok(f->catalog->ops->database_list(
+                     f->catalog, &f->arena, tenant, UINT64_MAX, UINT64_MAX, &rows, &n, &f->err),
+            &f->err);
+    check(n == 0);
+}
+
+static void
+dropping_a_database_drops_and_names_its_collections(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct och_uuid *dropped;
+    struct och_collection_row row;
+    size_t n;
+    create(f, 3, "three", 1);
+    create(f, 1, "one", 2);
+    struct och_segment_row segment = {.id = 1};
+    struct och_collection_state written = {.position = 1};
+    check_ok(ops->state_set(f->catalog, uuid(1), &written, &segment, 1, &f->err), &f->err);
+    check_said(f,
+            ops->database_delete(f->catalog, &f->arena, tenant, bytes("x"), &dropped, &n, &f->err),
+            OCHRE_NOT_FOUND, "Database [x] not found");
+    check_ok(ops->database_delete(f->catalog, &f->arena, tenant, database, &dropped, &n, &f->err),
+            &f->err);
+    check(n == 2 && och_uuid_equal(dropped[0], uuid(3)) && och_uuid_equal(dropped[1], uuid(1)));
+    check(ops->collection_by_id(f->catalog, &f->arena, uuid(1), &row, NULL) == OCHRE_NOT_FOUND);
+    struct och_collection_row again = collection_row(1, "one");
+    check_said(f, ops->collection_create(f->catalog, &again, &f->err), OCHRE_NOT_FOUND,
+            "Database [default_database] does not exist");
+    check_ok(verify(f), &f->err);
+}
+
+/* --- collections ----------------------------------------------------------- */
+
+static void
+collections_are_found_by_name_id_and_number(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct och_collection_row row = collection_row(9, "nine");
+    struct och_collection_row found;
+    row.metadata = (struct ochre_bytes){.data = "m\0m", .size = 3};
+    check_ok(ops->collection_create(f->catalog, &row, &f->err), &f->err);
+    check(row.number == 1);
+    check_ok(ops->collection_by_name(
+                     f->catalog, &f->arena, tenant, database, bytes("nine"), &found, &f->err),
+            &f->err);
+    check(found.number == 1 && och_uuid_equal(found.id, uuid(9)));
+    check(same(found.metadata, row.metadata) && same(found.schema, row.schema));
+    check_ok(ops->collection_by_id(f->catalog, &f->arena, uuid(9), &found, &f->err), &f->err);
+    check(same(found.name, bytes("nine")) && same(found.tenant, tenant));
+    check_ok(ops->collection_by_number(f->catalog, &f->arena, 1, &found, &f->err), &f->err);
+    check(same(found.name, bytes("nine")) && same(found.database, database));
+
+    check_said(f,
+            ops->collection_by_name(
+                    f->catalog, &f->arena, tenant, database, bytes("ten"), &found, &f->err),
+            OCHRE_NOT_FOUND, "Collection [ten] does not exist");
+    check_said(f, ops->collection_by_id(f->catalog, &f->arena, uuid(8), &found, &f->err),
+            OCHRE_NOT_FOUND, "Collection [08010203-0000-0000-0000-000000000000] does not exist");
+    check_said(f, ops->collection_by_number(f->catalog, &f->arena, 77, &found, &f->err),
+            OCHRE_NOT_FOUND, "Collection [77] does not exist");
+}
+
+static void
+a_taken_name_or_id_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    create(f, 1, "one", 1);
+    struct och_collection_row row = collection_row(2, "one");
+    check_said(f, ops->collection_create(f->catalog, &row, &f->err), OCHRE_EXISTS,
+            "Collection [one] already exists");
+    row = collection_row(1, "two");
+    check_said(f, ops->collection_create(f->catalog, &row, &f->err), OCHRE_EXISTS,
+            "Collection [01010203-0000-0000-0000-000000000000] already exists");
+    row.tenant = bytes("x");
+    row.database = bytes("y");
+    check_said(f, ops->collection_create(f->catalog, &row, &f->err), OCHRE_NOT_FOUND,
+            "Database [y] does not exist");
+    check(row.number == 0);
+    create(f, 2, "two", 2); /* refusals use no number up */
+}
+
+static void
+no_metadata_and_empty_metadata_differ(void **state)
+{
+    struct fixture *f = *state;
+    struct och_collection_row row = collection_row(1, "none");
+    struct och_collection_row found;
+    check_ok(f->catalog->ops->collection_create(f->catalog, &row, &f->err), &f->err);
+    row = collection_row(2, "empty");
+    row.metadata = bytes("");
+    row.schema = bytes("");
+    check_ok(f->catalog->ops->collection_create(f->catalog, &row, &f->err), &f->err);
+    check_ok(f->catalog->ops->collection_by_id(f->catalog, &f->arena, uuid(1), &found, &f->err),
+            &f->err);
+    check(found.metadata.data == NULL);
+    check_ok(f->catalog->ops->collection_by_id(f->catalog, &f->arena, uuid(2), &found, &f->err),
+            &f->err);
+    check(found.metadata.data != NULL && found.metadata.size == 0);
+    check(found.schema.data != NULL && found.schema.size == 0);
+}
+
+static void
+collections_are_listed_in_creation_order(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    enum { n_collections = 40 }; /* more than one growth of the list */
+    char name[8];
+    for (uint8_t i = 0; i < n_collections; i++) {
+        (void) snprintf(name, sizeof(name), "c%u", (unsigned) (99 - i));
+        create(f, (uint8_t) (200 - i), name, (uint32_t) i + 1);
+    }
+    struct och_collection_row renamed = collection_row(200, "zzz");
+    check_ok(ops->collection_update(f->catalog, &renamed, &f->err), &f->err);
+    static const uint64_t pages[][2] = {{0, 100}, {0, 0}, {0, 7}, {7, 7}, {38, 7}, {40, 1}};
+    for (size_t page = 0; page < sizeof(pages) / sizeof(pages[0]); page++) {
+        struct och_collection_row *rows;
+        size_t n;
+        uint64_t offset = pages[page][0];
+        check_ok(ops->collection_list(f->catalog, &f->arena, tenant, database, pages[page][1],
+                         offset, &rows, &n, &f->err),
+                &f->err);
+        uint64_t left = n_collections - offset;
+        check(n == (left < pages[page][1] ? left : pages[page][1]));
+        for (size_t i = 0; i < n; i++)
+            check(rows[i].number == offset + i + 1 && rows[i].id.bytes[0] == 200 - offset - i);
+    }
+    uint64_t count = 0;
+    check_ok(ops->collection_count(f->catalog, tenant, database, &count, &f->err), &f->err);
+    check(count == n_collections);
+    check_ok(ops->collection_count(f->catalog, tenant, bytes("x"), &count, &f->err), &f->err);
+    check(count == 0);
+}
+
+static void
+an_update_replaces_name_metadata_and_schema(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct och_collection_row found;
+    create(f, 1, "one", 1);
+    create(f, 2, "two", 2);
+    struct och_collection_row row = {.id = uuid(1),
+            .name = bytes("uno"),
+            .metadata = bytes("m"),
+            .schema = bytes("{\"a\":1}")};
+    check_ok(ops->collection_update(f->catalog, &row, &f->err), &f->err);
+    check_ok(ops->collection_by_id(f->catalog, &f->arena, uuid(1), &found, &f->err), &f->err);
+    check(same(found.name, row.name) && same(found.metadata, row.metadata));
+    check(same(found.schema, row.schema) && found.number == 1 && same(found.database, database));
+    check_ok(ops->collection_update(f->catalog, &row, &f->err), &f->err); /* its own name */
+    row.name = bytes("two");
+    check_said(f, ops->collection_update(f->catalog, &row, &f->err), OCHRE_EXISTS,
+            "Collection [two] already exists");
+    row.id = uuid(3);
+    check_said(f, ops->collection_update(f->catalog, &row, &f->err), OCHRE_NOT_FOUND,
+            "Collection [03010203-0000-0000-0000-000000000000] does not exist");
+}
+
+static void
+numbers_and_file_ids_are_never_used_again(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    create(f, 1, "one", 1);
+    check_ok(ops->collection_delete(f->catalog, uuid(1), &f->err), &f->err);
+    check_said(f, ops->collection_delete(f->catalog, uuid(1), &f->err), OCHRE_NOT_FOUND,
+            "Collection [01010203-0000-0000-0000-000000000000] does not exist");
+    create(f, 1, "one", 2);
+    uint64_t last = 0;
+    for (int i = 0; i < 300; i++) {
+        uint64_t id = 0;
+        if (i % 50 == 49)
+            reopen(f);
+        if (i == 120)
+            check_ok(f->catalog->ops->reset(f->catalog, &f->err), &f->err);
+        check_ok(f->catalog->ops->next_file_id(f->catalog, &id, &f->err), &f->err);
+        check(id > last);
+        last = id;
+    }
+    check(last < 1000);
+    create(f, 1, "one", 3); /* and not after a reset either */
+}
+
+static void
+file_ids_cost_a_transaction_for_many(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t before = 0;
+    uint64_t after = 0;
+    uint64_t id = 0;
+    check_ok(f->catalog->ops->next_file_id(f->catalog, &id, &f->err), &f->err);
+    check_ok(f->catalog->ops->generation(f->catalog, &before, &f->err), &f->err);
+    uint64_t calls = sim_disk_n_calls(f->disk);
+    for (int i = 0; i < 63; i++)
+        check_ok(f->catalog->ops->next_file_id(f->catalog, &id, &f->err), &f->err);
+    check(sim_disk_n_calls(f->disk) == calls);
+    check_ok(f->catalog->ops->generation(f->catalog, &after, &f->err), &f->err);
+    check(before == after);
+}
+
+/* --- names ----------------------------------------------------------------- */
+
+static void
+names_are_bytes_compared_exactly(void **state)
+{
+    struct fixture *f = *state;
+    static const struct ochre_bytes names[] = {{"n\0a", 3}, {"n\0b", 3}, {"n", 1}, {"n\0", 2},
+            {"\xff\xfe", 2}, {"\xc3\xa9", 2}, {"e\xcc\x81", 3}, {"N", 1}, {"", 0}, {"%s%n", 4},
+            {"' OR 1=1", 8}};
+    enum { n_names = sizeof(names) / sizeof(names[0]) };
+    for (uint8_t i = 0; i < n_names; i++) {
+        struct och_collection_row row = collection_row(i, "");
+        row.name = names[i];
+        check_ok(f->catalog->ops->collection_create(f->catalog, &row, &f->err), &f->err);
+        check_ok(f->catalog->ops->tenant_create(f->catalog, names[i], &f->err), &f->err);
+    }
+    reopen(f);
+    for (uint8_t i = 0; i < n_names; i++) {
+        struct och_collection_row found;
+        struct ochre_bytes resource;
+        check_ok(f->catalog->ops->collection_by_name(
+                         f->catalog, &f->arena, tenant, database, names[i], &found, &f->err),
+                &f->err);
+        check(found.id.bytes[0] == i && same(found.name, names[i]));
+        check_ok(f->catalog->ops->tenant_get(f->catalog, &f->arena, names[i], &resource, &f->err),
+                &f->err);
+    }
+}
+
+static void
+a_message_shows_nul_and_cuts_between_characters(void **state)
+{
+    struct fixture *f = *state;
+    struct ochre_bytes resource;
+    check_said(f,
+            f->catalog->ops->tenant_get(
+                    f->catalog, &f->arena, (struct ochre_bytes){"a\0b", 3}, &resource, &f->err),
+            OCHRE_NOT_FOUND,
+            "Tenant [a\xe2\x90\x80"
+            "b] not found");
+    char name[1201];
+    for (size_t shift = 0; shift < 3; shift++) {
+        for (size_t i = 0; i < sizeof(name); i++)
+            name[i] = "\xe2\x98\x83"[i % 3];
+        memset(name, 'x', shift);
+        memmove(name + shift, name + 3 * ((shift + 2) / 3), sizeof(name) - 6);
+        struct ochre_bytes asked = {.data = name, .size = shift + 1194};
+        check(f->catalog->ops->tenant_get(f->catalog, &f->arena, asked, &resource, &f->err) ==
+                OCHRE_NOT_FOUND);
+        const char *end = strstr(f->err.message, "...] not found");
+        check(end != NULL && end - f->err.message > 380);
+        check((size_t) (end - f->err.message - 8) % 3 == shift);
+    }
+}
+
+/* --- state ----------------------------------------------------------------- */
+
+static void
+a_state_is_replaced_as_a_whole(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct och_collection_state read;
+    struct och_segment_row *rows;
+    size_t n;
+    create(f, 1, "one", 1);
+    check_ok(ops->state_get(f->catalog, &f->arena, uuid(1), &read, &rows, &n, &f->err), &f->err);
+    check(n == 0 && rows == NULL && read.position == 0 && read.dim == 0);
+    check(read.keys.data == NULL);
+
+    static const struct och_segment_row segments[] = {
+            {.id = 7,
+                    .deletes_id = 8,
+                    .n_rows = 9,
+                    .n_deleted = 1,
+                    .file_size = UINT64_C(1) << 40,
+                    .file_hash = UINT64_MAX},
+            {.id = 3, .file_hash = UINT64_C(1) << 63},
+    };
+    struct och_collection_state written = {
+            .position = 11, .lsn = 12, .next_ordinal = 13, .dim = UINT32_MAX, .keys = {"k\0y", 3}};
+    check_ok(ops->state_set(f->catalog, uuid(1), &written, segments, 2, &f->err), &f->err);
+    reopen(f);
+    ops = f->catalog->ops;
+    check_ok(ops->state_get(f->catalog, &f->arena, uuid(1), &read, &rows, &n, &f->err), &f->err);
+    check(n == 2 && memcmp(rows, segments, sizeof(segments)) == 0);
+    check(read.position == 11 && read.lsn == 12 && read.next_ordinal == 13);
+    check(read.dim == UINT32_MAX && same(read.keys, written.keys));
+
+    check_ok(ops->state_set(f->catalog, uuid(1), &written, segments + 1, 1, &f->err), &f->err);
+    check_ok(ops->state_get(f->catalog, &f->arena, uuid(1), &read, &rows, &n, &f->err), &f->err);
+    check(n == 1 && rows[0].id == 3);
+    check_said(f, ops->state_set(f->catalog, uuid(2), &written, segments, 2, &f->err),
+            OCHRE_NOT_FOUND, "Collection [02010203-0000-0000-0000-000000000000] does not exist");
+    check(ops->state_get(f->catalog, &f->arena, uuid(2), &read, &rows, &n, NULL) ==
+            OCHRE_NOT_FOUND);
+}
+
+struct visits {
+    struct och_catalog *catalog;
+    uint32_t last;
+    uint32_t n;
+    uint32_t stop_at;
+};
+
+static ochre_status
+count_visit(void *context, struct och_uuid id, uint32_t number,
+        const struct och_collection_state *state, size_t n_segments)
+{
+    struct visits *visits = context;
+    uint64_t generation;
+    check(number > visits->last);
+    check(id.bytes[0] == (uint8_t) number && state->position == 0 && n_segments == 0);
+    visits->last = number;
+    visits->n++;
+    /* The catalog may be used from within. */
+    check(visits->catalog->ops->generation(visits->catalog, &generation, NULL) == OCHRE_OK);
+    return number == visits->stop_at ? OCHRE_UNAVAILABLE : OCHRE_OK;
+}
+
+static void
+every_collection_is_visited_once(void **state)
+{
+    struct fixture *f = *state;
+    enum { n_collections = 300 }; /* more than one page of them */
+    for (uint32_t i = 1; i <= n_collections; i++) {
+        char name[8];
+        (void) snprintf(name, sizeof(name), "c%u", (unsigned) i);
+        struct och_collection_row row = collection_row((uint8_t) i, name);
+        row.id.bytes[1] = (uint8_t) (i >> 8);
+        check_ok(f->catalog->ops->collection_create(f->catalog, &row, &f->err), &f->err);
+    }
+    struct visits visits = {.catalog = f->catalog};
+    check_ok(f->catalog->ops->each_collection(f->catalog, &f->arena, count_visit, &visits, &f->err),
+            &f->err);
+    check(visits.n == n_collections);
+    visits = (struct visits){.catalog = f->catalog, .stop_at = 5};
+    check(f->catalog->ops->each_collection(f->catalog, &f->arena, count_visit, &visits, &f->err) ==
+            OCHRE_UNAVAILABLE);
+    check(visits.n == 5);
+    check_ok(verify(f), &f->err);
+}
+
+static void
+each_change_raises_the_generation_by_one(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    uint64_t first = 0;
+    uint64_t now = 0;
+    check_ok(ops->generation(f->catalog, &first, &f->err), &f->err);
+    check(first == 1);
+    check_ok(ops->tenant_create(f->catalog, bytes("t"), &f->err), &f->err);
+    create(f, 1, "one", 1);
+    check(ops->tenant_create(f->catalog, bytes("t"), NULL) == OCHRE_EXISTS);
+    check(ops->collection_delete(f->catalog, uuid(2), NULL) == OCHRE_NOT_FOUND);
+    check_ok(ops->reset(f->catalog, &f->err), &f->err);
+    reopen(f);
+    check_ok(f->catalog->ops->generation(f->catalog, &now, &f->err), &f->err);
+    check(now == first + 3);
+}
+
+static void
+a_reset_leaves_the_defaults(void **state)
+{
+    struct fixture *f = *state;
+    struct model fresh;
+    ochre_status status;
+    struct och_database_row row = {.id = uuid(7), .tenant = bytes("t"), .name = bytes("db")};
+    check_ok(f->catalog->ops->tenant_create(f->catalog, bytes("t"), &f->err), &f->err);
+    check_ok(f->catalog->ops->database_create(f->catalog, &row, &f->err), &f->err);
+    create(f, 1, "one", 1);
+    check_ok(f->catalog->ops->reset(f->catalog, &f->err), &f->err);
+    model_init(&fresh);
+    char *wanted = model_text(&fresh);
+    char *text = model_text_of(f->catalog, &f->mem, &status, &f->err);
+    check_ok(status, &f->err);
+    assert_string_equal(text, wanted);
+    free(text);
+    free(wanted);
+}
+
+static void
+a_large_schema_and_metadata_survive(void **state)
+{
+    struct fixture *f = *state;
+    enum { size = 1 << 20 };
+    char *large = och_arena_take(&f->arena, size);
+    check(large != NULL);
+    uint64_t seed = 5;
+    for (size_t i = 0; i < size; i++)
+        large[i] = (char) och_random(&seed);
+    struct och_collection_row row = collection_row(1, "large");
+    struct och_collection_row found;
+    row.schema = (struct ochre_bytes){.data = large, .size = size};
+    row.metadata = (struct ochre_bytes){.data = large + 1, .size = size - 1};
+    check_ok(f->catalog->ops->collection_create(f->catalog, &row, &f->err), &f->err);
+    reopen(f);
+    check_ok(f->catalog->ops->collection_by_id(f->catalog, &f->arena, uuid(1), &found, &f->err),
+            &f->err);
+    check(same(found.schema, row.schema) && same(found.metadata, row.metadata));
+    check_ok(f->catalog->ops->collection_delete(f->catalog, uuid(1), &f->err), &f->err);
+    check_ok(verify(f), &f->err);
+}
+
+static void
+check_complains_about_wrong_counters(void **state)
+{
+    struct fixture *f = *state;
+    struct och_segment_row segment = {.id = 1000};
+    struct och_collection_state written = {.position = 1};
+    create(f, 1, "one", 1);
+    check_ok(f->catalog->ops->state_set(f->catalog, uuid(1), &written, &segment, 1, &f->err),
+            &f->err);
+    check_said(f, verify(f), OCHRE_CORRUPT, "catalog: content: a file id is given twice");
+    create(f, 2, "two", 2);
+    segment.id = 0;
+    check_ok(f->catalog->ops->state_set(f->catalog, uuid(1), &written, &segment, 1, &f->err),
+            &f->err);
+    check_ok(f->catalog->ops->state_set(f->catalog, uuid(2), &written, &segment, 1, &f->err),
+            &f->err);
+    check_said(f, verify(f), OCHRE_CORRUPT, "catalog: content: a segment is listed twice");
+}
+
+static void
+compare(struct fixture *f, const struct model *model, const struct op *op, int step)
+{
+    ochre_status status;
+    char *wanted = model_text(model);
+    char *text = model_text_of(f->catalog, &f->mem, &status, &f->err);
+    check_ok(status, &f->err);
+    if (strcmp(text, wanted) != 0)
+        print_error("step %d, %s:\nwanted\n%s\nis\n%s\n", step, model_op_name(op), wanted, text);
+    check(strcmp(text, wanted) == 0);
+    free(text);
+    free(wanted);
+}
+
+static void
+random_programs_agree_with_the_model(void **state)
+{
+    struct fixture *f = *state;
+    enum { n_steps = 4000 };
+    uint64_t seed = 20251121;
+    struct model model;
+    uint64_t last_id = 0;
+    int n_done = 0;
+    model_init(&model);
+    for (int step = 0; step < n_steps; step++) {
+        struct op op = model_next_op(&seed, &model);
+        struct model before = model;
+        uint64_t id = UINT64_MAX;
+        ochre_status wanted = model_apply(&model, &op);
+        ochre_status status = model_run(f->catalog, &f->mem, &before, &op, &id, &f->err);
+        check_status(status, wanted, &f->err, model_op_name(&op), step);
+        check(id > last_id);
+        last_id = op.kind == OP_FILE_ID ? id : last_id;
+        n_done += status == OCHRE_OK;
+        if (och_random_below(&seed, 40) == 0)
+            reopen(f);
+        if (step % 10 == 0)
+            compare(f, &model, &op, step);
+    }
+    check(n_done > n_steps / 3);
+}
+
+static bool
+open_and_work(struct och_mem *mem)
+{
+    struct och_mem disk_mem;
+    struct och_catalog *catalog = NULL;
+    struct model model;
+    uint64_t seed = 3;
+    och_mem_init(&disk_mem, NULL);
+    struct sim_disk *disk = sim_disk_open(&disk_mem, 1);
+    ochre_status status = och_catalog_sqlite_open(mem, sim_disk_vfs(disk), true, &catalog, NULL);
+    model_init(&model);
+    for (int i = 0; status == OCHRE_OK && i < 30; i++) {
+        uint64_t id;
+        struct op op = model_next_op(&seed, &model);
+        struct model after = model;
+        ochre_status wanted = model_apply(&after, &op);
+        status = model_run(catalog, mem, &model, &op, &id, NULL);
+        check(status == wanted || status == OCHRE_NO_MEMORY);
+        if (status == wanted) {
+            model = after;
+            status = OCHRE_OK;
+        }
+    }
+    if (catalog != NULL) {
+        ochre_status read;
+        char *text = model_text_of(catalog, mem, &read, NULL);
+        if (text == NULL)
+            check(read == OCHRE_NO_MEMORY);
+        else if (status == OCHRE_OK)
+            check(och_mem_used(mem) > 0);
+        status = status == OCHRE_OK ? read : status;
+        free(text);
+        catalog->ops->close(catalog);
+    }
+    check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+    sim_disk_close(disk);
+    check(och_mem_used(&disk_mem) == 0);
+    return status == OCHRE_OK;
+}
+
+static void
+any_allocation_of_ours_may_fail_without_harm(void **state)
+{
+    (void) state;
+    check_each_allocation_failing(open_and_work);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test_setup_teardown(a_new_catalog_holds_the_defaults, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    without_create_a_missing_catalog_is_not_found, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    without_create_a_catalog_there_is_opens, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    two_catalogs_in_one_process_are_apart, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_newer_format_is_refused, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_database_of_another_program_is_refused, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_file_that_is_not_sqlite_is_corrupt, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(tenants_are_made_once_and_found, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_resource_name_is_set_once_and_belongs_to_one, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    databases_may_lie_under_a_tenant_nobody_made, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    databases_are_listed_by_name_in_byte_order, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_limit_or_offset_of_all_64_bits_is_just_large, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    dropping_a_database_drops_and_names_its_collections, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    collections_are_found_by_name_id_and_number, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_taken_name_or_id_is_refused, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    no_metadata_and_empty_metadata_differ, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    collections_are_listed_in_creation_order, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    an_update_replaces_name_metadata_and_schema, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    numbers_and_file_ids_are_never_used_again, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    file_ids_cost_a_transaction_for_many, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(names_are_bytes_compared_exactly, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_message_shows_nul_and_cuts_between_characters, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_state_is_replaced_as_a_whole, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(every_collection_is_visited_once, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    each_change_raises_the_generation_by_one, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_reset_leaves_the_defaults, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_large_schema_and_metadata_survive, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    check_complains_about_wrong_counters, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    random_programs_agree_with_the_model, set_up, tear_down),
+            cmocka_unit_test(any_allocation_of_ours_may_fail_without_harm),
+    };
+    return cmocka_run_group_tests_name("catalog_sqlite", tests, NULL, NULL);
+}
