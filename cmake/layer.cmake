@@ -7,7 +7,8 @@ function(och_layer name)
     add_library(och_${name} OBJECT ${layer_UNPARSED_ARGUMENTS})
     target_include_directories(och_${name} PRIVATE ${PROJECT_SOURCE_DIR}/include
                                ${PROJECT_SOURCE_DIR}/src ${PROJECT_BINARY_DIR}/include)
-    target_compile_definitions(och_${name} PRIVATE _GNU_SOURCE)
+    target_compile_definitions(och_${name} PRIVATE _GNU_SOURCE
+                               OCH_VERSION="${PROJECT_VERSION}")
     target_link_libraries(och_${name} PRIVATE ${layer_LINK} Threads::Threads)
     och_strict(och_${name})
     set_property(GLOBAL APPEND PROPERTY och_layers ${name})

@@ -32,6 +32,8 @@ struct och_single_options {
     const char *const *allowed_hosts; /* Host headers accepted besides loopback and `host` */
     size_t n_allowed_hosts;
 
+    const char *simd; /* OCHRE_SIMD: the kernels to use; NULL: the best there are */
+
     unsigned n_io_threads; /* 0: chosen from the CPUs */
     unsigned n_threads;    /* workers; 0: chosen from the CPUs */
 

@@ -1,0 +1,257 @@
+/*
+ * ochre/ochre.h - an embedding database in your process.
+ *
+ *      tenant 1──n database 1──n collection 1──n record
+ *      record = id, embedding, document, metadata, uri
+ *
+ *      struct ochre_error err;
+ *      ochre_db *db;
+ *      ochre_collection *notes;
+ *      struct ochre_options options = {.size = sizeof(options)};
+ *      if (ochre_open("notes.ochre", &options, &db, &err) != OCHRE_OK)
+ *          return report(&err);
+ *
+ * The library starts only the threads `options` allows, installs no signal
+ * handler, reads no environment variable and prints nothing.
+ *
+ * A write that returned OCHRE_OK is durable: it survives a crash of the process
+ * and of the machine.  Everything a call takes is borrowed for the call.
+ * Structs passed by pointer begin with their size, so that later versions can
+ * add to them.
+ *
+ * Threads: a database and its collections may be used by many threads at once;
+ * a result by one at a time.  Close collections and results before the database.
+ */
+#ifndef OCHRE_OCHRE_H
+#define OCHRE_OCHRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ochre/status.h"
+#include "ochre/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define OCHRE_API __attribute__((visibility("default")))
+#else
+#define OCHRE_API
+#endif
+
+typedef struct ochre_db ochre_db;
+typedef struct ochre_collection ochre_collection;
+typedef struct ochre_result ochre_result;
+
+/* The version of the library, "0.1.0".  Never NULL. */
+OCHRE_API const char *ochre_version(void);
+
+/* --- opening ----------------------------------------------------------------- */
+
+struct ochre_options {
+    size_t size;          /* sizeof(struct ochre_options) */
+    bool must_exist;      /* do not make a new database */
+    bool allow_reset;     /* ochre_reset may drop everything */
+    unsigned n_threads;   /* background threads; 0: none, work is done inside calls */
+    size_t memory_limit;  /* bytes this database may allocate; 0: no limit */
+    const char *simd;     /* "scalar", "avx2", "avx512", "neon"; NULL: the best there is */
+    uint32_t seal_rows;   /* rows kept in memory before they go to a file; 0: 8192 */
+};
+
+/*
+ * Open the database in directory `path`, making it if it is not there.
+ *
+ * Errors: OCHRE_BUSY         another process has it open; the message has its pid
+ *         OCHRE_NOT_FOUND    there is none, and must_exist was set
+ *         OCHRE_UNSUPPORTED  the directory is another program's, or of a newer format
+ *         OCHRE_CORRUPT      it is damaged
+ *         OCHRE_IO, OCHRE_FULL, OCHRE_NO_MEMORY
+ * Cost:   replays the log since the newest files; does not depend on their size.
+ */
+OCHRE_API ochre_status ochre_open(const char *path, const struct ochre_options *options,
+        ochre_db **db_out, struct ochre_error *err);
+
+/* Close.  Everything acknowledged is durable already.  NULL is fine. */
+OCHRE_API void ochre_close(ochre_db *db);
+
+/* Drop everything, and make "default_tenant" and "default_database" anew.
+ * OCHRE_DENIED unless allow_reset was set. */
+OCHRE_API ochre_status ochre_reset(ochre_db *db, struct ochre_error *err);
+
+/* Move what is in memory to files now.  Never needed for safety. */
+OCHRE_API ochre_status ochre_seal(ochre_db *db, struct ochre_error *err);
+
+/* --- tenants and databases ---------------------------------------------------- */
+
+/*
+ * Names are NUL-terminated.  "default_tenant" and "default_database" are there
+ * from the beginning.
+ *
+ * Errors: OCHRE_INVALID (the name), OCHRE_EXISTS, OCHRE_NOT_FOUND
+ */
+OCHRE_API ochre_status ochre_tenant_create(
+        ochre_db *db, const char *tenant, struct ochre_error *err);
+OCHRE_API ochre_status ochre_tenant_check(
+        ochre_db *db, const char *tenant, struct ochre_error *err); /* is it there? */
+OCHRE_API ochre_status ochre_database_create(
+        ochre_db *db, const char *tenant, const char *database, struct ochre_error *err);
+OCHRE_API ochre_status ochre_database_check(
+        ochre_db *db, const char *tenant, const char *database, struct ochre_error *err);
+/* Drops its collections too. */
+OCHRE_API ochre_status ochre_database_delete(
+        ochre_db *db, const char *tenant, const char *database, struct ochre_error *err);
+
+/* Call `visit` for each database of a tenant, by name.  A visit that returns
+ * false ends the listing. */
+OCHRE_API ochre_status ochre_database_list(ochre_db *db, const char *tenant,
+        bool (*visit)(void *context, struct ochre_bytes name), void *context,
+        struct ochre_error *err);
+
+/* --- collections -------------------------------------------------------------- */
+
+struct ochre_collection_options {
+    size_t size;            /* sizeof(struct ochre_collection_options) */
+    const char *tenant;     /* NULL: "default_tenant" */
+    const char *database;   /* NULL: "default_database" */
+    bool get_or_create;     /* one of that name is opened as it is */
+    ochre_space space;      /* when configuration and schema are NULL */
+    struct ochre_metadata metadata;
+    struct ochre_bytes configuration; /* JSON, as Chroma's `configuration`; data NULL: none */
+    struct ochre_bytes schema;        /* JSON, as Chroma's `schema` */
+};
+
+/*
+ * Create a collection and open it.  `options` may be NULL.
+ *
+ * Errors: OCHRE_INVALID (name, metadata, configuration, schema; no such
+ *         database), OCHRE_SHAPE (JSON of the wrong shape), OCHRE_EXISTS
+ */
+OCHRE_API ochre_status ochre_collection_create(ochre_db *db, const char *name,
+        const struct ochre_collection_options *options, ochre_collection **collection_out,
+        struct ochre_error *err);
+
+/* Open a collection.  NULL for tenant or database: the default one. */
+OCHRE_API ochre_status ochre_collection_open(ochre_db *db, const char *tenant,
+        const char *database, const char *name, ochre_collection **collection_out,
+        struct ochre_error *err);
+
+OCHRE_API void ochre_collection_close(ochre_collection *collection); /* NULL is fine */
+
+/* Delete a collection with all its records.  Open handles answer OCHRE_NOT_FOUND. */
+OCHRE_API ochre_status ochre_collection_delete(ochre_db *db, const char *tenant,
+        const char *database, const char *name, struct ochre_error *err);
+
+/* Rename (name not NULL) and replace the metadata (not NULL). */
+OCHRE_API ochre_status ochre_collection_update(ochre_collection *collection, const char *name,
+        const struct ochre_metadata *metadata, struct ochre_error *err);
+
+/* Call `visit` for each collection, in creation order. */
+OCHRE_API ochre_status ochre_collection_list(ochre_db *db, const char *tenant,
+        const char *database, bool (*visit)(void *context, struct ochre_bytes name), void *context,
+        struct ochre_error *err);
+
+/* The length of its vectors; 0 until the first is stored. */
+OCHRE_API ochre_status ochre_collection_dim(
+        ochre_collection *collection, uint32_t *dim_out, struct ochre_error *err);
+
+/* The id Chroma's API knows it by: 36 characters and a NUL. */
+OCHRE_API void ochre_collection_id(const ochre_collection *collection, char id_out[37]);
+
+/* --- writing ------------------------------------------------------------------- */
+
+/*
+ * Add records; those whose id is there already are left as they are.
+ *
+ * Shapes: records->embeddings is [n][dim], row-major; dim is the collection's,
+ *         or becomes it with the first records.
+ * Errors: OCHRE_INVALID      a limit, an empty id, a number that is not finite,
+ *                            another dimension than the collection's
+ *         OCHRE_NOT_FOUND    the collection was deleted
+ *         OCHRE_TOO_LARGE    the batch does not fit one log record (48 MiB)
+ *         OCHRE_FULL, OCHRE_IO, OCHRE_UNAVAILABLE, OCHRE_NO_MEMORY
+ *         After an error none of the records is there.
+ * Cost:   one write and one sync for all of them, shared with other threads.
+ */
+OCHRE_API ochre_status ochre_add(
+        ochre_collection *collection, const struct ochre_records *records, struct ochre_error *err);
+
+/* Change what is given of records that are there; ids that are not are passed
+ * over.  Metadata is merged key by key; a null value removes its key. */
+OCHRE_API ochre_status ochre_update(
+        ochre_collection *collection, const struct ochre_records *records, struct ochre_error *err);
+
+/* Update the records that are there and add the others. */
+OCHRE_API ochre_status ochre_upsert(
+        ochre_collection *collection, const struct ochre_records *records, struct ochre_error *err);
+
+/* Which records: those with these ids (NULL: all) that pass the filter. */
+struct ochre_selection {
+    const struct ochre_bytes *ids;
+    size_t n_ids;
+    struct ochre_filter filter; /* nodes NULL: none */
+};
+
+/* Delete what is selected, at most `limit` records in insertion order when there
+ * is a filter (UINT64_MAX: all).  Neither ids nor filter: nothing. */
+OCHRE_API ochre_status ochre_delete(ochre_collection *collection,
+        const struct ochre_selection *selection, uint64_t limit, uint64_t *deleted_out,
+        struct ochre_error *err);
+
+/* --- reading ------------------------------------------------------------------- */
+
+struct ochre_get {
+    struct ochre_selection selection;
+    uint64_t offset;
+    uint64_t limit;   /* UINT64_MAX: no limit */
+    unsigned include; /* OCHRE_INCLUDE_* */
+};
+
+/* The selected records in insertion order: a result of one list. */
+OCHRE_API ochre_status ochre_get(ochre_collection *collection, const struct ochre_get *get,
+        ochre_result **result_out, struct ochre_error *err);
+
+struct ochre_query {
+    struct ochre_selection selection;
+    const float *queries; /* [n_queries][dim], row-major */
+    size_t n_queries;
+    size_t dim;
+    uint32_t k;
+    unsigned include; /* OCHRE_INCLUDE_* */
+};
+
+/*
+ * Find the records nearest to each of several query vectors: min(k, matches)
+ * of them, nearest first, equal distances in insertion order.
+ *
+ * Shapes:  queries is [n_queries][dim]; dim is the collection's.  The result
+ *          holds n_queries lists.
+ * Units:   distances are the collection's: squared L2, 1 - cosine, or 1 - dot.
+ * Errors:  OCHRE_INVALID    another dimension, a number that is not finite
+ *          OCHRE_INTERNAL   ids without a filter, and one of them is not there
+ *          OCHRE_NOT_FOUND  the collection was deleted meanwhile
+ *          OCHRE_CORRUPT, OCHRE_IO, OCHRE_NO_MEMORY
+ * Threads: any; sees one snapshot, taken at the call.
+ * Cost:    one pass over the selected vectors.
+ * Since:   0.1
+ */
+OCHRE_API ochre_status ochre_query(ochre_collection *collection, const struct ochre_query *query,
+        ochre_result **result_out, struct ochre_error *err);
+
+OCHRE_API ochre_status ochre_count(
+        ochre_collection *collection, uint64_t *count_out, struct ochre_error *err);
+
+/* How many lists, and the hits of one; they live until the result is closed. */
+OCHRE_API size_t ochre_result_lists(const ochre_result *result);
+OCHRE_API const struct ochre_hit *ochre_result_hits(
+        const ochre_result *result, size_t list, size_t *n_out);
+OCHRE_API uint32_t ochre_result_dim(const ochre_result *result);
+OCHRE_API void ochre_result_close(ochre_result *result); /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* OCHRE_OCHRE_H */

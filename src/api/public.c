@@ -1,0 +1,546 @@
+/*
+ * public.c - include/ochre/ochre.h in terms of the verbs.  Nothing is decided
+ * here: each function turns its arguments into a verb's.
+ */
+#include "ochre/ochre.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/db.h"
+#include "api/ops.h"
+#include "api/schema.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "distance/distance.h"
+#include "os/clock.h"
+#include "os/cpu.h"
+#include "os/executor.h"
+#include "os/vfs_posix.h"
+
+/* An open collection: what names it. */
+struct ochre_collection {
+    ochre_db *db;
+    struct och_uuid id;
+    char *tenant, *database; /* owned, in one block with this */
+    size_t block_size;
+};
+
+/* A public result is the engine's. */
+struct ochre_result {
+    struct och_result inner; /* never made: only the type's name is public */
+};
+
+static struct och_result *
+inner(ochre_result *result)
+{
+    return (struct och_result *) result;
+}
+
+static const struct och_result *
+inner_const(const ochre_result *result)
+{
+    return (const struct och_result *) result;
+}
+
+static struct ochre_bytes
+bytes_of(const char *text)
+{
+    return (struct ochre_bytes){text, text == NULL ? 0 : strlen(text)};
+}
+
+static struct ochre_bytes
+name_or(const char *name, const char *otherwise)
+{
+    return bytes_of(name == NULL ? otherwise : name);
+}
+
+const char *
+ochre_version(void)
+{
+    return OCH_VERSION;
+}
+
+/* --- opening ----------------------------------------------------------------- */
+
+/* What lies under a database that opened its own parts. */
+struct ground {
+    struct och_mem mem;
+};
+
+static ochre_status
+open_on_ground(struct ground *ground, const char *path, const struct ochre_options *options,
+        ochre_db **db_out, struct ochre_error *err)
+{
+    struct och_vfs *vfs = NULL;
+    struct och_executor *executor = NULL;
+    struct och_cpu cpu = och_cpu_detect();
+    struct och_distance_cpu sets = {
+            .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
+    ochre_status status =
+            och_vfs_posix_open(&ground->mem, path, !options->must_exist, &vfs, err);
+    if (status == OCHRE_OK && options->n_threads > 0)
+        status = och_executor_open(&ground->mem, options->n_threads, &executor, err);
+    struct och_db_options db_options = {.mem = &ground->mem,
+            .vfs = vfs,
+            .machine = och_machine_posix(),
+            .kernels = och_kernels_choose(sets, options->simd),
+            .executor = executor,
+            .n_cpus = cpu.cores,
+            .create = !options->must_exist,
+            .allow_reset = options->allow_reset,
+            .engine = {.head_rows_max = options->seal_rows}};
+    if (status == OCHRE_OK)
+        status = och_db_open(&db_options, db_out, err);
+    if (status != OCHRE_OK) {
+        och_executor_close(executor);
+        if (vfs != NULL)
+            och_vfs_posix_close(vfs);
+        return status;
+    }
+    (*db_out)->own_vfs = vfs;
+    (*db_out)->own_executor = executor;
+    return OCHRE_OK;
+}
+
+ochre_status
+ochre_open(const char *path, const struct ochre_options *options, ochre_db **db_out,
+        struct ochre_error *err)
+{
+    *db_out = NULL;
+    static const struct ochre_options defaults = {.size = sizeof(struct ochre_options)};
+    if (options == NULL)
+        options = &defaults;
+    if (options->size != sizeof(struct ochre_options))
+        return och_fail(err, OCHRE_INVALID, "options.size is %zu; this library expects %zu",
+                options->size, sizeof(struct ochre_options));
+    struct och_mem root;
+    och_mem_init(&root, NULL);
+    struct ground *ground = och_mem_take(&root, sizeof(*ground));
+    if (ground == NULL)
+        return och_fail_memory(err);
+    och_mem_init(&ground->mem, NULL);
+    if (options->memory_limit != 0)
+        ground->mem.limit = options->memory_limit;
+    ochre_status status = open_on_ground(ground, path, options, db_out, err);
+    if (status != OCHRE_OK)
+        och_mem_release(&root, ground, sizeof(*ground));
+    return status;
+}
+
+void
+ochre_close(ochre_db *db)
+{
+    if (db == NULL)
+        return;
+    struct och_vfs *vfs = db->own_vfs;
+    struct och_executor *executor = db->own_executor;
+    struct ground *ground = (struct ground *) (void *) db->options.mem;
+    och_db_close(db);
+    och_executor_close(executor);
+    och_vfs_posix_close(vfs);
+    struct och_mem root;
+    och_mem_init(&root, NULL);
+    atomic_store(&root.used, sizeof(*ground));
+    och_mem_release(&root, ground, sizeof(*ground));
+}
+
+ochre_status
+ochre_reset(ochre_db *db, struct ochre_error *err)
+{
+    return och_op_reset(db, err);
+}
+
+ochre_status
+ochre_seal(ochre_db *db, struct ochre_error *err)
+{
+    return och_engine_seal_all(db->engine, err);
+}
+
+/* --- tenants and databases ---------------------------------------------------- */
+
+ochre_status
+ochre_tenant_create(ochre_db *db, const char *tenant, struct ochre_error *err)
+{
+    return och_op_tenant_create(db, bytes_of(tenant), err);
+}
+
+ochre_status
+ochre_tenant_check(ochre_db *db, const char *tenant, struct ochre_error *err)
+{
+    struct och_arena arena;
+    struct ochre_bytes resource_name;
+    och_arena_init(&arena, &db->mem);
+    ochre_status status = och_op_tenant_get(db, &arena, bytes_of(tenant), &resource_name, err);
+    och_arena_clear(&arena);
+    return status;
+}
+
+ochre_status
+ochre_database_create(
+        ochre_db *db, const char *tenant, const char *database, struct ochre_error *err)
+{
+    return och_op_database_create(db, bytes_of(tenant), bytes_of(database), err);
+}
+
+ochre_status
+ochre_database_check(
+        ochre_db *db, const char *tenant, const char *database, struct ochre_error *err)
+{
+    struct och_arena arena;
+    struct och_database_row row;
+    och_arena_init(&arena, &db->mem);
+    ochre_status status =
+            och_op_database_get(db, &arena, bytes_of(tenant), bytes_of(database), &row, err);
+    och_arena_clear(&arena);
+    return status;
+}
+
+ochre_status
+ochre_database_delete(
+        ochre_db *db, const char *tenant, const char *database, struct ochre_error *err)
+{
+    return och_op_database_delete(db, bytes_of(tenant), bytes_of(database), err);
+}
+
+ochre_status
+ochre_database_list(ochre_db *db, const char *tenant,
+        bool (*visit)(void *context, struct ochre_bytes name), void *context,
+        struct ochre_error *err)
+{
+    struct och_arena arena;
+    struct och_database_row *rows;
+    size_t n = 0;
+    och_arena_init(&arena, &db->mem);
+    ochre_status status = och_op_database_list(
+            db, &arena, bytes_of(tenant), UINT64_MAX, 0, &rows, &n, err);
+    for (size_t i = 0; status == OCHRE_OK && i < n; i++)
+        if (!visit(context, rows[i].name))
+            break;
+    och_arena_clear(&arena);
+    return status;
+}
+
+/* --- collections -------------------------------------------------------------- */
+
+/* A handle on the collection an answer showed. */
+static ochre_status
+make_handle(ochre_db *db, const struct och_collection_info *info,
+        ochre_collection **collection_out, struct ochre_error *err)
+{
+    const struct och_collection_row *row = &info->row;
+    size_t size = sizeof(ochre_collection) + row->tenant.size + row->database.size + 2;
+    ochre_collection *collection = och_mem_take_zeroed(&db->mem, size);
+    *collection_out = collection;
+    if (collection == NULL)
+        return och_fail_memory(err);
+    collection->db = db;
+    collection->id = row->id;
+    collection->block_size = size;
+    collection->tenant = (char *) (collection + 1);
+    collection->database = collection->tenant + row->tenant.size + 1;
+    memcpy(collection->tenant, row->tenant.data, row->tenant.size);
+    memcpy(collection->database, row->database.data, row->database.size);
+    return OCHRE_OK;
+}
+
+static struct och_target
+target_of(const ochre_collection *collection)
+{
+    return (struct och_target){
+            bytes_of(collection->tenant), bytes_of(collection->database), collection->id};
+}
+
+/* JSON that a caller gave, or NULL. */
+static ochre_status
+parse_json(struct och_arena *arena, struct ochre_bytes text, struct och_json **root_out,
+        struct ochre_error *err)
+{
+    *root_out = NULL;
+    if (text.data == NULL)
+        return OCHRE_OK;
+    return och_json_parse(arena, text.data, text.size, root_out, err);
+}
+
+static const char *
+configuration_of_space(ochre_space space)
+{
+    switch (space) {
+    case OCHRE_SPACE_L2:
+        return "{\"hnsw\":{\"space\":\"l2\"}}";
+    case OCHRE_SPACE_COSINE:
+        return "{\"hnsw\":{\"space\":\"cosine\"}}";
+    case OCHRE_SPACE_IP:
+        return "{\"hnsw\":{\"space\":\"ip\"}}";
+    }
+    return "{}";
+}
+
+static ochre_status
+create_in(ochre_db *db, struct och_arena *arena, const char *name,
+        const struct ochre_collection_options *options, struct och_collection_info *info_out,
+        struct ochre_error *err)
+{
+    struct ochre_bytes text = options->configuration;
+    if (text.data == NULL && options->schema.data == NULL)
+        text = bytes_of(configuration_of_space(options->space));
+    struct och_json *configuration;
+    struct och_json *schema;
+    struct och_schema_request *indexes;
+    ochre_status status = parse_json(arena, text, &configuration, err);
+    if (status == OCHRE_OK)
+        status = parse_json(arena, options->schema, &schema, err);
+    if (status == OCHRE_OK)
+        status = och_schema_request_parse(arena, configuration, schema, &indexes, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct och_create create = {.tenant = name_or(options->tenant, OCH_DEFAULT_TENANT),
+            .database = name_or(options->database, OCH_DEFAULT_DATABASE),
+            .name = bytes_of(name),
+            .metadata = options->metadata.n_fields > 0 ? &options->metadata : NULL,
+            .indexes = indexes,
+            .get_or_create = options->get_or_create};
+    return och_op_collection_create(db, arena, &create, info_out, err);
+}
+
+ochre_status
+ochre_collection_create(ochre_db *db, const char *name,
+        const struct ochre_collection_options *options, ochre_collection **collection_out,
+        struct ochre_error *err)
+{
+    *collection_out = NULL;
+    static const struct ochre_collection_options defaults = {
+            .size = sizeof(struct ochre_collection_options)};
+    if (options == NULL)
+        options = &defaults;
+    if (options->size != sizeof(*options))
+        return och_fail(err, OCHRE_INVALID, "options.size is %zu; this library expects %zu",
+                options->size, sizeof(*options));
+    struct och_arena arena;
+    struct och_collection_info info;
+    och_arena_init(&arena, &db->mem);
+    ochre_status status = create_in(db, &arena, name, options, &info, err);
+    if (status == OCHRE_OK)
+        status = make_handle(db, &info, collection_out, err);
+    och_arena_clear(&arena);
+    return status;
+}
+
+ochre_status
+ochre_collection_open(ochre_db *db, const char *tenant, const char *database, const char *name,
+        ochre_collection **collection_out, struct ochre_error *err)
+{
+    *collection_out = NULL;
+    struct och_arena arena;
+    struct och_collection_info info;
+    och_arena_init(&arena, &db->mem);
+    ochre_status status = och_op_collection_get(db, &arena, name_or(tenant, OCH_DEFAULT_TENANT),
+            name_or(database, OCH_DEFAULT_DATABASE), bytes_of(name), &info, err);
+    if (status == OCHRE_OK)
+        status = make_handle(db, &info, collection_out, err);
+    och_arena_clear(&arena);
+    return status;
+}
+
+void
+ochre_collection_close(ochre_collection *collection)
+{
+    if (collection != NULL)
+        och_mem_release(&collection->db->mem, collection, collection->block_size);
+}
+
+ochre_status
+ochre_collection_delete(ochre_db *db, const char *tenant, const char *database, const char *name,
+        struct ochre_error *err)
+{
+    return och_op_collection_delete(db, name_or(tenant, OCH_DEFAULT_TENANT),
+            name_or(database, OCH_DEFAULT_DATABASE), bytes_of(name), err);
+}
+
+ochre_status
+ochre_collection_update(ochre_collection *collection, const char *name,
+        const struct ochre_metadata *metadata, struct ochre_error *err)
+{
+    struct och_target target = target_of(collection);
+    struct och_update update = {.new_name = bytes_of(name), .new_metadata = metadata};
+    return och_op_collection_update(collection->db, &target, &update, err);
+}
+
+ochre_status
+ochre_collection_list(ochre_db *db, const char *tenant, const char *database,
+        bool (*visit)(void *context, struct ochre_bytes name), void *context,
+        struct ochre_error *err)
+{
+    struct och_arena arena;
+    struct och_collection_info *infos;
+    size_t n = 0;
+    och_arena_init(&arena, &db->mem);
+    ochre_status status =
+            och_op_collection_list(db, &arena, name_or(tenant, OCH_DEFAULT_TENANT),
+                    name_or(database, OCH_DEFAULT_DATABASE), UINT64_MAX, 0, &infos, &n, err);
+    for (size_t i = 0; status == OCHRE_OK && i < n; i++)
+        if (!visit(context, infos[i].row.name))
+            break;
+    och_arena_clear(&arena);
+    return status;
+}
+
+ochre_status
+ochre_collection_dim(ochre_collection *collection, uint32_t *dim_out, struct ochre_error *err)
+{
+    *dim_out = 0;
+    struct och_target target = target_of(collection);
+    struct och_arena arena;
+    struct och_collection_info info;
+    och_arena_init(&arena, &collection->db->mem);
+    ochre_status status =
+            och_op_collection_get_by_id(collection->db, &arena, &target, &info, err);
+    if (status == OCHRE_OK)
+        *dim_out = info.dim;
+    och_arena_clear(&arena);
+    return status;
+}
+
+void
+ochre_collection_id(const ochre_collection *collection, char id_out[37])
+{
+    och_uuid_put(collection->id, id_out);
+}
+
+/* --- writing ------------------------------------------------------------------- */
+
+static ochre_status
+write_records(ochre_collection *collection, enum och_write_op op,
+        const struct ochre_records *records, struct ochre_error *err)
+{
+    struct och_target target = target_of(collection);
+    bool has_vectors = records->embeddings != NULL || (op != OCH_WRITE_UPDATE && records->n > 0);
+    struct och_write_input input = {.records = *records,
+            .n_embeddings = has_vectors ? records->n : OCH_NOT_GIVEN,
+            .n_documents = records->documents != NULL ? records->n : OCH_NOT_GIVEN,
+            .n_uris = records->uris != NULL ? records->n : OCH_NOT_GIVEN,
+            .n_metadatas = records->metadatas != NULL ? records->n : OCH_NOT_GIVEN};
+    if (has_vectors && records->embeddings == NULL)
+        return och_fail(err, OCHRE_INVALID, "Validation error: embeddings: they are missing");
+    return och_op_write(collection->db, &target, op, &input, err);
+}
+
+ochre_status
+ochre_add(
+        ochre_collection *collection, const struct ochre_records *records, struct ochre_error *err)
+{
+    return write_records(collection, OCH_WRITE_ADD, records, err);
+}
+
+ochre_status
+ochre_update(
+        ochre_collection *collection, const struct ochre_records *records, struct ochre_error *err)
+{
+    return write_records(collection, OCH_WRITE_UPDATE, records, err);
+}
+
+ochre_status
+ochre_upsert(
+        ochre_collection *collection, const struct ochre_records *records, struct ochre_error *err)
+{
+    return write_records(collection, OCH_WRITE_UPSERT, records, err);
+}
+
+static struct och_select_input
+select_of(const struct ochre_selection *selection)
+{
+    return (struct och_select_input){.has_ids = selection->ids != NULL,
+            .ids = selection->ids,
+            .n_ids = selection->n_ids,
+            .has_filter = selection->filter.nodes != NULL,
+            .filter = selection->filter};
+}
+
+ochre_status
+ochre_delete(ochre_collection *collection, const struct ochre_selection *selection, uint64_t limit,
+        uint64_t *deleted_out, struct ochre_error *err)
+{
+    struct och_target target = target_of(collection);
+    struct och_select_input select = select_of(selection);
+    return och_op_delete(collection->db, &target, &select, limit, deleted_out, err);
+}
+
+/* --- reading ------------------------------------------------------------------- */
+
+ochre_status
+ochre_get(ochre_collection *collection, const struct ochre_get *get, ochre_result **result_out,
+        struct ochre_error *err)
+{
+    struct och_target target = target_of(collection);
+    struct och_select_input select = select_of(&get->selection);
+    struct och_result *result;
+    ochre_status status = och_op_get(collection->db, &target, &select, get->offset, get->limit,
+            get->include, &result, err);
+    *result_out = (ochre_result *) result;
+    return status;
+}
+
+ochre_status
+ochre_query(ochre_collection *collection, const struct ochre_query *query,
+        ochre_result **result_out, struct ochre_error *err)
+{
+    *result_out = NULL;
+    struct och_target target = target_of(collection);
+    if (query->dim > OCH_DIM_MAX)
+        return och_fail(err, OCHRE_INVALID, "a query has %zu dimensions; the limit is %u",
+                query->dim, OCH_DIM_MAX);
+    struct och_arena arena;
+    och_arena_init(&arena, &collection->db->mem);
+    uint32_t *dims = och_arena_take_array(&arena, query->n_queries, sizeof(*dims));
+    ochre_status status = dims == NULL ? och_fail_memory(err) : OCHRE_OK;
+    for (size_t i = 0; status == OCHRE_OK && i < query->n_queries; i++)
+        dims[i] = (uint32_t) query->dim;
+    struct och_query_input input = {.select = select_of(&query->selection),
+            .queries = query->queries,
+            .n_queries = query->n_queries,
+            .dims = dims,
+            .k = query->k,
+            .include = query->include};
+    struct och_result *result = NULL;
+    if (status == OCHRE_OK)
+        status = och_op_query(collection->db, &target, &input, &result, err);
+    *result_out = (ochre_result *) result;
+    och_arena_clear(&arena);
+    return status;
+}
+
+ochre_status
+ochre_count(ochre_collection *collection, uint64_t *count_out, struct ochre_error *err)
+{
+    struct och_target target = target_of(collection);
+    return och_op_count(collection->db, &target, count_out, err);
+}
+
+size_t
+ochre_result_lists(const ochre_result *result)
+{
+    return inner_const(result)->n_lists;
+}
+
+const struct ochre_hit *
+ochre_result_hits(const ochre_result *result, size_t list, size_t *n_out)
+{
+    const struct och_result *in = inner_const(result);
+    *n_out = list < in->n_lists ? in->lists[list].n : 0;
+    return list < in->n_lists ? in->lists[list].hits : NULL;
+}
+
+uint32_t
+ochre_result_dim(const ochre_result *result)
+{
+    return inner_const(result)->dim;
+}
+
+void
+ochre_result_close(ochre_result *result)
+{
+    och_result_release(inner(result));
+}

@@ -1,0 +1,132 @@
+#include "roles/single.h"
+
+#include "api/db.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "distance/distance.h"
+#include "http/routes.h"
+#include "http/server.h"
+#include "os/clock.h"
+#include "os/cpu.h"
+#include "os/executor.h"
+#include "os/vfs_posix.h"
+
+/* Writers wait for the disk together; so many of them can share one sync. */
+#define WORKERS_MIN 24u
+
+struct och_single {
+    struct och_mem mem; /* the process */
+    struct och_vfs *vfs;
+    struct och_executor *workers;    /* run handlers: clients wait for these */
+    struct och_executor *background; /* seals and prepares log files */
+    struct ochre_db *db;
+    struct och_routes_context routes;
+    struct och_http_server *server;
+};
+
+static ochre_status
+open_database(struct och_single *single, const struct och_single_options *options,
+        struct ochre_error *err)
+{
+    struct och_cpu cpu = och_cpu_detect();
+    struct och_distance_cpu sets = {
+            .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
+    ochre_status status = och_vfs_posix_open(&single->mem, options->path, true, &single->vfs, err);
+    if (status == OCHRE_OK)
+        status = och_executor_open(&single->mem, 2, &single->background, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct och_db_options db_options = {.mem = &single->mem,
+            .vfs = single->vfs,
+            .machine = och_machine_posix(),
+            .kernels = och_kernels_choose(sets, options->simd),
+            .executor = single->background,
+            .n_cpus = cpu.cores,
+            .create = true,
+            .allow_reset = options->allow_reset};
+    return och_db_open(&db_options, &single->db, err);
+}
+
+static ochre_status
+open_server(struct och_single *single, const struct och_single_options *options,
+        struct ochre_error *err)
+{
+    struct och_cpu cpu = och_cpu_detect();
+    unsigned n_workers = options->n_threads;
+    if (n_workers == 0)
+        n_workers = cpu.cores * 2 > WORKERS_MIN ? cpu.cores * 2 : WORKERS_MIN;
+    ochre_status status = och_executor_open(&single->mem, n_workers, &single->workers, err);
+    if (status != OCHRE_OK)
+        return status;
+    single->routes.db = single->db;
+    struct och_http_options http = {.mem = &single->mem,
+            .executor = single->workers,
+            .machine = och_machine_posix(),
+            .log = options->log,
+            .routes = och_routes,
+            .n_routes = och_routes_count,
+            .context = &single->routes,
+            .host = options->host,
+            .port = options->port,
+            .hosts = {options->allowed_hosts, options->n_allowed_hosts},
+            .origins = {options->cors_origins, options->n_cors_origins},
+            .n_threads = options->n_io_threads,
+            .body_size_max = options->body_size_max};
+    return och_http_server_open(&http, &single->server, err);
+}
+
+/* Take down what was put up, the last first. */
+static void
+close_parts(struct och_single *single, uint64_t limit_ms)
+{
+    och_http_server_stop(single->server, limit_ms);
+    och_executor_close(single->workers);
+    och_db_close(single->db);
+    och_executor_close(single->background);
+    if (single->vfs != NULL)
+        och_vfs_posix_close(single->vfs);
+}
+
+ochre_status
+och_single_open(const struct och_single_options *options, struct och_single **single_out,
+        struct ochre_error *err)
+{
+    *single_out = NULL;
+    struct och_mem root;
+    och_mem_init(&root, NULL);
+    struct och_single *single = och_mem_take_zeroed(&root, sizeof(*single));
+    if (single == NULL)
+        return och_fail_memory(err);
+    single->mem = root;
+    ochre_status status = open_database(single, options, err);
+    if (status == OCHRE_OK)
+        status = open_server(single, options, err);
+    if (status != OCHRE_OK) {
+        close_parts(single, 0);
+        root = single->mem;
+        och_mem_release(&root, single, sizeof(*single));
+        return status;
+    }
+    *single_out = single;
+    return OCHRE_OK;
+}
+
+uint16_t
+och_single_port(const struct och_single *single)
+{
+    return och_http_server_port(single->server);
+}
+
+ochre_status
+och_single_stop(struct och_single *single, uint64_t limit_ms, struct ochre_error *err)
+{
+    (void) err;
+    if (single == NULL)
+        return OCHRE_OK;
+    close_parts(single, limit_ms);
+    struct och_mem root = single->mem;
+    och_mem_release(&root, single, sizeof(*single));
+    och_assert(och_mem_used(&root) == 0);
+    return OCHRE_OK;
+}
