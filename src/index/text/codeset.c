@@ -21,14 +21,16 @@ och_codeset_clear(struct och_codeset *set)
     och_codeset_init(set, set->mem);
 }
 
-/* Room for one more range.  There are at most 2^20 ranges that do not touch,
+/* Room for `n` more ranges.  There are at most 2^20 ranges that do not touch,
  * so nothing overflows. */
 static bool
-reserve(struct och_codeset *set)
+reserve(struct och_codeset *set, size_t n)
 {
-    if (set->failed || set->n < set->room)
+    if (set->failed || n <= set->room - set->n)
         return !set->failed;
     size_t room = set->room == 0 ? ROOM_MIN : set->room * 2;
+    while (room < set->n + n)
+        room *= 2;
     struct och_code_range *ranges = och_mem_resize(
             set->mem, set->ranges, set->room * sizeof(*ranges), room * sizeof(*ranges));
     if (ranges == NULL) {
@@ -59,8 +61,21 @@ seek(const struct och_codeset *set, uint32_t code_point)
 static void
 add_characters(struct och_codeset *set, uint32_t first, uint32_t last)
 {
-    if (!reserve(set))
+    if (!reserve(set, 1))
         return;
+
+    /* Most sets are built in order, at their end. */
+    struct och_code_range *end = set->ranges + set->n;
+    if (set->n == 0 || end[-1].last + 1 < first) {
+        *end = (struct och_code_range){first, last};
+        set->n++;
+        return;
+    }
+    if (end[-1].first <= first) {
+        if (end[-1].last < last)
+            end[-1].last = last;
+        return;
+    }
 
     /* The ranges from `from` up to `to` touch the new one and melt into it. */
     size_t from = seek(set, first == 0 ? 0 : first - 1);
@@ -110,6 +125,7 @@ combine(struct och_codeset *a, const struct och_codeset *b, unsigned kept)
     struct och_codeset result;
     och_codeset_init(&result, a->mem);
     result.failed = a->failed || b->failed;
+    (void) reserve(&result, a->n + b->n + 1); /* nearly always enough */
 
     size_t ai = 0;
     size_t bi = 0;
@@ -142,6 +158,10 @@ combine(struct och_codeset *a, const struct och_codeset *b, unsigned kept)
 void
 och_codeset_unite(struct och_codeset *set, const struct och_codeset *other)
 {
+    if (other->n == 0) {
+        set->failed = set->failed || other->failed;
+        return;
+    }
     combine(set, other, 1u << 1 | 1u << 2 | 1u << 3);
 }
 

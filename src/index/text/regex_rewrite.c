@@ -770,19 +770,13 @@ och_regex_rewrite(
         struct ochre_bytes pattern, struct och_rewritten *rewritten, struct ochre_error *err)
 {
     struct och_mem *mem = rewritten->text.mem;
-    struct rewriter rewriter = {
-            .scan = {.pattern = pattern.data,
-                    .size = pattern.size,
-                    .flags = OCH_FLAG_UNICODE,
-                    .mem = mem,
-                    .err = err},
-            .out = &rewritten->text,
-            .only_literals = true,
-    };
+    struct rewriter rewriter = {.out = &rewritten->text, .only_literals = true};
+    och_scan_init(&rewriter.scan, mem, pattern.data, pattern.size, err);
     och_buf_init(&rewriter.literals, mem, OCH_TEXT_PATTERN_SIZE_MAX);
     ochre_status status = rewrite(&rewriter);
     if (status == OCHRE_OK)
         status = keep_literal(&rewriter, rewritten);
+    och_scan_clear(&rewriter.scan);
     och_buf_clear(&rewriter.literals);
     och_mem_release(mem, rewriter.levels, rewriter.levels_room * sizeof(*rewriter.levels));
     och_mem_release(mem, rewriter.names, rewriter.names_room * sizeof(*rewriter.names));

@@ -1,5 +1,6 @@
 #include "index/text/regex_scan.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -10,10 +11,32 @@
 /* Longer than any name of a property, with room for spaces. */
 #define PROPERTY_SIZE_MAX ((size_t) 256)
 
+/* The classes that scans keep: those of perl_letters, then their complements. */
+static const char perl_letters[] = "dsw";
+#define N_KNOWN (sizeof(((struct och_scan *) NULL)->known) / sizeof(struct och_codeset))
+static_assert(N_KNOWN == 2 * (sizeof(perl_letters) - 1), "each letter in lower and upper case");
+
 static const char not_characters[] =
         "without flag u this would match bytes that are not UTF-8, which no text holds";
 
 /* --- the cursor ----------------------------------------------------------- */
+
+void
+och_scan_init(struct och_scan *scan, struct och_mem *mem, const char *pattern, size_t size,
+        struct ochre_error *err)
+{
+    *scan = (struct och_scan){
+            .pattern = pattern, .size = size, .flags = OCH_FLAG_UNICODE, .mem = mem, .err = err};
+    for (size_t i = 0; i < N_KNOWN; i++)
+        och_codeset_init(&scan->known[i], mem);
+}
+
+void
+och_scan_clear(struct och_scan *scan)
+{
+    for (size_t i = 0; i < N_KNOWN; i++)
+        och_codeset_clear(&scan->known[i]);
+}
 
 ochre_status
 och_scan_fail(const struct och_scan *scan, size_t offset, const char *why)
@@ -259,36 +282,49 @@ done:
     return status;
 }
 
+/* What these letters mean without flag u. */
+static void
+add_ascii_class(struct och_codeset *class, char letter)
+{
+    if (letter == 's') {
+        och_codeset_add(class, '\t', '\r');
+        och_codeset_add(class, ' ', ' ');
+        return;
+    }
+    och_codeset_add(class, '0', '9');
+    if (letter == 'w') {
+        och_codeset_add(class, 'A', 'Z');
+        och_codeset_add(class, '_', '_');
+        och_codeset_add(class, 'a', 'z');
+    }
+}
+
 /* \d \s \w, and in upper case what they are not. */
 static ochre_status
 read_perl_class(struct och_scan *scan, struct och_codeset *class, size_t offset)
 {
-    uint32_t letter = och_scan_peek(scan);
+    uint32_t c = och_scan_peek(scan);
     och_scan_skip(scan);
-
-    struct och_codeset found;
-    och_codeset_init(&found, scan->mem);
-    bool unicode = (scan->flags & OCH_FLAG_UNICODE) != 0;
-    if ((letter | 0x20) == 'd') {
-        och_unicode_add_digit(&found);
-    } else if ((letter | 0x20) == 's') {
-        och_unicode_add_space(&found);
-    } else {
-        och_unicode_add_word(&found);
+    bool negated = (c & 0x20) == 0;
+    char letter = (char) (c | 0x20);
+    if ((scan->flags & OCH_FLAG_UNICODE) == 0) {
+        add_ascii_class(class, letter);
+        return negated ? och_scan_fail(scan, offset, not_characters) : OCHRE_OK;
     }
-    if (!unicode) {
-        struct och_codeset ascii;
-        och_codeset_init(&ascii, scan->mem);
-        och_codeset_add(&ascii, 0, 0x7f);
-        och_codeset_intersect(&found, &ascii);
-        och_codeset_clear(&ascii);
+    size_t index = (size_t) (strchr(perl_letters, letter) - perl_letters);
+    struct och_codeset *known = &scan->known[index + (negated ? N_KNOWN / 2 : 0)];
+    if (known->n == 0) {
+        if (letter == 'd')
+            och_unicode_add_digit(known);
+        else if (letter == 's')
+            och_unicode_add_space(known);
+        else
+            och_unicode_add_word(known);
+        if (negated)
+            och_codeset_negate(known);
     }
-    ochre_status status = OCHRE_OK;
-    if ((letter & 0x20) == 0)
-        status = och_scan_negate(scan, &found, offset);
-    och_codeset_unite(class, &found);
-    och_codeset_clear(&found);
-    return status;
+    och_codeset_unite(class, known);
+    return OCHRE_OK;
 }
 
 /* \b{start} and its like.  \b{2} is a count, and left to be read as one. */

@@ -47,6 +47,9 @@ struct och_scan {
     unsigned flags;          /* OCH_FLAG_*, as they are here */
     struct och_mem *mem;     /* borrowed */
     struct ochre_error *err; /* borrowed; may be NULL */
+    /* Owned: \d \s \w \D \S \W of Unicode, each empty until it is first asked
+     * for.  A pattern may ask thousands of times. */
+    struct och_codeset known[6];
 };
 
 /* What an escape, or a character on its own, stands for. */
@@ -67,6 +70,10 @@ struct och_scan_count {
     uint32_t least, most;
     bool bounded;
 };
+
+void och_scan_init(struct och_scan *scan, struct och_mem *mem, const char *pattern, size_t size,
+        struct ochre_error *err);
+void och_scan_clear(struct och_scan *scan);
 
 /* Fail with "regular expression, byte 12: why". */
 ochre_status och_scan_fail(const struct och_scan *scan, size_t offset, const char *why);

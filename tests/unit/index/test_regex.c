@@ -93,7 +93,18 @@ bytes_that_are_no_characters_are_refused(void **state)
             "UTF-8, which no text holds");
 }
 
-/* README.md lists these; a change here is a change there. */
+static void
+classes_without_flag_u_are_those_of_ascii(void **state)
+{
+    (void) state;
+    check(matches("(?-u)^\\w\\s\\d$", "_\v7"));
+    check(!matches("(?-u)\\w|\\d", "\xc3\xa9\xd9\xa3"));
+    check(!matches("(?-u)\\s", "\xe2\x80\xa8"));
+    check(matches("(?-u:\\w)\\s", "a\xe2\x80\xa8"));
+    check(!matches("(?i-u)k", "\xe2\x84\xaa"));
+}
+
+/* src/index/text/README.md lists these; a change here is a change there. */
 static void
 what_the_dialect_has_and_we_have_not_is_refused(void **state)
 {
@@ -481,6 +492,7 @@ main(void)
             cmocka_unit_test(answers_are_those_of_the_dialect),
             cmocka_unit_test(errors_say_where_and_why),
             cmocka_unit_test(bytes_that_are_no_characters_are_refused),
+            cmocka_unit_test(classes_without_flag_u_are_those_of_ascii),
             cmocka_unit_test(what_the_dialect_has_and_we_have_not_is_refused),
             cmocka_unit_test(word_boundaries_know_ascii_words_only),
             cmocka_unit_test(random_patterns_agree_with_sets_of_places),
