@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "engine/collection.h"
+#include "engine/commit.h"
 #include "segment/filter.h"
 
 /* Are the indexes that the filter needs switched on? */

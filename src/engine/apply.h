@@ -26,8 +26,8 @@ struct och_mem;
 
 /* One change, for undoing. */
 struct och_change {
-    struct och_place killed;  /* the row that died; none: row is OCH_ROW_NONE */
-    struct och_head *grew;    /* the head that got a row; NULL: none did */
+    struct och_place killed; /* the row that died; none: row is OCH_ROW_NONE */
+    struct och_head *grew;   /* the head that got a row; NULL: none did */
 };
 
 /* What one staged write changed. */

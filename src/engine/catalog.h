@@ -54,11 +54,11 @@ struct och_collection_row {
 
 /* What the log records up to `position` have made of a collection. */
 struct och_collection_state {
-    uint64_t position;        /* the last log record applied to the segments; 0: none */
-    uint64_t lsn;             /* that record's sequence number in the log */
-    uint64_t next_ordinal;    /* the next new record's place in insertion order */
-    uint32_t dim;             /* 0: not known yet */
-    struct ochre_bytes keys;  /* encoded set of metadata keys and their types seen */
+    uint64_t position;       /* the last log record applied to the segments; 0: none */
+    uint64_t lsn;            /* that record's sequence number in the log */
+    uint64_t next_ordinal;   /* the next new record's place in insertion order */
+    uint32_t dim;            /* 0: not known yet */
+    struct ochre_bytes keys; /* encoded set of metadata keys and their types seen */
 };
 
 /* One segment in a collection's list. */
@@ -90,8 +90,8 @@ struct och_catalog_ops {
             struct ochre_bytes resource_name, struct ochre_bytes *name_out,
             struct ochre_error *err);
 
-    ochre_status (*database_create)(struct och_catalog *catalog,
-            const struct och_database_row *row, struct ochre_error *err);
+    ochre_status (*database_create)(struct och_catalog *catalog, const struct och_database_row *row,
+            struct ochre_error *err);
     ochre_status (*database_get)(struct och_catalog *catalog, struct och_arena *arena,
             struct ochre_bytes tenant, struct ochre_bytes name, struct och_database_row *row_out,
             struct ochre_error *err);
@@ -108,8 +108,8 @@ struct och_catalog_ops {
      * Insert `row` and set its `number`.  When the name is taken: OCHRE_EXISTS;
      * when the database is not there: OCHRE_NOT_FOUND.
      */
-    ochre_status (*collection_create)(struct och_catalog *catalog,
-            struct och_collection_row *row, struct ochre_error *err);
+    ochre_status (*collection_create)(
+            struct och_catalog *catalog, struct och_collection_row *row, struct ochre_error *err);
     ochre_status (*collection_by_name)(struct och_catalog *catalog, struct och_arena *arena,
             struct ochre_bytes tenant, struct ochre_bytes database, struct ochre_bytes name,
             struct och_collection_row *row_out, struct ochre_error *err);
@@ -119,9 +119,8 @@ struct och_catalog_ops {
             uint32_t number, struct och_collection_row *row_out, struct ochre_error *err);
     /* In creation order; an unknown database has none. */
     ochre_status (*collection_list)(struct och_catalog *catalog, struct och_arena *arena,
-            struct ochre_bytes tenant, struct ochre_bytes database, uint64_t limit,
-            uint64_t offset, struct och_collection_row **rows_out, size_t *n_out,
-            struct ochre_error *err);
+            struct ochre_bytes tenant, struct ochre_bytes database, uint64_t limit, uint64_t offset,
+            struct och_collection_row **rows_out, size_t *n_out, struct ochre_error *err);
     ochre_status (*collection_count)(struct och_catalog *catalog, struct ochre_bytes tenant,
             struct ochre_bytes database, uint64_t *count_out, struct ochre_error *err);
     /* Replace name, metadata and schema of row->id.  OCHRE_EXISTS: name taken. */

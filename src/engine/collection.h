@@ -42,7 +42,7 @@ struct och_facts {
 
 /* A head that takes no more rows, and what the collection was when it stopped. */
 struct och_frozen {
-    struct och_head *head; /* counted; NULL when only sealed rows died meanwhile */
+    struct och_head *head;  /* counted; NULL when only sealed rows died meanwhile */
     struct och_facts facts; /* as of the freeze; keys counted */
     uint64_t first_lsn;     /* the oldest log record it stands for */
 };
@@ -62,7 +62,7 @@ struct och_collection {
     atomic_uint n_owners;
     struct och_uuid id;
     uint32_t number;
-    ochre_space space; /* fixed at creation, like the names: */
+    ochre_space space;                   /* fixed at creation, like the names: */
     struct ochre_bytes tenant, database; /* owned */
 
     struct och_mutex lock;
@@ -75,9 +75,9 @@ struct och_collection {
 
     /* The committer's: */
     struct och_facts staged;
-    uint64_t unsealed_lsn; /* of the oldest record since the last freeze; 0: none */
+    uint64_t unsealed_lsn;   /* of the oldest record since the last freeze; 0: none */
     uint32_t n_sealed_kills; /* rows of segments that died since the last freeze */
-    bool seal_queued; /* someone seals, or is about to */
+    bool seal_queued;        /* someone seals, or is about to */
 
     /* The sealer's, of whom there is one: what has been done for frozen[0]. */
     bool seal_listed;        /* the catalog has its facts and this segment: */

@@ -34,7 +34,7 @@ struct och_engine;
 /* A write on its way.  The caller fills in the first part. */
 struct och_commit_request {
     struct och_collection *collection;
-    struct ochre_bytes payload; /* an encoded write (engine/write.h); or, when */
+    struct ochre_bytes payload;      /* an encoded write (engine/write.h); or, when */
     const struct och_select *doomed; /* not NULL: delete what this selects, */
     uint64_t limit;                  /* at most so many, in insertion order */
 

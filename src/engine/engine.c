@@ -56,8 +56,8 @@ settle(struct och_engine *engine, struct ochre_error *err)
 
 ochre_status
 och_engine_open(const struct och_ports *ports, const struct och_engine_options *options,
-        ochre_status (*space_of)(void *context, struct ochre_bytes schema,
-                ochre_space *space_out, struct ochre_error *err),
+        ochre_status (*space_of)(void *context, struct ochre_bytes schema, ochre_space *space_out,
+                struct ochre_error *err),
         void *space_context, struct och_engine **engine_out, struct ochre_error *err)
 {
     *engine_out = NULL;

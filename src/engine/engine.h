@@ -42,7 +42,7 @@ struct och_engine {
             struct ochre_error *err);
     void *space_context;
 
-    struct och_mutex table_lock; /* guards the tables */
+    struct och_mutex table_lock;                         /* guards the tables */
     struct och_collection *table[OCH_ENGINE_TABLE_SIZE]; /* by id; counted */
 
     struct och_commit *commit; /* owned: the queue of writes */
@@ -53,7 +53,7 @@ struct och_engine {
     bool closing;
 
     /* The committer's: */
-    uint64_t noted_generation; /* of the catalog, durable in the log */
+    uint64_t noted_generation;   /* of the catalog, durable in the log */
     struct och_garbage *garbage; /* files nothing lists any more */
 };
 
@@ -69,8 +69,8 @@ struct och_engine_stats {
  */
 OCH_MUST_CHECK ochre_status och_engine_open(const struct och_ports *ports,
         const struct och_engine_options *options,
-        ochre_status (*space_of)(void *context, struct ochre_bytes schema,
-                ochre_space *space_out, struct ochre_error *err),
+        ochre_status (*space_of)(void *context, struct ochre_bytes schema, ochre_space *space_out,
+                struct ochre_error *err),
         void *space_context, struct och_engine **engine_out, struct ochre_error *err);
 
 /* Wait for background work, note the close in the log, free everything.  No
@@ -106,8 +106,7 @@ OCH_MUST_CHECK ochre_status och_engine_drop_many(struct och_engine *engine,
 OCH_MUST_CHECK ochre_status och_engine_reset(struct och_engine *engine, struct ochre_error *err);
 
 /* Seal every head that holds rows; for tests, backups and `compact`. */
-OCH_MUST_CHECK ochre_status och_engine_seal_all(
-        struct och_engine *engine, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_engine_seal_all(struct och_engine *engine, struct ochre_error *err);
 
 struct och_engine_stats och_engine_stats(struct och_engine *engine);
 

@@ -3,17 +3,18 @@
 
 /* How many records the answer will have. */
 static uint64_t
-answer_size(const struct och_result *result, const struct och_rows *rows, const struct och_get *get)
+answer_size(
+        const struct och_result *result, const struct och_selected *rows, const struct och_get *get)
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < result->snapshot.n_sources; i++)
-        total += och_rows_count(&rows[i], &result->snapshot.sources[i]);
+        total += och_selected_count(&rows[i], &result->snapshot.sources[i]);
     total = total > get->offset ? total - get->offset : 0;
     return total < get->limit ? total : get->limit;
 }
 
 static ochre_status
-collect(struct och_result *result, const struct och_rows *rows, const struct och_get *get,
+collect(struct och_result *result, const struct och_selected *rows, const struct och_get *get,
         struct ochre_error *err)
 {
     uint64_t n = answer_size(result, rows, get);
@@ -51,11 +52,11 @@ och_engine_get(struct och_mem *mem, struct och_collection *collection, const str
     ochre_status status = och_result_begin(mem, collection, get->include, &result, err);
     if (status != OCHRE_OK)
         return status;
-    struct och_rows *rows = NULL;
+    struct och_selected *rows = NULL;
     status = och_select_rows(&result->snapshot, &get->select, &result->arena, &rows, NULL, err);
     if (status == OCHRE_OK)
         status = collect(result, rows, get, err);
-    och_rows_clear(rows, result->snapshot.n_sources);
+    och_selected_clear(rows, result->snapshot.n_sources);
     if (status != OCHRE_OK) {
         och_result_release(result);
         return status;

@@ -129,7 +129,7 @@ freeze_if_full(struct och_collection *collection)
     const struct och_engine_options *options = &collection->engine->options;
     const struct och_head *head = collection->view->head;
     bool full = head != NULL &&
-                (head->n_rows >= options->head_rows_max || head->bytes >= options->head_bytes_max);
+            (head->n_rows >= options->head_rows_max || head->bytes >= options->head_bytes_max);
     full = full || collection->n_sealed_kills >= options->head_rows_max;
     if (!full)
         return;

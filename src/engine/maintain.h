@@ -56,8 +56,7 @@ OCH_MUST_CHECK ochre_status och_maintain_collect(
         struct och_engine *engine, struct ochre_error *err);
 
 /* At open: remove files under tmp/ and seg/ that the catalog does not list. */
-OCH_MUST_CHECK ochre_status och_maintain_sweep(
-        struct och_engine *engine, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_maintain_sweep(struct och_engine *engine, struct ochre_error *err);
 
 void och_maintain_clear_garbage(struct och_engine *engine);
 

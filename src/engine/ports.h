@@ -50,8 +50,8 @@ struct och_record_log {
 
 /* Opens the log and visits what is in it; it must reach `lsn_min`. */
 struct och_log_source {
-    ochre_status (*open)(void *context, uint64_t lsn_min, och_log_visit visit,
-            void *visit_context, struct och_record_log **log_out, struct ochre_error *err);
+    ochre_status (*open)(void *context, uint64_t lsn_min, och_log_visit visit, void *visit_context,
+            struct och_record_log **log_out, struct ochre_error *err);
     void *context;
 };
 
@@ -60,7 +60,7 @@ struct och_ports {
     struct och_vfs *vfs; /* where segments lie */
     const struct och_machine *machine;
     const struct och_kernels *kernels;
-    struct och_catalog *catalog;    /* borrowed; closed by the composer */
+    struct och_catalog *catalog; /* borrowed; closed by the composer */
     struct och_log_source log;
     struct och_executor *executor; /* NULL: work is done where it arises */
 };

@@ -17,7 +17,7 @@ struct piece {
 struct fan_out {
     struct och_result *result;
     const struct och_query *query;
-    const struct och_rows *rows;
+    const struct och_selected *rows;
     struct och_distance_query *prepared; /* [n_queries] */
     struct och_topk *best;               /* [n_queries] */
     struct piece *pieces;                /* what a candidate's source counts */
@@ -44,7 +44,7 @@ static ochre_status
 search_source(struct fan_out *fan, uint32_t index, struct ochre_error *err)
 {
     const struct och_source *source = &fan->result->snapshot.sources[index];
-    const struct och_rows *rows = &fan->rows[index];
+    const struct och_selected *rows = &fan->rows[index];
     if (!rows->all && och_bitset_next(&rows->set, 0) == OCH_ROW_NONE)
         return OCHRE_OK;
     ochre_status status = OCHRE_OK;
@@ -73,7 +73,7 @@ prepare(struct fan_out *fan, const struct och_kernels *kernels, ochre_space spac
     struct och_arena *arena = &fan->result->arena;
     uint64_t n_candidates = 0;
     for (uint32_t i = 0; i < fan->result->snapshot.n_sources; i++)
-        n_candidates += och_rows_count(&fan->rows[i], &fan->result->snapshot.sources[i]);
+        n_candidates += och_selected_count(&fan->rows[i], &fan->result->snapshot.sources[i]);
     size_t n_pieces = (size_t) fan->result->snapshot.n_sources * OCH_HEAD_CHUNKS_MAX;
     fan->pieces = och_arena_take_array(arena, n_pieces, sizeof(*fan->pieces));
     fan->prepared = och_arena_take_array(arena, query->n_queries, sizeof(*fan->prepared));
@@ -118,8 +118,8 @@ check_dim(const struct och_result *result, const struct och_query *query, struct
     if (result->dim == 0 || query->n_queries == 0 || query->dim == result->dim)
         return OCHRE_OK;
     return och_fail(err, OCHRE_INVALID,
-            "Collection expecting embedding with dimension of %u, got %zu",
-            (unsigned) result->dim, query->dim);
+            "Collection expecting embedding with dimension of %u, got %zu", (unsigned) result->dim,
+            query->dim);
 }
 
 static ochre_status
@@ -138,7 +138,7 @@ static ochre_status
 run(struct och_result *result, struct och_collection *collection, const struct och_query *query,
         struct ochre_error *err)
 {
-    struct och_rows *rows = NULL;
+    struct och_selected *rows = NULL;
     struct ochre_bytes missing = {NULL, 0};
     ochre_status status = check_dim(result, query, err);
     if (status == OCHRE_OK)
@@ -157,7 +157,7 @@ run(struct och_result *result, struct och_collection *collection, const struct o
         status = search_source(&fan, i, err);
     for (size_t i = 0; any && status == OCHRE_OK && i < query->n_queries; i++)
         status = hydrate_list(&fan, i, err);
-    och_rows_clear(rows, result->snapshot.n_sources);
+    och_selected_clear(rows, result->snapshot.n_sources);
     return status;
 }
 

@@ -32,8 +32,8 @@ note_state(void *context, struct och_uuid id, uint32_t number,
 
 /* The collection with this number, loaded; *collection_out NULL: it was dropped. */
 static ochre_status
-find_collection(struct recovery *recovery, uint32_t number,
-        struct och_collection **collection_out, struct ochre_error *err)
+find_collection(struct recovery *recovery, uint32_t number, struct och_collection **collection_out,
+        struct ochre_error *err)
 {
     struct och_engine *engine = recovery->engine;
     struct och_catalog *catalog = engine->ports.catalog;
@@ -149,12 +149,12 @@ och_recover(struct och_engine *engine, struct ochre_error *err)
     struct recovery recovery = {.engine = engine};
     och_arena_init(&recovery.arena, engine->ports.mem);
     struct och_catalog *catalog = engine->ports.catalog;
-    ochre_status status = catalog->ops->each_collection(
-            catalog, &recovery.arena, note_state, &recovery, err);
+    ochre_status status =
+            catalog->ops->each_collection(catalog, &recovery.arena, note_state, &recovery, err);
     och_arena_clear(&recovery.arena);
     if (status == OCHRE_OK)
-        status = engine->ports.log.open(engine->ports.log.context, recovery.lsn_max, visit,
-                &recovery, &engine->log, err);
+        status = engine->ports.log.open(
+                engine->ports.log.context, recovery.lsn_max, visit, &recovery, &engine->log, err);
     if (status == OCHRE_OK)
         status = check_generation(&recovery, err);
     och_arena_clear(&recovery.arena);

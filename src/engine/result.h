@@ -32,13 +32,12 @@ struct och_result {
     struct och_hits {
         struct ochre_hit *hits;
         size_t n;
-    } *lists;
+    } * lists;
 };
 
 /* An empty result over the collection's present state; release it. */
-OCH_MUST_CHECK ochre_status och_result_begin(struct och_mem *mem,
-        struct och_collection *collection, unsigned include, struct och_result **result_out,
-        struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_result_begin(struct och_mem *mem, struct och_collection *collection,
+        unsigned include, struct och_result **result_out, struct ochre_error *err);
 
 void och_result_release(struct och_result *result); /* NULL is fine */
 
@@ -55,9 +54,8 @@ struct och_get {
 };
 
 /* The selected records in insertion order: one list. */
-OCH_MUST_CHECK ochre_status och_engine_get(struct och_mem *mem,
-        struct och_collection *collection, const struct och_get *get,
-        struct och_result **result_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_engine_get(struct och_mem *mem, struct och_collection *collection,
+        const struct och_get *get, struct och_result **result_out, struct ochre_error *err);
 
 struct och_query {
     struct och_select select;
@@ -77,12 +75,11 @@ struct och_query {
  *         OCHRE_INTERNAL  an id that must exist does not ("Error finding id")
  * Cost:   one pass over the selected vectors for all queries together.
  */
-OCH_MUST_CHECK ochre_status och_engine_query(struct och_mem *mem,
-        struct och_collection *collection, const struct och_query *query,
-        struct och_result **result_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_engine_query(struct och_mem *mem, struct och_collection *collection,
+        const struct och_query *query, struct och_result **result_out, struct ochre_error *err);
 
 /* How many records there are. */
-OCH_MUST_CHECK ochre_status och_engine_count(struct och_mem *mem,
-        struct och_collection *collection, uint64_t *count_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_engine_count(struct och_mem *mem, struct och_collection *collection,
+        uint64_t *count_out, struct ochre_error *err);
 
 #endif /* OCH_ENGINE_RESULT_H */

@@ -9,8 +9,8 @@
 /* --- rows ------------------------------------------------------------------- */
 
 static ochre_status
-add_ids(const struct och_snapshot *snapshot, const struct och_select *select, struct och_rows *rows,
-        struct ochre_bytes *missing_out, struct ochre_error *err)
+add_ids(const struct och_snapshot *snapshot, const struct och_select *select,
+        struct och_selected *rows, struct ochre_bytes *missing_out, struct ochre_error *err)
 {
     for (size_t i = 0; i < select->n_ids; i++) {
         uint32_t source;
@@ -31,7 +31,7 @@ add_ids(const struct och_snapshot *snapshot, const struct och_select *select, st
 /* Leave in `rows` what passes the filter too. */
 static ochre_status
 filter_source(const struct och_select *select, const struct och_source *source,
-        struct och_rows *rows, struct ochre_error *err)
+        struct och_selected *rows, struct ochre_error *err)
 {
     struct och_bitset candidates = rows->set;
     och_bitset_init(&rows->set, select->mem);
@@ -47,14 +47,14 @@ filter_source(const struct och_select *select, const struct och_source *source,
 
 ochre_status
 och_select_rows(const struct och_snapshot *snapshot, const struct och_select *select,
-        struct och_arena *arena, struct och_rows **rows_out, struct ochre_bytes *missing_out,
+        struct och_arena *arena, struct och_selected **rows_out, struct ochre_bytes *missing_out,
         struct ochre_error *err)
 {
     uint32_t n = snapshot->n_sources;
     *rows_out = NULL;
     if (missing_out != NULL)
         *missing_out = (struct ochre_bytes){NULL, 0};
-    struct och_rows *rows = och_arena_take_array(arena, n, sizeof(*rows));
+    struct och_selected *rows = och_arena_take_array(arena, n, sizeof(*rows));
     if (rows == NULL)
         return och_fail_memory(err);
     for (uint32_t i = 0; i < n; i++) {
@@ -72,7 +72,7 @@ och_select_rows(const struct och_snapshot *snapshot, const struct och_select *se
             status = filter_source(select, source, &rows[i], err);
     }
     if (status != OCHRE_OK) {
-        och_rows_clear(rows, n);
+        och_selected_clear(rows, n);
         return status;
     }
     *rows_out = rows;
@@ -80,14 +80,14 @@ och_select_rows(const struct och_snapshot *snapshot, const struct och_select *se
 }
 
 void
-och_rows_clear(struct och_rows *rows, uint32_t n_sources)
+och_selected_clear(struct och_selected *rows, uint32_t n_sources)
 {
     for (uint32_t i = 0; rows != NULL && i < n_sources; i++)
         och_bitset_clear(&rows[i].set);
 }
 
 uint64_t
-och_rows_count(const struct och_rows *rows, const struct och_source *source)
+och_selected_count(const struct och_selected *rows, const struct och_source *source)
 {
     return rows->all ? source->n_rows : och_bitset_count(&rows->set);
 }
@@ -108,7 +108,7 @@ compare_ordered(const void *left, const void *right)
 }
 
 static uint32_t
-next_selected(const struct och_rows *rows, const struct och_source *source, uint32_t from)
+next_selected(const struct och_selected *rows, const struct och_source *source, uint32_t from)
 {
     if (!rows->all)
         return och_bitset_next(&rows->set, from);
@@ -121,8 +121,8 @@ sort_run(struct och_walk *walk, struct och_walk_run *run, struct och_arena *aren
         struct ochre_error *err)
 {
     const struct och_source *source = &walk->snapshot->sources[run->source];
-    const struct och_rows *rows = &walk->rows[run->source];
-    uint64_t n = och_rows_count(rows, source);
+    const struct och_selected *rows = &walk->rows[run->source];
+    uint64_t n = och_selected_count(rows, source);
     struct ordered *ordered = och_arena_take_array(arena, n, sizeof(*ordered));
     run->sorted = och_arena_take_array(arena, n, sizeof(uint32_t));
     if (ordered == NULL || run->sorted == NULL)
@@ -151,7 +151,7 @@ advance(struct och_walk *walk, struct och_walk_run *run, uint32_t from)
 
 ochre_status
 och_walk_begin(struct och_walk *walk, const struct och_snapshot *snapshot,
-        const struct och_rows *rows, struct och_arena *arena, struct ochre_error *err)
+        const struct och_selected *rows, struct och_arena *arena, struct ochre_error *err)
 {
     *walk = (struct och_walk){.snapshot = snapshot, .rows = rows};
     walk->runs = och_arena_take_array(arena, snapshot->n_sources, sizeof(*walk->runs));
@@ -198,7 +198,7 @@ och_select_ids(const struct och_snapshot *snapshot, const struct och_select *sel
         struct och_arena *arena, struct ochre_bytes **ids_out, size_t *n_out,
         struct ochre_error *err)
 {
-    struct och_rows *rows = NULL;
+    struct och_selected *rows = NULL;
     *n_out = 0;
     *ids_out = NULL;
     ochre_status status = och_select_rows(snapshot, select, arena, &rows, NULL, err);
@@ -206,7 +206,7 @@ och_select_ids(const struct och_snapshot *snapshot, const struct och_select *sel
         return status;
     uint64_t total = 0;
     for (uint32_t i = 0; i < snapshot->n_sources; i++)
-        total += och_rows_count(&rows[i], &snapshot->sources[i]);
+        total += och_selected_count(&rows[i], &snapshot->sources[i]);
     if (total < limit)
         limit = total;
     struct och_walk walk;
@@ -227,6 +227,6 @@ och_select_ids(const struct och_snapshot *snapshot, const struct och_select *sel
             status = och_fail_memory(err);
         (*ids_out)[(*n_out)++] = id;
     }
-    och_rows_clear(rows, snapshot->n_sources);
+    och_selected_clear(rows, snapshot->n_sources);
     return status;
 }

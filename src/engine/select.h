@@ -21,32 +21,32 @@ struct och_arena;
 struct och_mem;
 
 struct och_select {
-    struct och_mem *mem;       /* pays for the sets of rows */
-    struct och_filter filter;  /* compiled; owned by the caller */
-    bool has_ids;              /* only these: */
+    struct och_mem *mem;      /* pays for the sets of rows */
+    struct och_filter filter; /* compiled; owned by the caller */
+    bool has_ids;             /* only these: */
     const struct ochre_bytes *ids;
     size_t n_ids;
 };
 
 /* The rows of one source that a selection takes. */
-struct och_rows {
+struct och_selected {
     bool all; /* every row of the source; `set` is empty */
     struct och_bitset set;
 };
 
 /*
  * Evaluate over all sources of a snapshot: rows_out has n_sources entries in
- * the arena, whose sets are given back by och_rows_clear.  *missing_out, unless
+ * the arena, whose sets are given back by och_selected_clear.  *missing_out, unless
  * NULL, is the first id that the snapshot does not show, data NULL if none.
  */
 OCH_MUST_CHECK ochre_status och_select_rows(const struct och_snapshot *snapshot,
-        const struct och_select *select, struct och_arena *arena, struct och_rows **rows_out,
+        const struct och_select *select, struct och_arena *arena, struct och_selected **rows_out,
         struct ochre_bytes *missing_out, struct ochre_error *err);
 
-void och_rows_clear(struct och_rows *rows, uint32_t n_sources); /* NULL is fine */
+void och_selected_clear(struct och_selected *rows, uint32_t n_sources); /* NULL is fine */
 
 /* How many rows of the source these are. */
-uint64_t och_rows_count(const struct och_rows *rows, const struct och_source *source);
+uint64_t och_selected_count(const struct och_selected *rows, const struct och_source *source);
 
 /* The first `limit` selected ids in insertion order; they point into the
  * snapshot, or are copied to the arena with it. */
@@ -68,13 +68,13 @@ struct och_walk_run {
 
 struct och_walk {
     const struct och_snapshot *snapshot;
-    const struct och_rows *rows;
+    const struct och_selected *rows;
     struct och_walk_run *runs; /* in the arena */
     uint32_t n_runs;
 };
 
 OCH_MUST_CHECK ochre_status och_walk_begin(struct och_walk *walk,
-        const struct och_snapshot *snapshot, const struct och_rows *rows,
+        const struct och_snapshot *snapshot, const struct och_selected *rows,
         struct och_arena *arena, struct ochre_error *err);
 
 /* The next row; false at the end. */

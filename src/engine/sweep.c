@@ -44,7 +44,7 @@ is_listed(const struct sweep *sweep, const char *name)
         return false;
     bool is_segment = strcmp(name + 16, ".seg") == 0;
     bool is_deletes = name[16] == '.' && strlen(name) == 37 && parse_hex(name + 17, &deletes) &&
-                      strcmp(name + 33, ".del") == 0;
+            strcmp(name + 33, ".del") == 0;
     for (size_t i = 0; i < sweep->n_rows; i++)
         if (sweep->rows[i].id == id &&
                 (is_segment || (is_deletes && sweep->rows[i].deletes_id == deletes)))
@@ -75,8 +75,8 @@ visit_collection(void *context, const char *name, bool is_dir)
         return OCHRE_OK;
     struct och_collection_state state;
     struct och_segment_row *rows;
-    ochre_status status = catalog->ops->state_get(catalog, sweep->arena, sweep->collection,
-            &state, &rows, &sweep->n_rows, sweep->err);
+    ochre_status status = catalog->ops->state_get(
+            catalog, sweep->arena, sweep->collection, &state, &rows, &sweep->n_rows, sweep->err);
     if (status == OCHRE_NOT_FOUND) {
         och_maintain_add_garbage_collection(sweep->engine, sweep->collection);
         return OCHRE_OK;

@@ -51,7 +51,7 @@ struct och_write_column {
 struct och_write {
     enum och_write_op op;
     uint32_t n, dim, n_vectors;
-    uint32_t row; /* the next one */
+    uint32_t row;           /* the next one */
     const char *has_vector; /* u8 [n]; NULL: all or none */
     const char *next_vector;
     struct och_write_column ids, documents, uris, fields;
