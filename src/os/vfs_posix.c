@@ -114,6 +114,7 @@ static int
 walk(const struct posix_vfs *vfs, const char *path, struct place *place_out)
 {
     struct place place = {.dir_fd = vfs->root_fd, .is_owned = false, .name = path};
+    *place_out = (struct place){.dir_fd = -1, .is_owned = false, .name = NULL};
     for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(place.name, '/')) {
         char part[OCH_PATH_SIZE_MAX];
         size_t size = (size_t) (slash - place.name);
@@ -331,8 +332,12 @@ posix_unmap(struct och_file *base, const void *bytes, uint64_t size)
     (void) base;
     if (size == 0)
         return;
-    /* munmap takes a pointer to void, though it writes nothing through it. */
-    int failed = munmap((void *) (uintptr_t) bytes, (size_t) size);
+    /* munmap wants a pointer to what may be written, though it writes nothing. */
+    union {
+        const void *given;
+        void *wanted;
+    } map = {.given = bytes};
+    int failed = munmap(map.wanted, (size_t) size);
     och_assert(failed == 0);
 }
 
@@ -467,6 +472,21 @@ posix_rmdir(struct och_vfs *base, const char *path, struct ochre_error *err)
     return unlink_path(vfs_of(base), path, AT_REMOVEDIR, err);
 }
 
+/* The seam moves files only: what a moved directory keeps after a crash differs
+ * between file systems.  Returns 0 or an errno value. */
+static int
+move(const struct place *source, const struct place *target)
+{
+    struct stat info;
+    if (fstatat(source->dir_fd, source->name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno;
+    if (S_ISDIR(info.st_mode))
+        return EISDIR;
+    if (renameat(source->dir_fd, source->name, target->dir_fd, target->name) != 0)
+        return errno;
+    return 0;
+}
+
 static ochre_status
 posix_rename(struct och_vfs *base, const char *from, const char *to, struct ochre_error *err)
 {
@@ -481,15 +501,7 @@ posix_rename(struct och_vfs *base, const char *from, const char *to, struct ochr
         leave(&source);
         return fail_system(err, code, "rename to", to);
     }
-    /* The seam moves files only: what a moved directory keeps after a crash
-     * differs between file systems. */
-    struct stat info;
-    if (fstatat(source.dir_fd, source.name, &info, AT_SYMLINK_NOFOLLOW) != 0)
-        code = errno;
-    else if (S_ISDIR(info.st_mode))
-        code = EISDIR;
-    else if (renameat(source.dir_fd, source.name, target.dir_fd, target.name) != 0)
-        code = errno;
+    code = move(&source, &target);
     leave(&source);
     leave(&target);
     return code == 0 ? OCHRE_OK : fail_system(err, code, "rename", from);
@@ -595,7 +607,8 @@ read_names(DIR *dir, struct listing *listing)
 {
     for (;;) {
         errno = 0;
-        const struct dirent *found = readdir(dir);
+        /* The stream is ours alone, which is all that readdir asks for. */
+        const struct dirent *found = readdir(dir); /* NOLINT(concurrency-mt-unsafe) */
         if (found == NULL)
             return errno;
         if (is_dots(found->d_name))
@@ -627,14 +640,15 @@ visit_sorted(struct listing *listing,
         ochre_status (*visit)(void *context, const char *name, bool is_dir), void *context,
         struct ochre_error *err)
 {
-    struct entry **sorted = och_arena_take_array(&listing->arena, listing->n, sizeof(*sorted));
+    struct entry **sorted =
+            och_arena_take_array(&listing->arena, listing->n, sizeof(struct entry *));
     if (sorted == NULL)
         return och_fail_memory(err);
     size_t n = 0;
     for (struct entry *entry = listing->entries; entry != NULL; entry = entry->next)
         sorted[n++] = entry;
     if (n > 1)
-        qsort(sorted, n, sizeof(sorted[0]), compare_entries);
+        qsort(sorted, n, sizeof(struct entry *), compare_entries);
     for (size_t i = 0; i < n; i++) {
         ochre_status status = visit(context, sorted[i]->name, sorted[i]->is_dir);
         if (status != OCHRE_OK)
@@ -738,11 +752,11 @@ och_vfs_posix_open(struct och_mem *mem, const char *root, bool create, struct oc
 }
 
 void
-och_vfs_posix_close(struct och_vfs *base)
+och_vfs_posix_close(struct och_vfs *vfs)
 {
-    if (base == NULL)
+    if (vfs == NULL)
         return;
-    struct posix_vfs *vfs = vfs_of(base);
-    (void) close(vfs->root_fd);
-    och_mem_release(vfs->mem, vfs, sizeof(*vfs));
+    struct posix_vfs *posix = vfs_of(vfs);
+    (void) close(posix->root_fd);
+    och_mem_release(posix->mem, posix, sizeof(*posix));
 }

@@ -317,7 +317,11 @@ sim_unmap(struct och_file *base, const void *bytes, uint64_t size)
         return;
     och_assert(file->n_maps > 0);
     file->n_maps--;
-    och_mem_release(file->disk->mem, (void *) (uintptr_t) bytes, (size_t) size);
+    union {
+        const void *given;
+        void *owned;
+    } map = {.given = bytes};
+    och_mem_release(file->disk->mem, map.owned, (size_t) size);
 }
 
 static ochre_status

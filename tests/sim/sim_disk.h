@@ -23,7 +23,7 @@
  * then zero, or junk) and the data without its size.  What is kept: a rename
  * happens or does not, and is sure after a sync of the directory of the new
  * name; operations on one name keep their order; a directory's removal implies
- * what was done in it before.
+ * the moves out of it.
  *
  * Calls are counted: every operation of the vfs and of its files except unmap
  * and close.  Where a function takes `n`, it is the n-th call from now on, and 1

@@ -324,10 +324,9 @@ sim_depends(const struct sim_name_op *op, const struct sim_name_op *earlier)
     case SIM_LINK:
         return false;
     case SIM_UNLINK:
-        /* A directory was emptied before it went: a file that moved out of it
-         * has moved, or the directory is still there. */
-        return earlier->at.dir == op->inode ||
-                (earlier->kind == SIM_RENAME && earlier->from.dir == op->inode);
+        /* A directory was empty when it went: a file that moved out of it has
+         * moved, or it would be lost under both names. */
+        return earlier->kind == SIM_RENAME && earlier->from.dir == op->inode;
     case SIM_RENAME:
         /* A file cannot move into a directory that is not there yet: it would
          * be lost under both names. */

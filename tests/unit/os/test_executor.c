@@ -242,6 +242,8 @@ closing_runs_what_running_tasks_still_submit(void **state)
         atomic_init(&n_run, 0);
         struct tree *root = och_mem_take(&mem, sizeof(*root));
         check(root != NULL);
+        if (root == NULL)
+            return; /* the analyzer does not know that a failed check ends the test */
         *root = (struct tree){{run_tree, NULL}, executor, &mem, &n_run, 9};
         och_executor_submit(executor, &root->task);
         och_executor_close(executor);

@@ -14,8 +14,9 @@
 enum {
     N_SEEDS = 400, /* that a test may use to see something happen by chance */
     CREATE = OCH_OPEN_WRITE | OCH_OPEN_CREATE,
-    SECTOR = 4096,
 };
+
+#define SECTOR ((size_t) 4096)
 
 static struct och_mem mem;
 static const enum sim_mode modes[SIM_N_MODES] = {
@@ -341,6 +342,41 @@ a_synced_file_is_never_lost_on_its_way(void **state)
 }
 
 static bool
+holds_text_once(struct sim_disk *disk)
+{
+    static const char *const places[] = {"a", "b", "c", "d/a"};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        n += holds(disk, places[i], "text");
+    return n == 1;
+}
+
+static void
+a_renamed_file_is_there_once_whatever_became_of_its_old_name(void **state)
+{
+    struct sim_disk *disk = *state;
+    put(disk, "a", "text");
+    make_dir(disk, "d");
+    sync_dir(disk, "");
+    rename_file(disk, "a", "b");
+    put(disk, "a", "another");
+    check(always_happens(disk, holds_text_once));
+    rename_file(disk, "b", "c");
+    check(always_happens(disk, holds_text_once));
+    put(disk, "b", "a third");
+    rename_file(disk, "c", "d/a");
+    put(disk, "c", "a fourth");
+    check(always_happens(disk, holds_text_once));
+    sync_dir(disk, ""); /* makes the new "c" durable, and so the move before it */
+    check(can_happen(disk, SIM_NONE_KEPT, holds_text_once));
+    check(always_happens(disk, holds_text_once));
+    sync_dir(disk, "d");
+    rename_file(disk, "d/a", "a");
+    remove_file(disk, "c");
+    check(always_happens(disk, holds_text_once));
+}
+
+static bool
 has_file_in_d(struct sim_disk *disk)
 {
     return exists(disk, "d/a");
@@ -379,6 +415,20 @@ holds_mixture(struct sim_disk *disk)
     return !holds_first(disk) && !holds_other(disk);
 }
 
+/* Every byte is the old one or the new one. */
+static bool
+holds_bytes_of_both(struct sim_disk *disk)
+{
+    char bytes[8];
+    size_t n_read = 0;
+    if (!get(disk, "a", bytes, sizeof(bytes), &n_read) || n_read != 5)
+        return false;
+    for (size_t i = 0; i < 5; i++)
+        if (bytes[i] != "first"[i] && bytes[i] != "other"[i])
+            return false;
+    return true;
+}
+
 static void
 a_write_can_be_lost_or_torn_until_it_is_synced(void **state)
 {
@@ -395,16 +445,19 @@ a_write_can_be_lost_or_torn_until_it_is_synced(void **state)
     check(can_happen(disk, SIM_RANDOM, holds_other));
     check(can_happen(disk, SIM_RANDOM, holds_mixture));
     check(!can_happen(disk, SIM_ALL_KEPT, holds_first));
+    check(always_happens(disk, holds_bytes_of_both));
     sync_file(file);
     och_file_close(file);
     check(always_happens(disk, holds_other));
 }
 
-/* A write of three sectors of 1, over zeros. */
+enum { N_SECTORS = 16 };
+
+/* A write of many sectors of 1, over zeros. */
 static struct och_file *
 write_sectors(struct sim_disk *disk)
 {
-    static char ones[3 * SECTOR];
+    static char ones[N_SECTORS * SECTOR];
     memset(ones, 1, sizeof(ones));
     struct ochre_error err;
     struct och_file *file = open_file(disk, "a", CREATE);
@@ -415,44 +468,70 @@ write_sectors(struct sim_disk *disk)
     return file;
 }
 
-static size_t
-count_ones(struct sim_disk *disk, size_t from, size_t to)
+/* The ones in each sector. */
+struct ones {
+    size_t n[N_SECTORS];
+    size_t n_all;
+    bool at_front; /* in each sector, all before the zeros */
+};
+
+static struct ones
+count_ones(struct sim_disk *disk)
 {
-    static char bytes[4 * SECTOR];
+    static char bytes[N_SECTORS * SECTOR + 1];
     size_t n_read = 0;
-    size_t n_ones = 0;
-    check(get(disk, "a", bytes, sizeof(bytes), &n_read) && n_read == 3 * (size_t) SECTOR);
-    for (size_t i = from; i < to; i++)
-        n_ones += bytes[i] == 1;
-    return n_ones;
+    struct ones ones = {.at_front = true};
+    check(get(disk, "a", bytes, sizeof(bytes), &n_read) && n_read == N_SECTORS * SECTOR);
+    for (size_t i = 0; i < n_read; i++) {
+        check(bytes[i] == 0 || bytes[i] == 1);
+        if (bytes[i] == 1) {
+            ones.at_front = ones.at_front && ones.n[i / SECTOR] == i % SECTOR;
+            ones.n[i / SECTOR]++;
+            ones.n_all++;
+        }
+    }
+    return ones;
 }
 
 static bool
-has_lost_the_middle(struct sim_disk *disk)
+has_a_hole(struct sim_disk *disk)
 {
-    return count_ones(disk, 0, SECTOR) == SECTOR &&
-            count_ones(disk, SECTOR, 2 * (size_t) SECTOR) == 0 &&
-            count_ones(disk, 2 * (size_t) SECTOR, 3 * (size_t) SECTOR) == SECTOR;
+    struct ones ones = count_ones(disk);
+    return ones.n[0] == SECTOR && ones.n[1] == 0 && ones.n[2] == SECTOR;
 }
 
+/* Torn in the middle, which a write that stopped cannot explain. */
 static bool
 is_torn_at_a_unit(struct sim_disk *disk)
 {
-    size_t n = count_ones(disk, 0, SECTOR);
-    return n > 0 && n < SECTOR && n % 512 == 0;
+    struct ones ones = count_ones(disk);
+    return ones.n[0] > 0 && ones.n[0] < SECTOR && ones.n[0] % 512 == 0 && ones.n[1] == SECTOR;
 }
 
 static bool
 is_torn_at_a_byte(struct sim_disk *disk)
 {
-    return count_ones(disk, 0, SECTOR) % 512 != 0;
+    struct ones ones = count_ones(disk);
+    return ones.n[0] % 512 != 0 && ones.n[1] == SECTOR;
 }
 
+/* Stopped somewhere, which deciding sector by sector would hardly give. */
 static bool
 is_cut_short(struct sim_disk *disk)
 {
-    size_t n = count_ones(disk, 0, 3 * (size_t) SECTOR);
-    return n > SECTOR && n % 512 != 0 && count_ones(disk, 0, n) == n;
+    struct ones ones = count_ones(disk);
+    size_t n_whole = 0;
+    while (n_whole < N_SECTORS && ones.n[n_whole] == SECTOR)
+        n_whole++;
+    if (n_whole < 5 || n_whole > 11)
+        return false;
+    return ones.n[n_whole] % 512 != 0 && ones.n_all == n_whole * SECTOR + ones.n[n_whole];
+}
+
+static bool
+keeps_only_fronts(struct sim_disk *disk)
+{
+    return count_ones(disk).at_front;
 }
 
 static void
@@ -460,10 +539,11 @@ a_long_write_can_be_kept_in_any_part(void **state)
 {
     struct sim_disk *disk = *state;
     struct och_file *file = write_sectors(disk);
-    check(can_happen(disk, SIM_RANDOM, has_lost_the_middle));
+    check(can_happen(disk, SIM_RANDOM, has_a_hole));
     check(can_happen(disk, SIM_RANDOM, is_torn_at_a_unit));
     check(can_happen(disk, SIM_RANDOM, is_torn_at_a_byte));
     check(can_happen(disk, SIM_RANDOM, is_cut_short));
+    check(always_happens(disk, keeps_only_fronts));
     och_file_close(file);
 }
 
@@ -512,6 +592,41 @@ a_size_can_come_without_its_bytes_and_the_reverse(void **state)
 }
 
 static void
+the_adversary_has_four_faces(void **state)
+{
+    struct sim_disk *disk = *state;
+    static const struct {
+        const char *a;
+        size_t size;
+        bool has_name;
+    } faces[] = {
+            {"first\0\0\0", 8, true}, /* names and sizes, no data */
+            {"fixxx", 5, false},      /* data alone */
+            {"first", 5, true},       /* names alone */
+            {"fixxxxxx", 8, false},   /* data and sizes */
+    };
+    put(disk, "a", "first");
+    sync_dir(disk, "");
+    struct och_file *file = open_file(disk, "a", OCH_OPEN_WRITE);
+    write_at(file, 2, "xxxxxx", 6);
+    put(disk, "b", "");
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        struct sim_disk *after = crashed(disk, SIM_ADVERSARIAL, seed);
+        char bytes[16];
+        size_t n_read = 0;
+        check(get(after, "a", bytes, sizeof(bytes), &n_read));
+        check(n_read == faces[seed].size && memcmp(bytes, faces[seed].a, n_read) == 0);
+        check(exists(after, "b") == faces[seed].has_name);
+        sim_disk_close(after);
+    }
+    write_at(file, 100, "far", 3); /* wholly past the end that is kept */
+    struct sim_disk *after = crashed(disk, SIM_ADVERSARIAL, 1);
+    check(holds(after, "a", "fixxx"));
+    sim_disk_close(after);
+    och_file_close(file);
+}
+
+static void
 cutting_and_allocating_are_pending_too(void **state)
 {
     struct sim_disk *disk = *state;
@@ -547,12 +662,22 @@ a_failed_sync_loses_what_was_pending_for_good(void **state)
     check(holds_other(disk));                 /* reads still see it, */
     sync_file(file);                          /* the system says that all is well, */
     check(always_happens(disk, holds_first)); /* and it is gone */
+
+    struct sim_disk *clone = sim_disk_clone(disk);
+    struct och_file *other = open_file(clone, "a", OCH_OPEN_WRITE);
+    write_at(other, 5, "!", 1);
+    sync_file(other);
+    check(holds(clone, "a", "other!"));
+    sim_disk_recover(clone, SIM_ALL_KEPT, 0);
+    check(holds(clone, "a", "first!"));
+    och_file_close(other);
+    sim_disk_close(clone);
     och_file_close(file);
 }
 
 /* --- recovery against a model ------------------------------------------------------ */
 
-enum { N_NAMES = 5, N_FILES = 40, FILE_MAX = 3 * SECTOR, TAG = 8 };
+enum { N_NAMES = 5, N_FILES = 40, FILE_MAX = 3 * 4096, TAG = 8 };
 
 /*
  * What the model knows of one file: what was synced, and all that might be seen
@@ -567,6 +692,7 @@ struct model_file {
     size_t size_min;        /* since the last sync */
     bool touched[FILE_MAX]; /* bytes written or cut since the last sync */
     bool is_dirty;
+    bool is_safe;          /* its name was synced, and was only ever changed by renames since */
     struct och_file *file; /* open as long as the model lives; NULL for none */
 };
 
@@ -576,9 +702,11 @@ struct model {
     size_t n_files;
     size_t current[N_NAMES];
     bool may_be[N_NAMES][N_FILES + 1];
+    size_t moved_out[N_NAMES]; /* the file that went to the other directory last */
 };
 
-static const char *const names[N_NAMES] = {"a", "b", "c", "d", "e"};
+static const char *const names[N_NAMES] = {"a", "b", "c", "d/a", "d/b"};
+static const bool is_in_d[N_NAMES] = {false, false, false, true, true};
 
 static void
 model_init(struct model *model)
@@ -587,6 +715,7 @@ model_init(struct model *model)
     for (size_t i = 0; i < N_NAMES; i++) {
         model->current[i] = N_FILES;
         model->may_be[i][N_FILES] = true;
+        model->moved_out[i] = N_FILES;
     }
 }
 
@@ -595,6 +724,7 @@ model_bind(struct model *model, size_t name, size_t file)
 {
     model->current[name] = file;
     model->may_be[name][file] = true;
+    model->moved_out[name] = N_FILES;
 }
 
 static void
@@ -642,8 +772,9 @@ step_write(struct model_file *file, uint64_t *seed)
     static unsigned char bytes[FILE_MAX];
     size_t offset = TAG + (size_t) och_random_below(seed, FILE_MAX - TAG);
     size_t size = 1 + (size_t) och_random_below(seed, FILE_MAX - offset);
+    bool zeros = och_random_below(seed, 4) == 0;
     for (size_t i = 0; i < size; i++)
-        bytes[i] = (unsigned char) och_random(seed);
+        bytes[i] = zeros ? 0 : (unsigned char) och_random(seed);
     write_at(file->file, offset, bytes, size);
     memcpy(file->current + offset, bytes, size);
     memset(file->touched + offset, 1, size);
@@ -661,14 +792,45 @@ step_resize(struct model_file *file, uint64_t *seed)
     model_resize(file, size);
 }
 
+/* All names of the directory are sure, but for a file that moved out: it may
+ * still be there until the other directory is synced. */
 static void
-step_sync_dir(struct sim_disk *disk, struct model *model)
+step_sync_dir(struct sim_disk *disk, struct model *model, bool in_d)
 {
-    sync_dir(disk, "");
+    sync_dir(disk, in_d ? "d" : "");
     for (size_t i = 0; i < N_NAMES; i++) {
+        if (is_in_d[i] != in_d)
+            continue;
         memset(model->may_be[i], 0, sizeof(model->may_be[i]));
         model->may_be[i][model->current[i]] = true;
+        if (model->moved_out[i] != N_FILES)
+            model->may_be[i][model->moved_out[i]] = true;
+        if (model->current[i] != N_FILES)
+            model->files[model->current[i]].is_safe = true;
     }
+}
+
+static void
+step_remove(struct sim_disk *disk, struct model *model, size_t name)
+{
+    model->files[model->current[name]].is_safe = false;
+    remove_file(disk, names[name]);
+    model_bind(model, name, N_FILES);
+}
+
+static void
+step_rename(struct sim_disk *disk, struct model *model, size_t from, size_t to)
+{
+    rename_file(disk, names[from], names[to]);
+    if (from == to)
+        return;
+    size_t file = model->current[from];
+    if (model->current[to] != N_FILES)
+        model->files[model->current[to]].is_safe = false;
+    model_bind(model, from, N_FILES);
+    model_bind(model, to, file);
+    if (is_in_d[from] != is_in_d[to])
+        model->moved_out[from] = file;
 }
 
 static void
@@ -679,18 +841,15 @@ step(struct sim_disk *disk, struct model *model, uint64_t *seed)
     size_t file = model->current[name];
     uint64_t what = och_random_below(seed, 16);
     if (what == 0) {
-        step_sync_dir(disk, model);
+        step_sync_dir(disk, model, och_random_below(seed, 2) == 0);
     } else if (what < 4) {
         step_create(disk, model, name);
     } else if (file == N_FILES) {
         return;
     } else if (what < 5) {
-        remove_file(disk, names[name]);
-        model_bind(model, name, N_FILES);
+        step_remove(disk, model, name);
     } else if (what < 8) {
-        rename_file(disk, names[name], names[other]);
-        model_bind(model, name, N_FILES);
-        model_bind(model, other, file);
+        step_rename(disk, model, name, other);
     } else if (what < 10) {
         sync_file(model->files[file].file);
         model_sync(&model->files[file]);
@@ -720,6 +879,7 @@ check_bytes(const struct model_file *file, const unsigned char *bytes, size_t si
 static void
 check_against_model(struct sim_disk *after, const struct model *model)
 {
+    bool found[N_FILES] = {false};
     for (size_t i = 0; i < N_NAMES; i++) {
         static unsigned char bytes[FILE_MAX + 1];
         size_t size = 0;
@@ -731,7 +891,11 @@ check_against_model(struct sim_disk *after, const struct model *model)
         size_t file = (size_t) bytes[3] - 1;
         check(file < model->n_files && model->may_be[i][file]);
         check_bytes(&model->files[file], bytes, size);
+        check(!found[file]); /* no file has two names */
+        found[file] = true;
     }
+    for (size_t i = 0; i < model->n_files; i++)
+        check(found[i] || !model->files[i].is_safe);
 }
 
 static void
@@ -753,18 +917,20 @@ static void
 random_programs_keep_all_that_was_synced(void **state)
 {
     (void) state;
-    enum { n_programs = 60, n_steps = 80 };
+    enum { n_programs = 100, n_steps = 80 };
     static struct model model;
     uint64_t seed = 7;
     print_message("seed %llu\n", (unsigned long long) seed);
     for (int program = 0; program < n_programs; program++) {
         struct sim_disk *disk = sim_disk_open(&mem, (uint64_t) program);
+        make_dir(disk, "d");
+        sync_dir(disk, "");
         model_init(&model);
         for (int i = 0; i < n_steps; i++) {
             step(disk, &model, &seed);
             if (i % 8 != 7)
                 continue;
-            for (size_t j = 0; j < 3 * SIM_N_MODES; j++) {
+            for (size_t j = 0; j < (size_t) 3 * SIM_N_MODES; j++) {
                 enum sim_mode mode = modes[j % SIM_N_MODES];
                 struct sim_disk *after = crashed(disk, mode, och_random(&seed));
                 check_against_model(after, &model);
@@ -849,11 +1015,11 @@ a_clone_shares_its_pages(void **state)
     sync_dir(disk, "");
     size_t before = och_mem_used(&mem);
     struct sim_disk *clone = sim_disk_clone(disk);
-    check(och_mem_used(&mem) - before < 32 * 1024);
+    check(och_mem_used(&mem) - before < (size_t) 32 * 1024);
     before = och_mem_used(&mem);
     struct och_file *other = open_file(clone, "a", OCH_OPEN_WRITE);
     write_at(other, 100, "x", 1);
-    check(och_mem_used(&mem) - before < 32 * 1024);
+    check(och_mem_used(&mem) - before < (size_t) 32 * 1024);
     och_file_close(other);
     sim_disk_close(clone);
     och_file_close(file);
@@ -884,6 +1050,8 @@ the_same_seeds_give_the_same_bytes(void **state)
     for (int i = 0; i < 2; i++) {
         uint64_t seed = 3;
         struct sim_disk *disk = sim_disk_open(&mem, 5);
+        make_dir(disk, "d");
+        sync_dir(disk, "");
         model_init(&model);
         for (int j = 0; j < 200; j++)
             step(disk, &model, &seed);
@@ -1167,10 +1335,12 @@ main(void)
             cmocka_unit_test(a_rename_can_outlive_the_bytes_it_was_for),
             cmocka_unit_test(a_move_is_sure_after_a_sync_of_where_it_went),
             cmocka_unit_test(a_synced_file_is_never_lost_on_its_way),
+            cmocka_unit_test(a_renamed_file_is_there_once_whatever_became_of_its_old_name),
             cmocka_unit_test(a_directory_has_a_name_of_its_own_to_sync),
             cmocka_unit_test(a_write_can_be_lost_or_torn_until_it_is_synced),
             cmocka_unit_test(a_long_write_can_be_kept_in_any_part),
             cmocka_unit_test(a_size_can_come_without_its_bytes_and_the_reverse),
+            cmocka_unit_test(the_adversary_has_four_faces),
             cmocka_unit_test(cutting_and_allocating_are_pending_too),
             cmocka_unit_test(a_failed_sync_loses_what_was_pending_for_good),
             cmocka_unit_test(random_programs_keep_all_that_was_synced),

@@ -40,7 +40,7 @@ a_thread_has_its_name_a_small_stack_and_no_signals(void **state)
     check_ok(och_thread_start(&thread, "a-name-much-too-long", fill_report, &report, &err), &err);
     och_thread_join(&thread);
     assert_string_equal(report.name, "a-name-much-too");
-    check(report.stack_size >= 256 * 1024 && report.stack_size <= 1024 * 1024);
+    check(report.stack_size >= (256U << 10) && report.stack_size <= (1U << 20));
     check(report.blocks_term && report.blocks_user);
 }
 

@@ -708,6 +708,8 @@ random_work_is_the_same_on_both(void **state)
         check(set_up_posix(&real_state) == 0 && set_up_sim(&sim_state) == 0);
         struct world *real = real_state;
         struct world *sim = sim_state;
+        if (real == NULL || sim == NULL)
+            return; /* the analyzer does not know that a failed check ends the test */
         struct pair pairs[N_HANDLES] = {{NULL, NULL}};
         for (int i = 0; i < 300; i++) {
             struct step step = draw_step(&seed);

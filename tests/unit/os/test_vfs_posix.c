@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -28,6 +29,8 @@ enum call {
     CALL_FLOCK,
     CALL_FSTATVFS,
     CALL_MMAP,
+    CALL_FDOPENDIR,
+    CALL_READDIR,
     N_CALLS,
 };
 
@@ -35,10 +38,13 @@ enum call {
 static struct {
     unsigned n_interrupts; /* first fail with EINTR so often */
     unsigned skip;         /* then let so many pass */
-    int fail_with;         /* then fail once with this */
     size_t size_most;      /* move no more than this; 0 for no limit */
+    int fail_with;         /* then fail once with this */
     unsigned n_made;
 } script[N_CALLS];
+
+/* readdir leaves types to stat, as some file systems do. */
+static bool hide_types;
 
 static bool
 refuses(enum call call)
@@ -87,6 +93,11 @@ int __real_fstatvfs(int fd, struct statvfs *info);
 int __wrap_fstatvfs(int fd, struct statvfs *info);
 void *__real_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+
+DIR *__real_fdopendir(int fd);
+DIR *__wrap_fdopendir(int fd);
+struct dirent *__real_readdir(DIR *dir);
+struct dirent *__wrap_readdir(DIR *dir);
 
 int
 __wrap_openat(int dir_fd, const char *path, int flags, ...)
@@ -154,6 +165,23 @@ void *
 __wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
 {
     return refuses(CALL_MMAP) ? MAP_FAILED : __real_mmap(at, size, protection, flags, fd, offset);
+}
+
+DIR *
+__wrap_fdopendir(int fd)
+{
+    return refuses(CALL_FDOPENDIR) ? NULL : __real_fdopendir(fd);
+}
+
+struct dirent *
+__wrap_readdir(DIR *dir)
+{
+    if (refuses(CALL_READDIR))
+        return NULL;
+    struct dirent *found = __real_readdir(dir);
+    if (found != NULL && hide_types)
+        found->d_type = DT_UNKNOWN;
+    return found;
 }
 
 /* --- a directory for each test ------------------------------------------------ */
@@ -399,7 +427,7 @@ interrupted_calls_are_made_again(void **state)
     uint64_t space = 0;
     char bytes[4];
     for (size_t i = 0; i < N_CALLS; i++)
-        script[i].n_interrupts = i == CALL_MMAP ? 0 : 2;
+        script[i].n_interrupts = i >= CALL_MMAP ? 0 : 2; /* from there on none can be */
     struct och_file *file = make_file(world, "f", "text");
     check_ok(och_file_read_all(file, 0, bytes, 4, &err), &err);
     check_ok(och_file_sync(file, &err), &err);
@@ -551,6 +579,54 @@ directories_on_the_way_are_closed_again(void **state)
     check(again == lowest && close(again) == 0);
 }
 
+struct listing {
+    size_t n_files;
+    size_t n_dirs;
+};
+
+static ochre_status
+count_name(void *context, const char *name, bool is_dir)
+{
+    struct listing *listing = context;
+    check(is_dir == (name[0] == 'd'));
+    listing->n_dirs += is_dir;
+    listing->n_files += !is_dir;
+    return OCHRE_OK;
+}
+
+static void
+types_are_asked_for_where_a_listing_lacks_them(void **state)
+{
+    struct world *world = *state;
+    struct ochre_error err;
+    struct listing listing = {0, 0};
+    check_ok(och_vfs_mkdir(world->vfs, "d", &err), &err);
+    och_file_close(make_file(world, "f", ""));
+    hide_types = true;
+    ochre_status status = och_vfs_list(world->vfs, "", count_name, &listing, &err);
+    hide_types = false;
+    check_ok(status, &err);
+    check(listing.n_dirs == 1 && listing.n_files == 1);
+}
+
+static void
+a_listing_that_fails_visits_nothing(void **state)
+{
+    struct world *world = *state;
+    struct listing listing = {0, 0};
+    och_file_close(make_file(world, "f", ""));
+    for (unsigned skip = 0; skip < 4; skip++) {
+        script[CALL_READDIR].skip = skip;
+        script[CALL_READDIR].fail_with = EIO;
+        check(och_vfs_list(world->vfs, "", count_name, &listing, NULL) == OCHRE_IO);
+    }
+    script[CALL_FDOPENDIR].fail_with = ENOMEM;
+    check(och_vfs_list(world->vfs, "", count_name, &listing, NULL) == OCHRE_NO_MEMORY);
+    script[CALL_OPENAT].fail_with = EMFILE;
+    check(och_vfs_list(world->vfs, "", count_name, &listing, NULL) == OCHRE_IO);
+    check(listing.n_files == 0 && listing.n_dirs == 0);
+}
+
 /* --- memory ------------------------------------------------------------------------ */
 
 static const char *memory_root; /* of the test below */
@@ -620,6 +696,9 @@ main(void)
                     an_allocation_that_fails_gives_its_space_back, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     directories_on_the_way_are_closed_again, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    types_are_asked_for_where_a_listing_lacks_them, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_listing_that_fails_visits_nothing, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     any_allocation_may_fail_without_harm, set_up, tear_down),
     };
