@@ -144,18 +144,36 @@ OCHRE_API void ochre_collection_close(ochre_collection *collection); /* NULL is 
 OCHRE_API ochre_status ochre_collection_delete(ochre_db *db, const char *tenant,
         const char *database, const char *name, struct ochre_error *err);
 
-/* Rename (name not NULL) and replace the metadata (not NULL). */
+/* Rename (name not NULL), replace the metadata (not NULL), change the
+ * configuration (JSON, as Chroma's `new_configuration`; data NULL: nothing). */
 OCHRE_API ochre_status ochre_collection_update(ochre_collection *collection, const char *name,
-        const struct ochre_metadata *metadata, struct ochre_error *err);
-
-/* Call `visit` for each collection, in creation order. */
-OCHRE_API ochre_status ochre_collection_list(ochre_db *db, const char *tenant,
-        const char *database, bool (*visit)(void *context, struct ochre_bytes name), void *context,
+        const struct ochre_metadata *metadata, struct ochre_bytes configuration,
         struct ochre_error *err);
 
-/* The length of its vectors; 0 until the first is stored. */
-OCHRE_API ochre_status ochre_collection_dim(
-        ochre_collection *collection, uint32_t *dim_out, struct ochre_error *err);
+/* What a collection is; everything in it lives for the visit only. */
+struct ochre_collection_info {
+    char id[37];
+    struct ochre_bytes tenant, database, name;
+    struct ochre_metadata metadata;   /* no fields: none */
+    struct ochre_bytes configuration; /* JSON, as Chroma's `configuration_json` */
+    struct ochre_bytes schema;        /* JSON, as Chroma's `schema`, with all keys seen */
+    ochre_space space;
+    uint32_t dim; /* 0 until the first vector is stored */
+};
+
+/* Returning false ends a listing. */
+typedef bool (*ochre_collection_visit)(
+        void *context, const struct ochre_collection_info *info);
+
+/* Call `visit` once with what the collection is now. */
+OCHRE_API ochre_status ochre_collection_describe(ochre_collection *collection,
+        ochre_collection_visit visit, void *context, struct ochre_error *err);
+
+/* Call `visit` for up to `limit` collections from number `offset` on, in creation
+ * order.  An unknown tenant or database has none. */
+OCHRE_API ochre_status ochre_collection_list(ochre_db *db, const char *tenant,
+        const char *database, uint64_t limit, uint64_t offset, ochre_collection_visit visit,
+        void *context, struct ochre_error *err);
 
 /* The id Chroma's API knows it by: 36 characters and a NUL. */
 OCHRE_API void ochre_collection_id(const ochre_collection *collection, char id_out[37]);

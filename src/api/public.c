@@ -66,10 +66,32 @@ ochre_version(void)
 
 /* --- opening ----------------------------------------------------------------- */
 
-/* What lies under a database that opened its own parts. */
+/* The account under a database that opened its own parts.  It pays for itself:
+ * it is moved into the block it was charged for, and out again to free it. */
 struct ground {
     struct och_mem mem;
 };
+
+static struct ground *
+make_ground(size_t limit)
+{
+    struct och_mem root;
+    och_mem_init(&root, NULL);
+    struct ground *ground = och_mem_take(&root, sizeof(*ground));
+    if (ground == NULL)
+        return NULL;
+    ground->mem = root;
+    if (limit != 0)
+        ground->mem.limit = limit;
+    return ground;
+}
+
+static void
+free_ground(struct ground *ground)
+{
+    struct och_mem root = ground->mem;
+    och_mem_release(&root, ground, sizeof(*ground));
+}
 
 static ochre_status
 open_on_ground(struct ground *ground, const char *path, const struct ochre_options *options,
@@ -117,17 +139,12 @@ ochre_open(const char *path, const struct ochre_options *options, ochre_db **db_
     if (options->size != sizeof(struct ochre_options))
         return och_fail(err, OCHRE_INVALID, "options.size is %zu; this library expects %zu",
                 options->size, sizeof(struct ochre_options));
-    struct och_mem root;
-    och_mem_init(&root, NULL);
-    struct ground *ground = och_mem_take(&root, sizeof(*ground));
+    struct ground *ground = make_ground(options->memory_limit);
     if (ground == NULL)
         return och_fail_memory(err);
-    och_mem_init(&ground->mem, NULL);
-    if (options->memory_limit != 0)
-        ground->mem.limit = options->memory_limit;
     ochre_status status = open_on_ground(ground, path, options, db_out, err);
     if (status != OCHRE_OK)
-        och_mem_release(&root, ground, sizeof(*ground));
+        free_ground(ground);
     return status;
 }
 
@@ -142,10 +159,7 @@ ochre_close(ochre_db *db)
     och_db_close(db);
     och_executor_close(executor);
     och_vfs_posix_close(vfs);
-    struct och_mem root;
-    och_mem_init(&root, NULL);
-    atomic_store(&root.used, sizeof(*ground));
-    och_mem_release(&root, ground, sizeof(*ground));
+    free_ground(ground);
 }
 
 ochre_status
@@ -362,44 +376,88 @@ ochre_collection_delete(ochre_db *db, const char *tenant, const char *database, 
 
 ochre_status
 ochre_collection_update(ochre_collection *collection, const char *name,
-        const struct ochre_metadata *metadata, struct ochre_error *err)
+        const struct ochre_metadata *metadata, struct ochre_bytes configuration,
+        struct ochre_error *err)
 {
     struct och_target target = target_of(collection);
-    struct och_update update = {.new_name = bytes_of(name), .new_metadata = metadata};
-    return och_op_collection_update(collection->db, &target, &update, err);
+    struct och_arena arena;
+    struct och_json *root;
+    struct och_schema_change change;
+    och_arena_init(&arena, &collection->db->mem);
+    ochre_status status = parse_json(&arena, configuration, &root, err);
+    if (status == OCHRE_OK)
+        status = och_schema_change_parse(root, &change, err);
+    struct och_update update = {.new_name = bytes_of(name),
+            .new_metadata = metadata,
+            .change = configuration.data == NULL ? NULL : &change};
+    if (status == OCHRE_OK)
+        status = och_op_collection_update(collection->db, &target, &update, err);
+    och_arena_clear(&arena);
+    return status;
+}
+
+/* Show one collection; *go_on_out is what the visit says. */
+static ochre_status
+show(ochre_db *db, const struct och_collection_info *info, ochre_collection_visit visit,
+        void *context, bool *go_on_out, struct ochre_error *err)
+{
+    struct och_buf configuration;
+    struct och_buf schema;
+    och_buf_init(&configuration, &db->mem, OCH_SCHEMA_SIZE_MAX * 2u);
+    och_buf_init(&schema, &db->mem, SIZE_MAX / 2);
+    och_schema_put_configuration(&configuration, info->schema);
+    och_schema_put(&schema, info->schema, info->keys, info->n_keys);
+    ochre_status status = OCHRE_OK;
+    if (och_buf_status(&configuration) != OCHRE_OK || och_buf_status(&schema) != OCHRE_OK) {
+        status = och_fail_memory(err);
+    } else {
+        struct ochre_collection_info shown = {.tenant = info->row.tenant,
+                .database = info->row.database,
+                .name = info->row.name,
+                .metadata = info->metadata,
+                .configuration = {configuration.data, configuration.size},
+                .schema = {schema.data, schema.size},
+                .space = och_schema_space(info->schema),
+                .dim = info->dim};
+        och_uuid_put(info->row.id, shown.id);
+        *go_on_out = visit(context, &shown);
+    }
+    och_buf_clear(&configuration);
+    och_buf_clear(&schema);
+    return status;
 }
 
 ochre_status
-ochre_collection_list(ochre_db *db, const char *tenant, const char *database,
-        bool (*visit)(void *context, struct ochre_bytes name), void *context,
-        struct ochre_error *err)
+ochre_collection_describe(ochre_collection *collection, ochre_collection_visit visit,
+        void *context, struct ochre_error *err)
 {
+    struct och_target target = target_of(collection);
     struct och_arena arena;
-    struct och_collection_info *infos;
-    size_t n = 0;
-    och_arena_init(&arena, &db->mem);
+    struct och_collection_info info;
+    bool go_on;
+    och_arena_init(&arena, &collection->db->mem);
     ochre_status status =
-            och_op_collection_list(db, &arena, name_or(tenant, OCH_DEFAULT_TENANT),
-                    name_or(database, OCH_DEFAULT_DATABASE), UINT64_MAX, 0, &infos, &n, err);
-    for (size_t i = 0; status == OCHRE_OK && i < n; i++)
-        if (!visit(context, infos[i].row.name))
-            break;
+            och_op_collection_get_by_id(collection->db, &arena, &target, &info, err);
+    if (status == OCHRE_OK)
+        status = show(collection->db, &info, visit, context, &go_on, err);
     och_arena_clear(&arena);
     return status;
 }
 
 ochre_status
-ochre_collection_dim(ochre_collection *collection, uint32_t *dim_out, struct ochre_error *err)
+ochre_collection_list(ochre_db *db, const char *tenant, const char *database, uint64_t limit,
+        uint64_t offset, ochre_collection_visit visit, void *context, struct ochre_error *err)
 {
-    *dim_out = 0;
-    struct och_target target = target_of(collection);
     struct och_arena arena;
-    struct och_collection_info info;
-    och_arena_init(&arena, &collection->db->mem);
+    struct och_collection_info *infos;
+    size_t n = 0;
+    bool go_on = true;
+    och_arena_init(&arena, &db->mem);
     ochre_status status =
-            och_op_collection_get_by_id(collection->db, &arena, &target, &info, err);
-    if (status == OCHRE_OK)
-        *dim_out = info.dim;
+            och_op_collection_list(db, &arena, name_or(tenant, OCH_DEFAULT_TENANT),
+                    name_or(database, OCH_DEFAULT_DATABASE), limit, offset, &infos, &n, err);
+    for (size_t i = 0; status == OCHRE_OK && go_on && i < n; i++)
+        status = show(db, &infos[i], visit, context, &go_on, err);
     och_arena_clear(&arena);
     return status;
 }
