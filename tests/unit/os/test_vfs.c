@@ -74,28 +74,48 @@ list(struct och_vfs *vfs, const char *path, struct listing *listing)
     check_ok(och_vfs_list(vfs, path, note_name, listing, &err), &err);
 }
 
-enum { DEPTH_MAX = 4 };
-
-/* Remove all below a directory; the tests go three levels deep. */
-static void
-remove_below(struct och_vfs *vfs, const char *dir, size_t depth)
+/* The first directory in a listing, or NULL. */
+static const char *
+first_dir(const struct listing *listing)
 {
-    static struct listing levels[DEPTH_MAX];
-    check(depth < DEPTH_MAX);
-    struct listing *listing = &levels[depth];
-    list(vfs, dir, listing);
-    for (size_t i = 0; i < listing->n; i++) {
+    for (size_t i = 0; i < listing->n; i++)
+        if (listing->is_dir[i])
+            return listing->names[i];
+    return NULL;
+}
+
+/* `dir`/`name`, where `dir` may be "". */
+static void
+join(char path[OCH_PATH_SIZE_MAX], const char *dir, const char *name)
+{
+    int size = snprintf(path, OCH_PATH_SIZE_MAX, "%s%s%s", dir, dir[0] == '\0' ? "" : "/", name);
+    check(size < OCH_PATH_SIZE_MAX);
+}
+
+/* Remove all there is: again and again the innermost directory first reached. */
+static void
+remove_all(struct och_vfs *vfs)
+{
+    static struct listing listing;
+    struct ochre_error err;
+    char dir[OCH_PATH_SIZE_MAX] = "";
+    for (;;) {
         char path[OCH_PATH_SIZE_MAX];
-        struct ochre_error err;
-        int size = snprintf(
-                path, sizeof(path), "%s%s%s", dir, dir[0] == '\0' ? "" : "/", listing->names[i]);
-        check(size < OCH_PATH_SIZE_MAX);
-        if (listing->is_dir[i]) {
-            remove_below(vfs, path, depth + 1);
-            check_ok(och_vfs_rmdir(vfs, path, &err), &err);
-        } else {
+        list(vfs, dir, &listing);
+        const char *inner = first_dir(&listing);
+        if (inner != NULL) {
+            join(path, dir, inner);
+            memcpy(dir, path, sizeof(dir));
+            continue;
+        }
+        for (size_t i = 0; i < listing.n; i++) {
+            join(path, dir, listing.names[i]);
             check_ok(och_vfs_remove(vfs, path, &err), &err);
         }
+        if (dir[0] == '\0')
+            return;
+        check_ok(och_vfs_rmdir(vfs, dir, &err), &err);
+        dir[0] = '\0';
     }
 }
 
@@ -103,7 +123,7 @@ static int
 tear_down(void **state)
 {
     struct world *world = *state;
-    remove_below(world->vfs, "", 0);
+    remove_all(world->vfs);
     if (world->disk != NULL) {
         sim_disk_close(world->disk);
     } else {
