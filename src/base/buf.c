@@ -48,6 +48,8 @@ och_buf_reserve(struct och_buf *buf, size_t size)
     size_t room = buf->room < ROOM_MIN ? ROOM_MIN : buf->room;
     while (room < need)
         room = room > buf->size_max / 2 ? need : room * 2;
+    if (room > buf->size_max)
+        room = buf->size_max; /* so that no more than that ever fits */
     char *data = och_mem_resize(buf->mem, buf->data, buf->room, room);
     if (data == NULL) {
         buf->failed = true;

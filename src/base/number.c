@@ -222,12 +222,6 @@ och_number_nearest_f32(uint64_t mantissa, int32_t exponent)
     return (uint32_t) nearest(mantissa, exponent, &f32_format);
 }
 
-uint64_t
-och_number_nearest_f64(uint64_t mantissa, int32_t exponent)
-{
-    return nearest(mantissa, exponent, &f64_format);
-}
-
 /*
  * The mantissa lacks digits, so the number lies between `below`, the nearest to
  * the mantissa as it is, and `above`, the nearest to the mantissa plus one.

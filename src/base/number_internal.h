@@ -58,7 +58,6 @@ och_log2_of_power10(int32_t q)
  * sign; infinite beyond the range.
  */
 uint32_t och_number_nearest_f32(uint64_t mantissa, int32_t exponent);
-uint64_t och_number_nearest_f64(uint64_t mantissa, int32_t exponent);
 
 /*
  * Is the number's exact decimal value below (-1), at (0) or above (1)

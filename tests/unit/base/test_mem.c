@@ -1,0 +1,194 @@
+#include <string.h>
+
+#include "base/mem.h"
+#include "support/check.h"
+
+/* The sanitizers' heaps stop the program when asked for too much, unless told
+ * to refuse as others do.  They ask these functions, if there are any. */
+const char *__asan_default_options(void);
+const char *__msan_default_options(void);
+const char *__tsan_default_options(void);
+
+static const char refuse[] = "allocator_may_return_null=1";
+
+const char *
+__asan_default_options(void)
+{
+    return refuse;
+}
+
+const char *
+__msan_default_options(void)
+{
+    return refuse;
+}
+
+const char *
+__tsan_default_options(void)
+{
+    return refuse;
+}
+
+static void
+a_grant_is_charged_to_the_account_and_to_all_above_it(void **state)
+{
+    (void) state;
+    struct och_mem process, database, request;
+    och_mem_init(&process, NULL);
+    och_mem_init(&database, &process);
+    och_mem_init(&request, &process);
+    void *a = och_mem_take(&database, 100);
+    void *b = och_mem_take(&request, 11);
+    check(a != NULL && b != NULL);
+    check(och_mem_used(&database) == 100);
+    check(och_mem_used(&request) == 11);
+    check(och_mem_used(&process) == 111);
+    och_mem_release(&database, a, 100);
+    check(och_mem_used(&process) == 11);
+    och_mem_release(&request, b, 11);
+    check(och_mem_used(&process) == 0 && och_mem_used(&request) == 0);
+}
+
+static void
+a_limit_is_reached_but_never_passed(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    mem.limit = 100;
+    void *a = och_mem_take(&mem, 60);
+    check(a != NULL);
+    check(och_mem_take(&mem, 41) == NULL);
+    void *b = och_mem_take(&mem, 40);
+    check(b != NULL && och_mem_used(&mem) == 100);
+    check(och_mem_take(&mem, 1) == NULL);
+    check(och_mem_take(&mem, SIZE_MAX) == NULL);
+    och_mem_release(&mem, a, 60);
+    och_mem_release(&mem, b, 40);
+    check(och_mem_used(&mem) == 0);
+}
+
+static void
+a_refusal_further_up_leaves_no_charge_below(void **state)
+{
+    (void) state;
+    struct och_mem process, database, collection;
+    och_mem_init(&process, NULL);
+    och_mem_init(&database, &process);
+    och_mem_init(&collection, &database);
+    process.limit = 10;
+    check(och_mem_take(&collection, 11) == NULL);
+    check(och_mem_take_zeroed(&collection, 11) == NULL);
+    check(och_mem_take_aligned(&collection, 64, 11) == NULL);
+    check(och_mem_used(&collection) == 0 && och_mem_used(&database) == 0);
+    check(och_mem_used(&process) == 0);
+}
+
+static void
+resizing_keeps_the_bytes_and_the_books(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    char *block = och_mem_resize(&mem, NULL, 0, 3);
+    check(block != NULL);
+    memcpy(block, "abc", 3);
+    block = och_mem_resize(&mem, block, 3, 5000);
+    check(block != NULL && memcmp(block, "abc", 3) == 0);
+    check(och_mem_used(&mem) == 5000);
+    block = och_mem_resize(&mem, block, 5000, 2);
+    check(block != NULL && memcmp(block, "ab", 2) == 0);
+    check(och_mem_used(&mem) == 2);
+    och_mem_release(&mem, block, 2);
+    check(och_mem_used(&mem) == 0);
+}
+
+static void
+a_refused_growth_leaves_the_block_as_it_was(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    char *block = och_mem_take(&mem, 3);
+    check(block != NULL);
+    memcpy(block, "abc", 3);
+    mem.limit = 10;
+    check(och_mem_resize(&mem, block, 3, 11) == NULL);
+    check(memcmp(block, "abc", 3) == 0 && och_mem_used(&mem) == 3);
+    och_mem_release(&mem, block, 3);
+}
+
+/* Sizes no machine has: the account agrees, the heap does not. */
+static void
+what_the_heap_refuses_is_not_charged(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    size_t huge = SIZE_MAX / 2;
+    check(och_mem_take(&mem, huge) == NULL);
+    check(och_mem_take_zeroed(&mem, huge) == NULL);
+    check(och_mem_take_aligned(&mem, 16, huge) == NULL);
+    check(och_mem_used(&mem) == 0);
+}
+
+static void
+zeroed_blocks_are_zero_and_aligned_ones_are_aligned(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    unsigned char *zeroed = och_mem_take_zeroed(&mem, 1000);
+    check(zeroed != NULL);
+    for (size_t i = 0; i < 1000; i++)
+        check(zeroed[i] == 0);
+    for (size_t alignment = 16; alignment <= 4096; alignment *= 2) {
+        void *block = och_mem_take_aligned(&mem, alignment, 10);
+        check(block != NULL && (uintptr_t) block % alignment == 0);
+        och_mem_release(&mem, block, 10);
+    }
+    och_mem_release(&mem, zeroed, 1000);
+    och_mem_release(&mem, NULL, 77);
+    check(och_mem_used(&mem) == 0);
+}
+
+static void
+a_test_can_refuse_one_grant_or_all_from_one_on(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    mem.fail_at = 2;
+    void *blocks[3];
+    for (size_t i = 0; i < 3; i++) {
+        blocks[i] = och_mem_take(&mem, 1);
+        check((blocks[i] == NULL) == (i == 1));
+    }
+    mem.fail_from = 5;
+    void *fourth = och_mem_take(&mem, 1);
+    check(fourth != NULL);
+    check(och_mem_take(&mem, 1) == NULL);
+    check(och_mem_take(&mem, 1) == NULL);
+    /* Shrinking asks too, and may be refused. */
+    check(och_mem_resize(&mem, fourth, 1, 1) == NULL);
+    och_mem_release(&mem, fourth, 1);
+    och_mem_release(&mem, blocks[0], 1);
+    och_mem_release(&mem, blocks[2], 1);
+    check(och_mem_used(&mem) == 0);
+}
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {
+            cmocka_unit_test(a_grant_is_charged_to_the_account_and_to_all_above_it),
+            cmocka_unit_test(a_limit_is_reached_but_never_passed),
+            cmocka_unit_test(a_refusal_further_up_leaves_no_charge_below),
+            cmocka_unit_test(resizing_keeps_the_bytes_and_the_books),
+            cmocka_unit_test(a_refused_growth_leaves_the_block_as_it_was),
+            cmocka_unit_test(what_the_heap_refuses_is_not_charged),
+            cmocka_unit_test(zeroed_blocks_are_zero_and_aligned_ones_are_aligned),
+            cmocka_unit_test(a_test_can_refuse_one_grant_or_all_from_one_on),
+    };
+    return cmocka_run_group_tests_name("mem", tests, NULL, NULL);
+}
