@@ -426,6 +426,7 @@ on_body(struct och_http_connection *connection, const char *bytes, size_t *size)
 }
 
 enum MHD_Result
+/* NOLINTNEXTLINE(readability-function-size): the library's list of parameters */
 och_http_on_request(void *context, struct MHD_Connection *library, const char *url,
         const char *method, const char *version, const char *upload, size_t *upload_size,
         void **state)

@@ -91,8 +91,9 @@ add(struct och_http_listeners *listeners, const char *host, int flags, struct oc
         int fd = open_socket(a, listeners->port);
         if (fd < 0) {
             reason = errno;
+            char buffer[100];
             status = och_fail(err, OCHRE_UNAVAILABLE, "cannot listen on %.200s port %u: %s", host,
-                    (unsigned) listeners->port, strerror(reason));
+                    (unsigned) listeners->port, strerror_r(reason, buffer, sizeof(buffer)));
             break;
         }
         listeners->fds[listeners->n++] = fd;

@@ -200,16 +200,16 @@ take_params(const struct pattern *pattern, const struct path *path, struct och_h
 
 struct och_http_match
 och_http_router_find(
-        const struct och_http_router *router, och_http_method method, struct ochre_bytes path_text)
+        const struct och_http_router *router, och_http_method method, struct ochre_bytes path)
 {
-    struct path path;
-    cut(path_text, &path);
+    struct path parts;
+    cut(path, &parts);
 
     struct och_http_match match = {0};
     const struct pattern *best = NULL;
     for (size_t i = 0; i < router->n_patterns; i++) {
         const struct pattern *pattern = &router->patterns[i];
-        if ((best != NULL && pattern->kinds < best->kinds) || !fits(pattern, &path))
+        if ((best != NULL && pattern->kinds < best->kinds) || !fits(pattern, &parts))
             continue;
         if (best == NULL || pattern->kinds > best->kinds) {
             best = pattern;
@@ -223,7 +223,7 @@ och_http_router_find(
     if (best == NULL)
         return match;
     match.path_is_known = true;
-    take_params(best, &path, &match);
+    take_params(best, &parts, &match);
     return match;
 }
 

@@ -79,11 +79,19 @@ make_slots(struct och_http_server *server, struct ochre_error *err) OCH_NO_THREA
 }
 
 static ochre_status
+fail_to_watch(struct ochre_error *err, int reason)
+{
+    char buffer[100];
+    return och_fail(err, OCHRE_UNAVAILABLE, "cannot watch sockets: %s",
+            strerror_r(reason, buffer, sizeof(buffer)));
+}
+
+static ochre_status
 watch_fd(struct och_http_server *server, int fd, uint64_t data, struct ochre_error *err)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = data};
     if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
-        return och_fail(err, OCHRE_UNAVAILABLE, "cannot watch a socket: %s", strerror(errno));
+        return fail_to_watch(err, errno);
     return OCHRE_OK;
 }
 
@@ -93,7 +101,7 @@ make_watch(struct och_http_server *server, struct ochre_error *err)
     server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (server->epoll_fd < 0 || server->wake_fd < 0)
-        return och_fail(err, OCHRE_UNAVAILABLE, "cannot watch sockets: %s", strerror(errno));
+        return fail_to_watch(err, errno);
     ochre_status status =
             watch_fd(server, server->wake_fd, och_http_event_data(OCH_HTTP_EVENT_WAKE, 0), err);
     for (size_t i = 0; i < server->listeners.n && status == OCHRE_OK; i++)

@@ -196,7 +196,7 @@ och_http_event_data(och_http_event event, size_t index)
 
 /* --- watch.c: accept, deadlines, lingering ---------------------------------- */
 
-void och_http_watch(void *server);
+void och_http_watch(void *argument); /* the server */
 void och_http_wake(struct och_http_server *server);
 
 /* Take over a copy of `fd`, whose answer is written, and drain it before it closes. */

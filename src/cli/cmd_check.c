@@ -1,0 +1,88 @@
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "api/check.h"
+#include "cli/command.h"
+
+struct arguments {
+    char *path; /* in argv */
+    bool quiet;
+};
+
+static const struct argp_option options[] = {
+        {"quiet", 'q', NULL, 0, "Print the last line only", 0},
+        {0},
+};
+
+static error_t
+parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+    if (key == 'q') {
+        arguments->quiet = true;
+        return 0;
+    }
+    if (key == ARGP_KEY_ARG && state->arg_num == 0) {
+        arguments->path = argument;
+        return 0;
+    }
+    if (key == ARGP_KEY_ARG)
+        och_command_usage(state, "one directory at a time");
+    if (key == ARGP_KEY_NO_ARGS)
+        och_command_usage(state, "which directory?");
+    return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .args_doc = "DIR",
+        .doc = "Read every byte of the data directory DIR, verify every checksum, and compare "
+               "the catalog with the files it names.  Changes nothing."
+               "\vExit status: 0 sound, 1 damaged, 2 could not tell, 73 in use.",
+};
+
+static void
+print_finding(void *context, const struct och_check_finding *finding)
+{
+    const struct arguments *arguments = context;
+    if (arguments->quiet)
+        return;
+    (void) printf("%s %s: %s\n", finding->kind == OCH_CHECK_DAMAGE ? "damaged" : "note",
+            finding->path, finding->message);
+}
+
+static och_exit
+run(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    if (!och_command_parse(&argp, argc, argv, &arguments))
+        return OCH_EXIT_USAGE;
+
+    const struct och_check_options check_options = {.report = print_finding, .context = &arguments};
+    struct och_check_totals totals = {0};
+    struct ochre_error err = {0};
+    ochre_status status = och_check_directory(arguments.path, &check_options, &totals, &err);
+    if (status == OCHRE_BUSY) {
+        och_command_complain("%s", err.message);
+        return OCH_EXIT_IN_USE;
+    }
+    if (status != OCHRE_OK && status != OCHRE_CORRUPT) {
+        och_command_complain("could not tell: %s", err.message);
+        return OCH_EXIT_USAGE;
+    }
+    int printed = printf("%s: %s; %" PRIu64 " files, %" PRIu64 " bytes, %" PRIu64
+                         " collections, %" PRIu64 " segments, %" PRIu64 " log records\n",
+            arguments.path, status == OCHRE_OK ? "sound" : "damaged", totals.n_files,
+            totals.n_bytes, totals.n_collections, totals.n_segments, totals.n_log_records);
+    if (printed < 0 || fflush(stdout) != 0)
+        return OCH_EXIT_USAGE; /* a verdict nobody can read is none */
+    return status == OCHRE_OK ? OCH_EXIT_OK : OCH_EXIT_FAILURE;
+}
+
+const struct och_command och_command_check = {
+        .name = "check",
+        .summary = "verify every byte of a data directory",
+        .argp = &argp,
+        .run = run,
+};

@@ -1,0 +1,84 @@
+#include "cli/command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "cli/suggest.h"
+
+/* Long options of one command, with argp's own. */
+enum { OPTIONS_MAX = 32 };
+
+void
+och_command_complain(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void) fputs("ochre: ", stderr);
+    (void) vfprintf(stderr, format, args);
+    (void) fputc('\n', stderr);
+    va_end(args);
+}
+
+void
+och_command_usage(const struct argp_state *state, const char *format, ...)
+{
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    int size = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no thread has been started yet */
+    argp_error(state, "%s", size < 0 ? "" : text);
+}
+
+static size_t
+long_names(const struct argp *argp, const char *names[OPTIONS_MAX])
+{
+    size_t n = 0;
+    names[n++] = "help";
+    names[n++] = "usage";
+    for (const struct argp_option *option = argp->options;
+            option != NULL && (option->name != NULL || option->key != 0); option++) {
+        och_assert(n < OPTIONS_MAX);
+        if (option->name != NULL)
+            names[n++] = option->name;
+    }
+    return n;
+}
+
+/* argp says only that an option is unknown (and takes abbreviations, which
+ * would bind us to never adding a longer name); so we look first. */
+static bool
+is_known(const char *argument, const char *const *names, size_t n_names)
+{
+    char text[64];
+    const char *name = argument + 2;
+    size_t size = strcspn(name, "=");
+    for (size_t i = 0; i < n_names; i++) {
+        if (strlen(names[i]) == size && memcmp(names[i], name, size) == 0)
+            return true;
+    }
+    (void) snprintf(text, sizeof(text), "%.*s", size < sizeof(text) ? (int) size : 0, name);
+    const char *nearest = och_suggest(text, names, n_names);
+    if (nearest == NULL)
+        och_command_complain("unknown option \"%s\"; --help lists them", argument);
+    else
+        och_command_complain("unknown option \"%s\"; did you mean \"--%s\"?", argument, nearest);
+    return false;
+}
+
+bool
+och_command_parse(const struct argp *argp, int argc, char **argv, void *input)
+{
+    const char *names[OPTIONS_MAX];
+    size_t n_names = long_names(argp, names);
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strncmp(argv[i], "--", 2) == 0 && !is_known(argv[i], names, n_names))
+            return false;
+    }
+    argp_err_exit_status = OCH_EXIT_USAGE;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no thread has been started yet */
+    return argp_parse(argp, argc, argv, 0, NULL, input) == 0;
+}

@@ -1,0 +1,40 @@
+/*
+ * command.h - what a subcommand is, and what its exit code says.
+ */
+#ifndef OCH_CLI_COMMAND_H
+#define OCH_CLI_COMMAND_H
+
+#include <argp.h>
+#include <stdbool.h>
+
+typedef enum och_exit {
+    OCH_EXIT_OK = 0,      /* done; for `check`: sound */
+    OCH_EXIT_FAILURE = 1, /* it went wrong; for `check`: damaged */
+    OCH_EXIT_USAGE = 2,   /* arguments or configuration are wrong; for `check`: could not tell */
+    OCH_EXIT_IN_USE = 73, /* another process uses the data directory (EX_CANTCREAT) */
+} och_exit;
+
+struct och_command {
+    const char *name;
+    const char *alias;   /* may be NULL */
+    const char *summary; /* one line for the list of commands */
+    const struct argp *argp;
+    och_exit (*run)(int argc, char **argv); /* argv[0] is "ochre NAME" */
+};
+
+extern const struct och_command och_command_run, och_command_check;
+
+/*
+ * Parse with `argp`, after refusing unknown long options with a suggestion.
+ * False: argv is wrong, and the person has been told.
+ */
+bool och_command_parse(const struct argp *argp, int argc, char **argv, void *input);
+
+/* Say what is wrong with the arguments, point to --help, and exit. */
+void och_command_usage(const struct argp_state *state, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+
+/* "ochre: TEXT" and a line break, to standard error. */
+void och_command_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif /* OCH_CLI_COMMAND_H */
