@@ -11,13 +11,14 @@
 #define NUMBER_DIGITS 16
 
 void
-och_wal_path(char path[WAL_PATH_SIZE], uint64_t number)
+och_wal_path(char path[WAL_PATH_SIZE], uint64_t number, const char *suffix)
 {
-    (void) snprintf(path, WAL_PATH_SIZE, WAL_DIR "/%016llx.log", (unsigned long long) number);
+    (void) snprintf(
+            path, WAL_PATH_SIZE, WAL_DIR "/%016llx%s", (unsigned long long) number, suffix);
 }
 
 bool
-och_wal_path_number(const char *name, uint64_t *number_out)
+och_wal_path_number(const char *name, const char *suffix, uint64_t *number_out)
 {
     uint64_t number = 0;
     for (size_t i = 0; i < NUMBER_DIGITS; i++) {
@@ -30,7 +31,7 @@ och_wal_path_number(const char *name, uint64_t *number_out)
         number = number << 4 | digit;
     }
     *number_out = number;
-    return strcmp(name + NUMBER_DIGITS, ".log") == 0;
+    return strcmp(name + NUMBER_DIGITS, suffix) == 0;
 }
 
 static uint32_t

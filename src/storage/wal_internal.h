@@ -16,6 +16,8 @@
 #define WAL_HEADER_COPY_AT ((size_t) 2048)
 #define WAL_FLAG_LAST_IN_GROUP 1u
 #define WAL_PATH_SIZE 32
+#define WAL_SUFFIX ".log"
+#define WAL_SUFFIX_TMP ".tmp" /* being filled with zeros */
 
 /* The header of a record, decoded. */
 struct wal_frame {
@@ -59,8 +61,8 @@ struct och_wal {
     bool preparing OCH_GUARDED_BY(lock);
 };
 
-void och_wal_path(char path[WAL_PATH_SIZE], uint64_t number);
-bool och_wal_path_number(const char *name, uint64_t *number_out);
+void och_wal_path(char path[WAL_PATH_SIZE], uint64_t number, const char *suffix);
+bool och_wal_path_number(const char *name, const char *suffix, uint64_t *number_out);
 
 void och_wal_frame_put(char bytes[WAL_FRAME_SIZE], const struct wal_frame *frame, uint64_t salt);
 /* False when the bytes are not a frame of a file with this salt. */

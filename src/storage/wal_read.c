@@ -89,7 +89,7 @@ fail_damaged(struct scan *scan, uint64_t number, uint64_t lsn, struct ochre_erro
 {
     (void) scan;
     char path[WAL_PATH_SIZE];
-    och_wal_path(path, number);
+    och_wal_path(path, number, WAL_SUFFIX);
     return och_fail(err, OCHRE_CORRUPT,
             "%s: durable record %llu is missing or damaged; run `ochre repair`", path,
             (unsigned long long) lsn);
@@ -179,6 +179,7 @@ struct found {
     uint64_t salt;
     uint64_t size;
     bool unused; /* prepared, never begun */
+    bool half_made;
 };
 
 struct listing {
@@ -192,7 +193,8 @@ note_file(void *context, const char *name, bool is_dir)
 {
     struct listing *listing = context;
     uint64_t number;
-    if (is_dir || !och_wal_path_number(name, &number))
+    bool half_made = !is_dir && och_wal_path_number(name, WAL_SUFFIX_TMP, &number);
+    if (!half_made && (is_dir || !och_wal_path_number(name, WAL_SUFFIX, &number)))
         return OCHRE_OK;
     if (listing->n == listing->room) {
         size_t room = listing->room == 0 ? 16 : listing->room * 2;
@@ -203,7 +205,7 @@ note_file(void *context, const char *name, bool is_dir)
         listing->files = files;
         listing->room = room;
     }
-    listing->files[listing->n++] = (struct found){.number = number};
+    listing->files[listing->n++] = (struct found){.number = number, .half_made = half_made};
     return OCHRE_OK;
 }
 
@@ -246,7 +248,7 @@ open_scan(struct och_wal *wal, const struct found *found, struct scan *scan, uns
 {
     *scan = (struct scan){.wal = wal, .salt = found->salt};
     char path[WAL_PATH_SIZE];
-    och_wal_path(path, found->number);
+    och_wal_path(path, found->number, WAL_SUFFIX);
     ochre_status status = och_vfs_open(wal->options.vfs, path, flags, &scan->file, err);
     if (status != OCHRE_OK)
         return status;
@@ -265,7 +267,7 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
     if (status != OCHRE_OK)
         return status;
     char path[WAL_PATH_SIZE];
-    och_wal_path(path, found->number);
+    och_wal_path(path, found->number, WAL_SUFFIX);
     struct wal_header header;
     const char *page = NULL;
     bool valid = false;
@@ -322,12 +324,12 @@ recover_file(struct och_wal *wal, const struct found *found, uint64_t lsn_end, o
 }
 
 static ochre_status
-remove_unused(struct och_wal *wal, uint64_t number, struct ochre_error *err)
+remove_file(struct och_wal *wal, uint64_t number, const char *suffix, struct ochre_error *err)
 {
     if (wal->options.read_only)
         return OCHRE_OK;
     char path[WAL_PATH_SIZE];
-    och_wal_path(path, number);
+    och_wal_path(path, number, suffix);
     return och_vfs_remove(wal->options.vfs, path, err);
 }
 
@@ -341,9 +343,13 @@ recover_listing(struct och_wal *wal, struct listing *listing, och_log_visit visi
         struct found *found = &listing->files[i];
         if (found->number >= wal->next_number)
             wal->next_number = found->number + 1;
+        if (found->half_made) {
+            status = remove_file(wal, found->number, WAL_SUFFIX_TMP, err);
+            continue;
+        }
         status = inspect(wal, found, err);
         if (status == OCHRE_OK && found->unused)
-            status = remove_unused(wal, found->number, err);
+            status = remove_file(wal, found->number, WAL_SUFFIX, err);
         else if (status == OCHRE_OK)
             listing->files[n_used++] = *found;
     }
@@ -385,6 +391,9 @@ och_wal_open(const struct och_wal_options *options, och_log_visit visit, void *c
                 "the log ends at record %llu, but the catalog knows of record %llu; "
                 "run `ochre repair`",
                 (unsigned long long) wal->next_lsn - 1, (unsigned long long) options->lsn_min);
+    /* The directory's own name, and the names in it: found is not yet durable. */
+    if (status == OCHRE_OK && !options->read_only)
+        status = och_vfs_sync_dir(options->vfs, "", err);
     if (status == OCHRE_OK && !options->read_only)
         status = och_vfs_sync_dir(options->vfs, WAL_DIR, err);
     och_mem_release(options->mem, listing.files, listing.room * sizeof(*listing.files));

@@ -43,18 +43,23 @@ fill_with_zeros(struct och_wal *wal, struct och_file *file, uint64_t size, struc
     return status;
 }
 
-/* A file of `size` zero bytes whose space, size and name are durable. */
+/*
+ * A file of `size` zero bytes whose space, size and name are durable.  It gets
+ * its name only when its zeros are on disk: whatever a crash leaves of it
+ * before has another name, and what has the name is whole.
+ */
 static ochre_status
 make_file(struct och_wal *wal, uint64_t number, uint64_t size, struct och_file **file_out,
         struct ochre_error *err)
 {
+    char tmp[WAL_PATH_SIZE];
     char path[WAL_PATH_SIZE];
-    och_wal_path(path, number);
+    och_wal_path(tmp, number, WAL_SUFFIX_TMP);
+    och_wal_path(path, number, WAL_SUFFIX);
     struct och_vfs *vfs = wal->options.vfs;
     struct och_file *file = NULL;
     *file_out = NULL;
-    ochre_status status = och_vfs_open(
-            vfs, path, OCH_OPEN_WRITE | OCH_OPEN_CREATE | OCH_OPEN_EXCLUSIVE, &file, err);
+    ochre_status status = och_vfs_open(vfs, tmp, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &file, err);
     if (status != OCHRE_OK)
         return status;
     status = och_file_allocate(file, size, err);
@@ -63,14 +68,16 @@ make_file(struct och_wal *wal, uint64_t number, uint64_t size, struct och_file *
     if (status == OCHRE_OK)
         status = och_file_sync(file, err);
     if (status == OCHRE_OK)
+        status = och_vfs_rename(vfs, tmp, path, err);
+    if (status == OCHRE_OK)
         status = och_vfs_sync_dir(vfs, WAL_DIR, err);
     if (status == OCHRE_OK) {
         *file_out = file;
         return OCHRE_OK;
     }
-    /* What is left of the file is found empty at the next open, and removed. */
+    /* Give the space back now; what cannot be removed goes at the next open. */
     och_file_close(file);
-    ochre_status removed = och_vfs_remove(vfs, path, NULL);
+    ochre_status removed = och_vfs_remove(vfs, tmp, NULL);
     (void) removed; /* the error that brought us here is the one to report */
     return status;
 }
@@ -156,7 +163,7 @@ next_file(struct och_wal *wal, uint64_t need, uint64_t *number_out, struct och_f
     }
     if (file != NULL) {
         char path[WAL_PATH_SIZE];
-        och_wal_path(path, number);
+        och_wal_path(path, number, WAL_SUFFIX);
         och_file_close(file);
         ochre_status removed = och_vfs_remove(wal->options.vfs, path, NULL);
         (void) removed; /* an empty file left behind does no harm */
@@ -324,7 +331,7 @@ och_wal_trim(struct och_wal *wal, uint64_t lsn, struct ochre_error *err)
     while (status == OCHRE_OK && och_wal_can_trim(wal, lsn)) {
         struct wal_file *file = wal->oldest;
         char path[WAL_PATH_SIZE];
-        och_wal_path(path, file->number);
+        och_wal_path(path, file->number, WAL_SUFFIX);
         status = och_vfs_remove(wal->options.vfs, path, err);
         if (status != OCHRE_OK && status != OCHRE_NOT_FOUND)
             break;

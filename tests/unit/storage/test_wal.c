@@ -1,0 +1,418 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "os/vfs.h"
+#include "sim/sim_disk.h"
+#include "sim/sim_machine.h"
+#include "storage/wal.h"
+#include "support/check.h"
+
+enum { N_RECORDS_MAX = 256 };
+
+/* What a recovery saw. */
+struct seen {
+    size_t n;
+    size_t n_damaged;
+    uint64_t lsn[N_RECORDS_MAX];
+    uint64_t hash[N_RECORDS_MAX];
+};
+
+struct fixture {
+    struct och_mem mem;
+    struct sim_disk *disk;
+    struct sim_machine machine;
+    struct och_wal_options options;
+    struct och_wal *wal;
+    struct seen seen;
+};
+
+static ochre_status
+note_record(
+        void *context, const struct och_log_record *record, bool damaged, struct ochre_error *err)
+{
+    struct seen *seen = context;
+    (void) err;
+    if (damaged) {
+        seen->n_damaged++;
+        return OCHRE_OK;
+    }
+    seen->lsn[seen->n] = record->lsn;
+    seen->hash[seen->n++] = och_hash64(record->payload.data, record->payload.size);
+    return OCHRE_OK;
+}
+
+static void
+begin(struct fixture *f)
+{
+    memset(f, 0, sizeof(*f));
+    och_mem_init(&f->mem, NULL);
+    f->disk = sim_disk_open(&f->mem, 1);
+    sim_machine_init(&f->machine, 1);
+    f->options = (struct och_wal_options){.mem = &f->mem,
+            .vfs = sim_disk_vfs(f->disk),
+            .machine = &f->machine.machine,
+            .database = {{1, 2, 3}}};
+}
+
+static void
+end(struct fixture *f)
+{
+    och_wal_close(f->wal);
+    sim_disk_close(f->disk);
+    check(och_mem_used(&f->mem) == 0);
+}
+
+static ochre_status
+open_log(struct fixture *f, struct ochre_error *err)
+{
+    och_wal_close(f->wal);
+    f->wal = NULL;
+    f->seen.n = 0;
+    f->seen.n_damaged = 0;
+    return och_wal_open(&f->options, note_record, &f->seen, &f->wal, err);
+}
+
+/* Append n records of `size` bytes that begin with their own LSN. */
+static ochre_status
+append(struct fixture *f, size_t n, size_t size, struct ochre_error *err)
+{
+    static char bytes[1 << 21];
+    struct och_log_record records[8];
+    check(n <= 8 && n * size <= sizeof(bytes));
+    uint64_t lsn = och_wal_next_lsn(f->wal);
+    for (size_t i = 0; i < n; i++) {
+        char *payload = bytes + i * size;
+        memset(payload, (int) (lsn + i), size);
+        uint64_t own = lsn + i;
+        memcpy(payload, &own, size < sizeof(own) ? size : sizeof(own));
+        records[i] = (struct och_log_record){.position = lsn + i,
+                .collection = 7,
+                .type = 1,
+                .payload = {payload, size},
+                .payload_crc = och_crc32c(0, payload, size)};
+    }
+    ochre_status status = och_wal_append(f->wal, records, n, err);
+    for (size_t i = 0; status == OCHRE_OK && i < n; i++)
+        check(records[i].lsn == lsn + i);
+    return status;
+}
+
+static uint64_t
+hash_of(uint64_t lsn, size_t size)
+{
+    static char payload[1 << 21];
+    memset(payload, (int) lsn, size);
+    memcpy(payload, &lsn, size < sizeof(lsn) ? size : sizeof(lsn));
+    return och_hash64(payload, size);
+}
+
+/* The path of the newest log file. */
+static ochre_status
+note_name(void *context, const char *name, bool is_dir)
+{
+    (void) is_dir;
+    (void) snprintf(context, 64, "log/%s", name);
+    return OCHRE_OK;
+}
+
+static void
+newest_file(struct fixture *f, char path[64])
+{
+    struct ochre_error err;
+    check_ok(och_vfs_list(f->options.vfs, "log", note_name, path, &err), &err);
+}
+
+/* --- tests ------------------------------------------------------------------ */
+
+static void
+an_empty_log_begins_at_one(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    check(f.seen.n == 0);
+    check(och_wal_next_lsn(f.wal) == 1);
+    check(och_wal_size(f.wal) == 0);
+    check(!och_wal_can_trim(f.wal, 100));
+    end(&f);
+}
+
+static void
+what_was_appended_comes_back_in_order(void **state)
+{
+    (void) state;
+    static const size_t sizes[] = {0, 1, 7, 8, 9, 4000, 4048, 4049, 5000, 70000};
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    size_t total = 0;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        check_ok(append(&f, 1 + i % 3, sizes[i], &err), &err);
+        total += 1 + i % 3;
+    }
+    for (int reopened = 0; reopened < 3; reopened++) {
+        check_ok(open_log(&f, &err), &err);
+        check(f.seen.n == total && f.seen.n_damaged == 0);
+        size_t at = 0;
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+            for (size_t k = 0; k < 1 + i % 3; k++, at++) {
+                check(f.seen.lsn[at] == at + 1);
+                check(f.seen.hash[at] == hash_of(at + 1, sizes[i]));
+            }
+    }
+    end(&f);
+}
+
+static void
+files_are_rotated_grow_and_are_trimmed(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    for (int i = 0; i < 40; i++) {
+        check_ok(append(&f, 1, 300000, &err), &err);
+        if (och_wal_wants_prepare(f.wal))
+            check_ok(och_wal_prepare(f.wal, &err), &err);
+    }
+    check(och_wal_oldest_lsn(f.wal) == 1);
+    check(och_wal_can_trim(f.wal, 30));
+    check_ok(och_wal_trim(f.wal, 30, &err), &err);
+    uint64_t oldest = och_wal_oldest_lsn(f.wal);
+    check(oldest > 1 && oldest <= 30);
+    check_ok(open_log(&f, &err), &err);
+    check(f.seen.lsn[0] == oldest);
+    check(f.seen.n == 40 - oldest + 1);
+    check_ok(append(&f, 2, 10, &err), &err);
+    check_ok(open_log(&f, &err), &err);
+    check(f.seen.n == 42 - oldest + 1);
+    end(&f);
+}
+
+static void
+a_log_shorter_than_the_catalog_knows_is_corrupt(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    check_ok(append(&f, 3, 10, &err), &err);
+    f.options.lsn_min = 3;
+    check_ok(open_log(&f, &err), &err);
+    f.options.lsn_min = 4;
+    check(open_log(&f, &err) == OCHRE_CORRUPT);
+    check(strstr(err.message, "ochre repair") != NULL);
+    end(&f);
+}
+
+static void
+a_file_of_another_database_is_refused(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    check_ok(append(&f, 1, 10, &err), &err);
+    f.options.database.bytes[0] = 9;
+    check(open_log(&f, &err) == OCHRE_CORRUPT);
+    end(&f);
+}
+
+/* Flip every bit of the first groups: a durable record is never lost unseen. */
+static void
+a_flipped_bit_below_the_synced_end_is_always_noticed(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    for (int i = 0; i < 6; i++)
+        check_ok(append(&f, 1, 100, &err), &err);
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    char path[64];
+    newest_file(&f, path);
+    size_t n_refused = 0;
+    size_t n_degraded = 0;
+    for (uint64_t offset = 4096; offset < 4096 * 6; offset += offset % 4096 < 160 ? 1 : 64) {
+        unsigned bit = (unsigned) (offset % 8);
+        check(sim_disk_flip(f.disk, path, offset, bit));
+        ochre_status status = open_log(&f, &err);
+        och_wal_close(f.wal);
+        f.wal = NULL;
+        check(sim_disk_flip(f.disk, path, offset, bit));
+        if (status == OCHRE_CORRUPT) {
+            n_refused++;
+            continue;
+        }
+        check_ok(status, &err);
+        /* Either nothing depended on the bit (padding), or the record is reported. */
+        bool in_record = offset % 4096 < 48 + 100;
+        check(f.seen.n + f.seen.n_damaged == 6);
+        check(f.seen.n_damaged == (in_record ? 1 : 0));
+        n_degraded += f.seen.n_damaged;
+    }
+    check(n_refused > 0 && n_degraded > 0);
+    end(&f);
+}
+
+static void
+either_copy_of_a_file_header_is_enough(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    check_ok(append(&f, 1, 100, &err), &err);
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    char path[64];
+    newest_file(&f, path);
+    check(sim_disk_flip(f.disk, path, 20, 3));
+    check_ok(open_log(&f, &err), &err);
+    check(f.seen.n == 1);
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    check(sim_disk_flip(f.disk, path, 2048 + 20, 3));
+    check(open_log(&f, &err) == OCHRE_CORRUPT);
+    end(&f);
+}
+
+/* Crash at every call of a run of appends: what was acknowledged is there, and
+ * what is there is a prefix. */
+static void
+a_crash_loses_nothing_that_was_acknowledged(void **state)
+{
+    (void) state;
+    size_t n_points = 0;
+    for (unsigned mode = 0; mode < SIM_N_MODES; mode++) {
+        bool finished = false;
+        for (uint64_t n = 1; !finished; n++, n_points++) {
+            struct fixture f;
+            struct ochre_error err;
+            begin(&f);
+            check_ok(open_log(&f, &err), &err);
+            check_ok(append(&f, 2, 50, &err), &err);
+            size_t acknowledged = 2;
+            sim_disk_crash(f.disk, n, n % 2 == 0 ? SIM_BEFORE : SIM_AFTER);
+            for (int i = 0; i < 5; i++) {
+                if (append(&f, 1 + (size_t) i % 2, i == 3 ? 1 << 20 : 3000, &err) != OCHRE_OK)
+                    break;
+                acknowledged += 1 + (size_t) i % 2;
+            }
+            finished = !sim_disk_has_crashed(f.disk);
+            och_wal_close(f.wal);
+            f.wal = NULL;
+            sim_disk_recover(f.disk, (enum sim_mode) mode, n);
+            check_ok(open_log(&f, &err), &err);
+            if (f.seen.n < acknowledged || f.seen.n_damaged != 0) {
+                print_message("mode %u call %llu: %zu of %zu records, %zu damaged\n", mode,
+                        (unsigned long long) n, f.seen.n, acknowledged, f.seen.n_damaged);
+                sim_disk_print_trace(f.disk, stdout);
+            }
+            check(f.seen.n >= acknowledged && f.seen.n_damaged == 0);
+            for (size_t i = 0; i < f.seen.n; i++)
+                check(f.seen.lsn[i] == i + 1);
+            size_t before = f.seen.n;
+            check_ok(append(&f, 1, 10, &err), &err);
+            sim_disk_crash(f.disk, 1, SIM_BEFORE);
+            och_wal_close(f.wal);
+            f.wal = NULL;
+            sim_disk_recover(f.disk, SIM_NONE_KEPT, n);
+            check_ok(open_log(&f, &err), &err);
+            check(f.seen.n == before + 1);
+            end(&f);
+        }
+    }
+    print_message("%zu crash points\n", n_points);
+}
+
+static void
+after_one_failed_call_the_log_goes_on(void **state)
+{
+    (void) state;
+    bool finished = false;
+    for (uint64_t n = 1; !finished; n++) {
+        struct fixture f;
+        struct ochre_error err;
+        begin(&f);
+        check_ok(open_log(&f, &err), &err);
+        sim_disk_fail(f.disk, n, SIM_IO_ONCE);
+        size_t acknowledged = 0;
+        ochre_status last = OCHRE_OK;
+        for (int i = 0; i < 4; i++) {
+            last = append(&f, 1, 2000, &err);
+            acknowledged += last == OCHRE_OK;
+        }
+        finished = !sim_disk_has_failed(f.disk);
+        check(acknowledged >= 3);
+        check(och_wal_next_lsn(f.wal) == acknowledged + 1);
+        if (finished) {
+            /* The fault is still armed: nothing more to learn from this disk. */
+            end(&f);
+            break;
+        }
+        check_ok(open_log(&f, &err), &err);
+        /* A last append that failed may have reached the disk all the same. */
+        check(f.seen.n == acknowledged || (last != OCHRE_OK && f.seen.n == acknowledged + 1));
+        end(&f);
+    }
+}
+
+static bool
+append_and_reopen(struct och_mem *mem)
+{
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    f.options.mem = mem;
+    size_t acknowledged = 0;
+    bool ok = open_log(&f, &err) == OCHRE_OK;
+    for (int i = 0; ok && i < 3; i++) {
+        ok = append(&f, 2, 5000, &err) == OCHRE_OK;
+        acknowledged += ok ? 2 : 0;
+    }
+    ok = ok && och_wal_prepare(f.wal, &err) == OCHRE_OK;
+    ok = open_log(&f, &err) == OCHRE_OK && ok;
+    if (ok)
+        check(f.seen.n == acknowledged);
+    end(&f);
+    return ok;
+}
+
+static void
+any_allocation_may_fail_without_harm(void **state)
+{
+    (void) state;
+    check_each_allocation_failing(append_and_reopen);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(an_empty_log_begins_at_one),
+            cmocka_unit_test(what_was_appended_comes_back_in_order),
+            cmocka_unit_test(files_are_rotated_grow_and_are_trimmed),
+            cmocka_unit_test(a_log_shorter_than_the_catalog_knows_is_corrupt),
+            cmocka_unit_test(a_file_of_another_database_is_refused),
+            cmocka_unit_test(a_flipped_bit_below_the_synced_end_is_always_noticed),
+            cmocka_unit_test(either_copy_of_a_file_header_is_enough),
+            cmocka_unit_test(a_crash_loses_nothing_that_was_acknowledged),
+            cmocka_unit_test(after_one_failed_call_the_log_goes_on),
+            cmocka_unit_test(any_allocation_may_fail_without_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
