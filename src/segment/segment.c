@@ -165,7 +165,7 @@ och_segment_open(struct och_mem *mem, struct och_vfs *vfs, struct och_uuid colle
     segment->id = id;
     atomic_init(&segment->n_owners, 1);
 
-    struct footer footer;
+    struct footer footer = {0};
     const void *map = NULL;
     char path[OCH_PATH_SIZE_MAX];
     och_segment_path(path, sizeof(path), collection, id);

@@ -237,7 +237,8 @@ och_fields_merge(struct och_buf *buf, struct ochre_bytes old, struct ochre_bytes
 {
     struct och_fields_cursor old_cursor = och_fields_begin(old);
     struct och_fields_cursor new_cursor = och_fields_begin(update);
-    struct och_field_view old_view, new_view;
+    struct och_field_view old_view = {.value = NULL};
+    struct och_field_view new_view = {.value = NULL};
     och_buf_put_u32(buf, 0);
     size_t count_at = buf->size - sizeof(uint32_t);
     uint32_t count = 0;
