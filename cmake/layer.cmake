@@ -26,7 +26,7 @@ function(och_use_layers target)
 endfunction()
 
 set(OCH_LIBRARY_LAYERS base os distance storage index segment engine drivers api)
-set(OCH_PROGRAM_LAYERS wire http roles cli)
+set(OCH_PROGRAM_LAYERS wire http routes roles cli)
 
 # The library: everything an embedding program needs, exporting ochre_ names only.
 function(och_library)

@@ -1,0 +1,156 @@
+#include "api/db.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "engine/collection.h"
+#include "http/routes_internal.h"
+#include "wire/json_read.h"
+#include "wire/json_records.h"
+#include "wire/json_response.h"
+#include "wire/json_search.h"
+
+/* --- writes ------------------------------------------------------------------ */
+
+static och_http_outcome
+write_records(struct och_call call, enum och_write_op op, unsigned http_status)
+{
+    struct och_write_input input;
+    call.status = och_wire_read_records(call.arena, call.request->body, op, &input, &call.err);
+    struct och_target target = och_call_target(&call);
+    if (och_call_goes_on(&call))
+        call.status = och_op_write(call.db, &target, op, &input, &call.err);
+    return och_call_end_with(&call, http_status, "{}");
+}
+
+och_http_outcome
+och_route_add(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    return write_records(och_call_begin(context, request, response), OCH_WRITE_ADD, 201);
+}
+
+och_http_outcome
+och_route_update(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    return write_records(och_call_begin(context, request, response), OCH_WRITE_UPDATE, 200);
+}
+
+och_http_outcome
+och_route_upsert(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    return write_records(och_call_begin(context, request, response), OCH_WRITE_UPSERT, 200);
+}
+
+och_http_outcome
+och_route_delete(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct och_wire_delete body;
+    uint64_t n_deleted = 0;
+    call.status = och_wire_read_delete(call.arena, request->body, &body, &call.err);
+    struct och_target target = och_call_target(&call);
+    if (och_call_goes_on(&call))
+        call.status =
+                och_op_delete(call.db, &target, &body.select, body.limit, &n_deleted, &call.err);
+    if (och_call_goes_on(&call)) {
+        och_buf_put_text(call.out, "{\"deleted\":");
+        och_json_put_uint(call.out, n_deleted);
+        och_buf_put_u8(call.out, '}');
+    }
+    return och_call_end(&call);
+}
+
+/* --- reads ------------------------------------------------------------------- */
+
+och_http_outcome
+och_route_get(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct och_result *result = NULL;
+    struct och_wire_get body;
+    call.status = och_wire_read_get(call.arena, request->body, &body, &call.err);
+    struct och_target target = och_call_target(&call);
+    if (och_call_goes_on(&call))
+        call.status = och_op_get(call.db, &target, &body.select, body.offset, body.limit,
+                body.include.mask, &result, &call.err);
+    if (och_call_goes_on(&call))
+        och_wire_put_get(call.out, result, &body.include);
+    och_result_release(result);
+    return och_call_end(&call);
+}
+
+och_http_outcome
+och_route_query(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct och_result *result = NULL;
+    struct och_wire_query body;
+    call.status = och_wire_read_query(call.arena, request->body, &body, &call.err);
+    struct och_target target = och_call_target(&call);
+    if (och_call_goes_on(&call))
+        call.status = och_op_query(call.db, &target, &body.input, &result, &call.err);
+    if (och_call_goes_on(&call))
+        och_wire_put_query(call.out, result, &body.include);
+    och_result_release(result);
+    return och_call_end(&call);
+}
+
+och_http_outcome
+och_route_count(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    uint64_t count = 0;
+    och_call_query_read_level(&call);
+    struct och_target target = och_call_target(&call);
+    if (och_call_goes_on(&call))
+        call.status = och_op_count(call.db, &target, &count, &call.err);
+    if (och_call_goes_on(&call))
+        och_json_put_uint(call.out, count);
+    return och_call_end(&call);
+}
+
+bool
+och_route_count_is_cheap(void *context, const struct och_http_request *request)
+{
+    const struct och_routes_context *routes = context;
+    struct ochre_bytes text = request->params[OCH_PARAM_COLLECTION];
+    struct och_uuid id;
+    if (!och_uuid_parse(text.data, text.size, &id))
+        return true; /* the answer is an error */
+    struct och_collection *collection = och_engine_loaded(routes->db->engine, id);
+    if (collection == NULL)
+        return false;
+    och_collection_release(collection);
+    return true;
+}
+
+och_http_outcome
+och_route_indexing_status(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct och_target target = och_call_target(&call);
+    struct och_indexing indexing;
+    if (och_call_goes_on(&call))
+        call.status = och_op_indexing_status(call.db, &target, &indexing, &call.err);
+    if (och_call_goes_on(&call))
+        och_wire_put_indexing(call.out, &indexing);
+    return och_call_end(&call);
+}
+
+och_http_outcome
+och_route_search(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct ochre_error deferred;
+    call.status = och_wire_read_search(call.arena, request->body, &deferred, &call.err);
+    struct och_target target = och_call_target(&call);
+    och_call_check_collection(&call, &target);
+    if (och_call_goes_on(&call)) {
+        call.err = deferred;
+        call.status = deferred.status;
+    }
+    return och_call_end(&call);
+}

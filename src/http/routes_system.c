@@ -1,0 +1,77 @@
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "engine/catalog.h"
+#include "http/routes_internal.h"
+
+och_http_outcome
+och_route_heartbeat(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    och_buf_put_text(call.out, "{\"nanosecond heartbeat\":");
+    och_json_put_uint(call.out, och_op_heartbeat_ns(call.db));
+    och_buf_put_u8(call.out, '}');
+    return och_call_end(&call);
+}
+
+/* The version of the API, which is what the reference answers here, not ours. */
+och_http_outcome
+och_route_version(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    return och_call_end_with(&call, 200, "\"1.0.0\"");
+}
+
+/* Requests are served from when the database is open until it closes. */
+och_http_outcome
+och_route_healthcheck(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    if (call.db == NULL)
+        return och_call_end_with(
+                &call, 503, "{\"is_executor_ready\":false,\"is_log_client_ready\":false}");
+    return och_call_end_with(
+            &call, 200, "{\"is_executor_ready\":true,\"is_log_client_ready\":true}");
+}
+
+och_http_outcome
+och_route_pre_flight(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    och_buf_put_text(call.out, "{\"max_batch_size\":");
+    och_json_put_uint(call.out, OCH_BATCH_ADVERTISED);
+    och_buf_put_text(call.out, ",\"supports_base64_encoding\":true}");
+    return och_call_end(&call);
+}
+
+och_http_outcome
+och_route_identity(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    return och_call_end_with(&call, 200,
+            "{\"user_id\":\"\",\"tenant\":\"" OCH_DEFAULT_TENANT
+            "\",\"databases\":[\"" OCH_DEFAULT_DATABASE "\"]}");
+}
+
+och_http_outcome
+och_route_reset(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    call.status = och_op_reset(call.db, &call.err);
+    return och_call_end_with(&call, 200, "true");
+}
+
+och_http_outcome
+och_route_v1(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    (void) context;
+    (void) request;
+    och_http_error(response, 410, och_http_error_name(410),
+            "The v1 API is deprecated. Please use /v2 apis");
+    return OCH_HTTP_DONE;
+}

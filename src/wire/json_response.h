@@ -1,0 +1,45 @@
+/*
+ * json_response.h - answers, appended to a buffer.
+ *
+ * Reads are answered column by column; a column that was not asked for is null,
+ * and so is a document, uri or metadata that a record does not have.  Whole
+ * floats keep ".0" and are told from integers by it.  The keys of an answer are
+ * always all there.
+ *
+ * Errors: none; the buffer remembers when it had no memory (base/buf.h).
+ *
+ * Threads: any; no state.
+ */
+#ifndef OCH_WIRE_JSON_RESPONSE_H
+#define OCH_WIRE_JSON_RESPONSE_H
+
+#include <stddef.h>
+
+#include "api/ops.h"
+#include "ochre/types.h"
+
+struct och_buf;
+struct och_wire_include;
+
+void och_wire_put_get(struct och_buf *buf, const struct och_result *result,
+        const struct och_wire_include *include);
+void och_wire_put_query(struct och_buf *buf, const struct och_result *result,
+        const struct och_wire_include *include);
+
+void och_wire_put_collection(struct och_buf *buf, const struct och_collection_info *info);
+void och_wire_put_collections(
+        struct och_buf *buf, const struct och_collection_info *infos, size_t n);
+
+/* A resource name without data is null. */
+void och_wire_put_tenant(
+        struct och_buf *buf, struct ochre_bytes name, struct ochre_bytes resource_name);
+
+void och_wire_put_database(struct och_buf *buf, const struct och_database_row *row);
+void och_wire_put_databases(struct och_buf *buf, const struct och_database_row *rows, size_t n);
+
+void och_wire_put_indexing(struct och_buf *buf, const struct och_indexing *indexing);
+
+/* An object; null when there are no fields. */
+void och_wire_put_metadata(struct och_buf *buf, const struct ochre_metadata *metadata);
+
+#endif /* OCH_WIRE_JSON_RESPONSE_H */
