@@ -19,6 +19,12 @@
 /* RE2 refuses counts above this, also where they multiply by nesting. */
 #define RE2_REPEAT_MAX 1000u
 
+/* The least that a character or a class takes of RE2's program.  RE2 works
+ * through all counts before it finds that the program is too large, for seconds
+ * if let, so what cannot fit is not written. */
+#define RE2_INSTRUCTION_SIZE 8u
+#define WEIGHT_MAX (OCH_REGEX_PROGRAM_MEMORY_MAX / RE2_INSTRUCTION_SIZE)
+
 /* The last thing read, which a repeat would repeat. */
 typedef enum atom_kind {
     ATOM_NONE = 0,   /* nothing yet in this branch */
@@ -35,6 +41,7 @@ struct atom {
     bool consumes;    /* it may match characters, and not only a place */
     unsigned height;  /* how deep it nests */
     uint32_t repeats; /* RE2's counts, multiplied along the deepest nesting */
+    uint64_t weight;  /* characters and classes, with counts written out */
 };
 
 /* A group that is still open, or the whole pattern. */
@@ -49,6 +56,7 @@ struct level {
     /* Of the whole group so far. */
     bool consumes;
     uint32_t repeats;
+    uint64_t weight;
     size_t n_branches; /* that are complete */
     unsigned branches_height;
 };
@@ -161,15 +169,22 @@ put_class(struct rewriter *rewriter, const struct och_codeset *class)
     put_text(rewriter, "]");
 }
 
-/* Put a group around what was written since `start`. */
+/*
+ * Put a group around what was written since `start`.
+ *
+ * One that will be repeated a varying number of times is `guarded` with a
+ * second, empty part.  RE2 joins neighbours like a?a?a? or a{0,9}a{0,9} to one
+ * nest of optional parts, which it compiles in time quadratic in the depth; an
+ * operand in two parts is left alone.
+ */
 static void
-wrap(struct rewriter *rewriter, size_t start)
+wrap(struct rewriter *rewriter, size_t start, bool guarded)
 {
     static const char open[] = "(?:";
     const size_t open_size = sizeof(open) - 1;
     size_t size = rewriter->out->size - start;
     put(rewriter, open, open_size);
-    put_text(rewriter, ")");
+    put_text(rewriter, guarded ? "(?:))" : ")");
     if (!is_writable(rewriter))
         return;
     char *from = rewriter->out->data + start;
@@ -229,6 +244,7 @@ settle_last(struct rewriter *rewriter)
     level->consumes = level->consumes || last->consumes;
     if (last->repeats > level->repeats)
         level->repeats = last->repeats;
+    level->weight += last->weight;
     *last = (struct atom){.kind = ATOM_NONE};
 }
 
@@ -269,7 +285,8 @@ push_literal(struct rewriter *rewriter, uint32_t c)
             .start = rewriter->out->size,
             .literal = true,
             .consumes = true,
-            .repeats = 1};
+            .repeats = 1,
+            .weight = 1};
     settle_last(rewriter); /* its run may end before this character */
     put_character(rewriter, c);
     if (rewriter->n_levels == 1) {
@@ -301,7 +318,8 @@ push_class(struct rewriter *rewriter, const struct och_codeset *class, unsigned 
             .start = rewriter->out->size,
             .consumes = true,
             .height = height,
-            .repeats = 1};
+            .repeats = 1,
+            .weight = 1};
     put_class(rewriter, class);
     push_atom(rewriter, atom);
 }
@@ -503,7 +521,8 @@ close_group(struct rewriter *rewriter)
             .start = level->start,
             .consumes = level->consumes,
             .height = 1 + height_of(level),
-            .repeats = level->repeats};
+            .repeats = level->repeats,
+            .weight = level->weight};
     if (atom.height > OCH_REGEX_NESTING_MAX)
         return och_scan_fail(scan, level->opened_at, too_deep);
     put_text(rewriter, ")");
@@ -600,6 +619,14 @@ repeat_in_blocks(struct rewriter *rewriter, struct atom *atom, struct och_scan_c
     atom->repeats *= block;
 }
 
+static ochre_status
+fail_weight(const struct rewriter *rewriter)
+{
+    return och_fail(rewriter->scan.err, OCHRE_INVALID,
+            "the regular expression is too large: its program would pass %u bytes",
+            OCH_REGEX_PROGRAM_MEMORY_MAX);
+}
+
 /* The last atom need not be in a match. */
 static void
 drop_literal(struct rewriter *rewriter, struct atom *atom)
@@ -636,10 +663,14 @@ repeat(struct rewriter *rewriter, size_t offset, struct och_scan_count count)
                 .kind = ATOM_SINGLE, .start = atom->start, .height = atom->height, .repeats = 1};
         return OCHRE_OK;
     }
-    if (atom->kind == ATOM_OPEN)
-        wrap(rewriter, atom->start);
-    atom->kind = ATOM_OPEN;
     uint32_t most = count.bounded ? count.most : count.least;
+    atom->weight *= most > 0 ? most : 1;
+    if (atom->weight > WEIGHT_MAX)
+        return fail_weight(rewriter);
+    bool varies = count.bounded && count.least != count.most;
+    if (atom->kind == ATOM_OPEN || varies)
+        wrap(rewriter, atom->start, varies);
+    atom->kind = ATOM_OPEN;
     if ((uint64_t) most * atom->repeats > RE2_REPEAT_MAX) {
         repeat_in_blocks(rewriter, atom, count);
     } else {
@@ -715,6 +746,9 @@ rewrite(struct rewriter *rewriter)
         if (scan->at == scan->size)
             break;
         status = read_next(rewriter, och_scan_peek(scan));
+        const struct level *level = top_of(rewriter);
+        if (status == OCHRE_OK && level->weight + level->last.weight > WEIGHT_MAX)
+            status = fail_weight(rewriter);
         if (status == OCHRE_OK && rewriter->too_large)
             return och_fail(scan->err, OCHRE_INVALID,
                     "the regular expression is too large: with its classes and counts written out "

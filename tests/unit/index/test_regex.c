@@ -382,7 +382,7 @@ programs_have_a_size_limit(void **state)
     (void) state;
     static const char *const too_large[] = {"\\w{1000}", "(?:\\pL{30}){30}", "a{1000000}",
             "a{4294967295}", "\\w{4294967295,}", "(?:(?:a{1000}){1000}){1000}",
-            "(?:\\w{0,100}){0,100}x"};
+            "(?:\\w{0,100}){0,100}x", "a{1000000}a{1000000}", "(?:a{500000}|b{500000}|c{500000})"};
     for (size_t i = 0; i < sizeof(too_large) / sizeof(too_large[0]); i++) {
         struct och_regex *regex = NULL;
         struct ochre_error err = {0};
@@ -475,7 +475,8 @@ hostile_patterns_take_no_longer_than_others(void **state)
     static char text[100000];
     memset(text, 'a', sizeof(text));
     static const char *const patterns[] = {"(a+)+$b", "(a*)*b", "(a|a)*b", "(a|aa)+c",
-            "(.*)(.*)(.*)(.*)(.*)b", "(?:a?){50}a{50}b", "((a{0,5}){0,5}){0,5}b"};
+            "(.*)(.*)(.*)(.*)(.*)b", "(?:a?){50}a{50}b", "((a{0,5}){0,5}){0,5}b", "a{2,99999}b",
+            "(?:a?b?){20000}c", "(a*){0,10000}b"};
     for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
         struct och_regex *regex = NULL;
         struct ochre_error err = {0};
