@@ -182,11 +182,11 @@ answer(struct och_http_connection *connection)
             MHD_create_response_from_buffer(size, bytes.as_asked, MHD_RESPMEM_PERSISTENT);
     if (made == NULL)
         return MHD_NO;
+    atomic_fetch_add_explicit(&server->n_requests, 1, memory_order_relaxed);
     enum MHD_Result queued = MHD_NO;
     if (add_headers(made, response, close))
         queued = MHD_queue_response(connection->library, response->status, made);
     MHD_destroy_response(made); /* the library holds its own reference */
-    atomic_fetch_add_explicit(&server->n_requests, 1, memory_order_relaxed);
     log_answer(server, exchange);
     return queued;
 }
@@ -201,11 +201,11 @@ answer_and_drop(struct och_http_connection *connection, unsigned status, const c
     const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection->library, MHD_CONNECTION_INFO_CONNECTION_FD);
     och_assert(info != NULL);
+    atomic_fetch_add_explicit(&connection->server->n_requests, 1, memory_order_relaxed);
     release_body(connection->server, exchange);
     och_http_send_error(connection->server, info->connect_fd, status, reason, message);
     exchange->response.status = status;
     connection->lingers = true;
-    atomic_fetch_add_explicit(&connection->server->n_requests, 1, memory_order_relaxed);
     log_answer(connection->server, exchange);
     return MHD_NO;
 }

@@ -160,7 +160,6 @@ turn_away(struct och_http_server *server, int fd)
             server, fd, 503, "Service Unavailable", "all connections are in use; try again later");
     och_http_linger_add(server, fd);
     (void) close(fd);
-    uint64_t before = atomic_fetch_add_explicit(&server->n_refused, 1, memory_order_relaxed);
     if (before == 0)
         och_log_event(server->options.log, OCH_LOG_WARN, "http.connections.full", "limit=%u",
                 server->options.n_connections_max);
