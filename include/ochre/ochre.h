@@ -36,12 +36,6 @@
 extern "C" {
 #endif
 
-#if defined(__GNUC__)
-#define OCHRE_API __attribute__((visibility("default")))
-#else
-#define OCHRE_API
-#endif
-
 typedef struct ochre_db ochre_db;
 typedef struct ochre_collection ochre_collection;
 typedef struct ochre_result ochre_result;
@@ -52,13 +46,13 @@ OCHRE_API const char *ochre_version(void);
 /* --- opening ----------------------------------------------------------------- */
 
 struct ochre_options {
-    size_t size;          /* sizeof(struct ochre_options) */
-    bool must_exist;      /* do not make a new database */
-    bool allow_reset;     /* ochre_reset may drop everything */
-    unsigned n_threads;   /* background threads; 0: none, work is done inside calls */
-    size_t memory_limit;  /* bytes this database may allocate; 0: no limit */
-    const char *simd;     /* "scalar", "avx2", "avx512", "neon"; NULL: the best there is */
-    uint32_t seal_rows;   /* rows kept in memory before they go to a file; 0: 8192 */
+    size_t size;         /* sizeof(struct ochre_options) */
+    bool must_exist;     /* do not make a new database */
+    bool allow_reset;    /* ochre_reset may drop everything */
+    unsigned n_threads;  /* background threads; 0: none, work is done inside calls */
+    size_t memory_limit; /* bytes this database may allocate; 0: no limit */
+    const char *simd;    /* "scalar", "avx2", "avx512", "neon"; NULL: the best there is */
+    uint32_t seal_rows;  /* rows kept in memory before they go to a file; 0: 8192 */
 };
 
 /*
@@ -113,11 +107,11 @@ OCHRE_API ochre_status ochre_database_list(ochre_db *db, const char *tenant,
 /* --- collections -------------------------------------------------------------- */
 
 struct ochre_collection_options {
-    size_t size;            /* sizeof(struct ochre_collection_options) */
-    const char *tenant;     /* NULL: "default_tenant" */
-    const char *database;   /* NULL: "default_database" */
-    bool get_or_create;     /* one of that name is opened as it is */
-    ochre_space space;      /* when configuration and schema are NULL */
+    size_t size;          /* sizeof(struct ochre_collection_options) */
+    const char *tenant;   /* NULL: "default_tenant" */
+    const char *database; /* NULL: "default_database" */
+    bool get_or_create;   /* one of that name is opened as it is */
+    ochre_space space;    /* when configuration and schema are NULL */
     struct ochre_metadata metadata;
     struct ochre_bytes configuration; /* JSON, as Chroma's `configuration`; data NULL: none */
     struct ochre_bytes schema;        /* JSON, as Chroma's `schema` */
@@ -134,9 +128,8 @@ OCHRE_API ochre_status ochre_collection_create(ochre_db *db, const char *name,
         struct ochre_error *err);
 
 /* Open a collection.  NULL for tenant or database: the default one. */
-OCHRE_API ochre_status ochre_collection_open(ochre_db *db, const char *tenant,
-        const char *database, const char *name, ochre_collection **collection_out,
-        struct ochre_error *err);
+OCHRE_API ochre_status ochre_collection_open(ochre_db *db, const char *tenant, const char *database,
+        const char *name, ochre_collection **collection_out, struct ochre_error *err);
 
 OCHRE_API void ochre_collection_close(ochre_collection *collection); /* NULL is fine */
 
@@ -162,8 +155,7 @@ struct ochre_collection_info {
 };
 
 /* Returning false ends a listing. */
-typedef bool (*ochre_collection_visit)(
-        void *context, const struct ochre_collection_info *info);
+typedef bool (*ochre_collection_visit)(void *context, const struct ochre_collection_info *info);
 
 /* Call `visit` once with what the collection is now. */
 OCHRE_API ochre_status ochre_collection_describe(ochre_collection *collection,
@@ -171,9 +163,9 @@ OCHRE_API ochre_status ochre_collection_describe(ochre_collection *collection,
 
 /* Call `visit` for up to `limit` collections from number `offset` on, in creation
  * order.  An unknown tenant or database has none. */
-OCHRE_API ochre_status ochre_collection_list(ochre_db *db, const char *tenant,
-        const char *database, uint64_t limit, uint64_t offset, ochre_collection_visit visit,
-        void *context, struct ochre_error *err);
+OCHRE_API ochre_status ochre_collection_list(ochre_db *db, const char *tenant, const char *database,
+        uint64_t limit, uint64_t offset, ochre_collection_visit visit, void *context,
+        struct ochre_error *err);
 
 /* The id Chroma's API knows it by: 36 characters and a NUL. */
 OCHRE_API void ochre_collection_id(const ochre_collection *collection, char id_out[37]);

@@ -11,6 +11,13 @@
 extern "C" {
 #endif
 
+/* What the shared library exports. */
+#if defined(__GNUC__)
+#define OCHRE_API __attribute__((visibility("default")))
+#else
+#define OCHRE_API
+#endif
+
 typedef enum ochre_status {
     OCHRE_OK = 0,           /* done */
     OCHRE_NO_MEMORY = 1,    /* allocation refused, or a memory limit reached */
@@ -36,7 +43,7 @@ struct ochre_error {
 };
 
 /* The name of a status, for logs: "not found".  Never NULL. */
-const char *ochre_status_name(ochre_status status);
+OCHRE_API const char *ochre_status_name(ochre_status status);
 
 #ifdef __cplusplus
 }
