@@ -156,6 +156,8 @@ och_http_send_error(struct och_http_server *server, int fd, unsigned status, con
 static void
 turn_away(struct och_http_server *server, int fd)
 {
+    /* Counted before the client can know. */
+    uint64_t before = atomic_fetch_add_explicit(&server->n_refused, 1, memory_order_relaxed);
     och_http_send_error(
             server, fd, 503, "Service Unavailable", "all connections are in use; try again later");
     och_http_linger_add(server, fd);
