@@ -714,6 +714,35 @@ floats_and_tokens_agree(void **state)
     }
 }
 
+/*
+ * Decimals of about 53 bits right next to the midpoint between two floats: as a
+ * double each is that midpoint, from which rounding once more goes astray.
+ */
+static void
+no_float_is_rounded_twice(void **state)
+{
+    (void) state;
+    uint64_t seed = 33;
+    unsigned n_checked = 0;
+    for (int round = 0; round < 50000; round++) {
+        uint64_t odd = UINT64_C(1) << 24 | och_random(&seed) >> 40 | 1;
+        double middle = ldexp((double) odd, -(int) och_random_below(&seed, 70));
+        int n_fraction = (int) floor(log10(0x1p53 / middle));
+        if (n_fraction < 1 || n_fraction > 22)
+            continue;
+        char text[120];
+        int size = snprintf(text, sizeof(text), "[%.*f]%50s", n_fraction, middle, "");
+        check(size > 50 && (size_t) size < sizeof(text));
+        struct och_json_reader reader;
+        struct floats floats = read_floats(&reader, text, (size_t) size, 8);
+        float wanted = strtof(text + 1, NULL);
+        if (!floats.all || floats.n != 1 || floats.values[0] != wanted)
+            fail_msg("%s: %a, wanted %a", text, (double) floats.values[0], (double) wanted);
+        n_checked++;
+    }
+    check(n_checked > 20000);
+}
+
 /* --- memory ------------------------------------------------------------ */
 
 static bool
@@ -782,6 +811,7 @@ main(void)
             cmocka_unit_test(an_element_that_is_no_number_stops_the_reading),
             cmocka_unit_test(errors_among_floats_are_found),
             cmocka_unit_test(floats_and_tokens_agree),
+            cmocka_unit_test(no_float_is_rounded_twice),
             cmocka_unit_test(any_allocation_may_fail_without_harm),
     };
     return cmocka_run_group_tests_name("json", tests, open_arena, close_arena);
