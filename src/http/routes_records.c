@@ -73,7 +73,7 @@ och_route_get(void *context, struct och_http_request *request, struct och_http_r
     struct och_target target = och_call_target(&call);
     if (och_call_goes_on(&call))
         call.status = och_op_get(call.db, &target, &body.select, body.offset, body.limit,
-                body.include.mask, &result, &call.err);
+                och_wire_columns(body.include.mask), &result, &call.err);
     if (och_call_goes_on(&call))
         och_wire_put_get(call.out, result, &body.include);
     och_result_release(result);
@@ -87,6 +87,7 @@ och_route_query(void *context, struct och_http_request *request, struct och_http
     struct och_result *result = NULL;
     struct och_wire_query body;
     call.status = och_wire_read_query(call.arena, request->body, &body, &call.err);
+    body.input.include = och_wire_columns(body.include.mask);
     struct och_target target = och_call_target(&call);
     if (och_call_goes_on(&call))
         call.status = och_op_query(call.db, &target, &body.input, &result, &call.err);

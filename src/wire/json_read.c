@@ -199,6 +199,21 @@ och_wire_read_get(struct och_arena *arena, struct ochre_bytes text, struct och_w
     return status;
 }
 
+/* Vectors of one request have one length, also where the collection has none yet. */
+static void
+check_lengths(const struct och_vectors *vectors, struct ochre_error *deferred)
+{
+    for (size_t i = 1; i < vectors->n; i++) {
+        if (vectors->dims[i] == vectors->dims[0])
+            continue;
+        (void) och_fail(deferred, OCHRE_INVALID,
+                "Inconsistent dimensions in provided embeddings: query_embeddings[%zu] has "
+                "dimension %lu, the first one %lu",
+                i, (unsigned long) vectors->dims[i], (unsigned long) vectors->dims[0]);
+        return;
+    }
+}
+
 ochre_status
 och_wire_read_query(struct och_arena *arena, struct ochre_bytes text,
         struct och_wire_query *query_out, struct ochre_error *err)
@@ -231,6 +246,8 @@ och_wire_read_query(struct och_arena *arena, struct ochre_bytes text,
     query_out->input.n_queries = reading.vectors.n;
     query_out->input.dims = reading.vectors.dims;
     query_out->input.deferred = reading.vectors.bad_number;
+    if (query_out->input.deferred.status == OCHRE_OK)
+        check_lengths(&reading.vectors, &query_out->input.deferred);
     return OCHRE_OK;
 }
 

@@ -112,6 +112,17 @@ put_vector(struct och_buf *buf, const float *vector, uint32_t dim)
     buf->size = (size_t) (next - buf->data);
 }
 
+/* To the reference a uri is metadata that it hides: a record with a uri and
+ * nothing else has metadata, which looks empty. */
+static void
+put_hit_metadata(struct och_buf *buf, const struct ochre_hit *hit)
+{
+    if (hit->metadata.n_fields == 0 && hit->uri.data != NULL)
+        och_buf_put_text(buf, "{}");
+    else
+        och_wire_put_metadata(buf, &hit->metadata);
+}
+
 /* What one record shows of a column; 0 is its id. */
 static void
 put_cell(struct och_buf *buf, const struct och_result *result, const struct ochre_hit *hit,
@@ -120,7 +131,7 @@ put_cell(struct och_buf *buf, const struct och_result *result, const struct ochr
     if (column == OCHRE_INCLUDE_DOCUMENTS)
         och_json_put_string(buf, hit->document);
     else if (column == OCHRE_INCLUDE_METADATAS)
-        och_wire_put_metadata(buf, &hit->metadata);
+        put_hit_metadata(buf, hit);
     else if (column == OCHRE_INCLUDE_EMBEDDINGS)
         put_vector(buf, hit->embedding, result->dim);
     else if (column == OCHRE_INCLUDE_URIS)
@@ -189,6 +200,13 @@ put_result(struct och_buf *buf, const struct och_result *result,
         och_json_put_text(buf, och_wire_include_word(include->words[i]));
     }
     och_buf_put_text(buf, "]}");
+}
+
+unsigned
+och_wire_columns(unsigned include)
+{
+    bool shows_metadata = (include & OCHRE_INCLUDE_METADATAS) != 0;
+    return shows_metadata ? include | OCHRE_INCLUDE_URIS : include;
 }
 
 void

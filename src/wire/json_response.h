@@ -6,6 +6,9 @@
  * floats keep ".0" and are told from integers by it.  The keys of an answer are
  * always all there.
  *
+ * A record with a uri but no metadata shows {}, not null, where the result holds
+ * the uris too: och_wire_columns says what to ask for.
+ *
  * Errors: none; the buffer remembers when it had no memory (base/buf.h).
  *
  * Threads: any; no state.
@@ -20,6 +23,9 @@
 
 struct och_buf;
 struct och_wire_include;
+
+/* The columns that an answer with these needs from its result. */
+unsigned och_wire_columns(unsigned include);
 
 void och_wire_put_get(struct och_buf *buf, const struct och_result *result,
         const struct och_wire_include *include);
