@@ -486,6 +486,17 @@ hostile_patterns_take_no_longer_than_others(void **state)
     }
 }
 
+/* RE2 alone takes seconds for some of these. */
+static void
+large_patterns_compile_like_others(void **state)
+{
+    (void) state;
+    static const char *const patterns[] = {"a{2,99999}b", "(?:a?b?){20000}c", "(a*){0,20000}b",
+            "a{0,1000}{0,90}b", "(?:[ab]{0,1000}[ab]{0,1000}){0,40}c"};
+    for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
+        check(!matches(patterns[i], "aaaa"));
+}
+
 int
 main(void)
 {
@@ -505,6 +516,7 @@ main(void)
             cmocka_unit_test(any_allocation_may_fail_without_harm),
             cmocka_unit_test(the_longest_run_of_characters_in_every_match_is_known),
             cmocka_unit_test(hostile_patterns_take_no_longer_than_others),
+            cmocka_unit_test(large_patterns_compile_like_others),
     };
     och_mem_init(&mem, NULL);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
