@@ -256,11 +256,11 @@ def browsers():
     body = {"name": "cross-{run}"}
     yield plain(
         "a-foreign-page-cannot-write",
-        step("POST", "/api/v2/tenants", body, 415, ERROR,
+        step("POST", "/api/v2/tenants", body, 403, ERROR,
              headers={"Content-Type": None, "Origin": "http://evil.example"}),
         step("POST", "/api/v2/tenants", body, 403, ERROR,
              headers={"Origin": "http://evil.example"}),
-        step("POST", "/api/v2/tenants", body, 403, ERROR,
+        step("POST", "/api/v2/tenants", body, 421, ERROR,
              headers={"Host": "evil.example"}),
         step("GET", "/api/v2/tenants/cross-{run}", None, 404, NOT_FOUND))
 
