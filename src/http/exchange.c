@@ -1,4 +1,5 @@
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -43,7 +44,7 @@ begin(struct och_http_connection *connection)
     exchange->response.content_type = "application/json";
     och_buf_init(&exchange->response.body, server->mem, RESPONSE_SIZE_MAX);
     connection->has_begun = true;
-    atomic_store_explicit(&connection->is_busy, true, memory_order_relaxed);
+    atomic_store(&connection->is_busy, true);
     atomic_fetch_add(&server->n_busy, 1);
 }
 
@@ -83,13 +84,22 @@ och_http_on_request_line(void *context, const char *target, struct MHD_Connectio
     return connection;
 }
 
+/* Nothing more is read from this connection; what was written still arrives. */
+static void
+shut(struct MHD_Connection *library)
+{
+    const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(library, MHD_CONNECTION_INFO_CONNECTION_FD);
+    och_assert(info != NULL);
+    (void) shutdown(info->connect_fd, SHUT_RDWR);
+}
+
 void
 och_http_on_completed(void *context, struct MHD_Connection *library, void **state,
         enum MHD_RequestTerminationCode code)
 {
     struct och_http_server *server = context;
     struct och_http_connection *connection = *state;
-    (void) library;
     (void) code; /* an answer the client did not wait for ends like any other */
     *state = NULL;
     if (connection == NULL || !connection->exchange.has_begun)
@@ -101,9 +111,11 @@ och_http_on_completed(void *context, struct MHD_Connection *library, void **stat
     exchange->has_begun = false;
     set_deadline(
             connection, och_http_now(server) + server->options.idle_timeout_ms * OCH_NS_PER_MS);
-    atomic_store_explicit(&connection->is_busy, false, memory_order_relaxed);
+    atomic_store(&connection->is_busy, false);
     atomic_fetch_sub(&server->n_busy, 1);
     if (atomic_load(&server->is_stopping)) {
+        /* Stop may have passed over this connection while it was busy. */
+        shut(library);
         och_mutex_lock(&server->lock);
         och_cond_broadcast(&server->calm);
         och_mutex_unlock(&server->lock);

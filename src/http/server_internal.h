@@ -22,7 +22,9 @@
  * while a thread is inside its wake-up call.  n_busy counts the first, n_waking
  * the second, and is_closing keeps handlers from beginning.  n_busy and
  * is_closing are read and written in one order by all threads (seq_cst): a
- * handler that did not see is_closing has been counted where stop looks.
+ * handler that did not see is_closing has been counted where stop looks.  In
+ * the same way is_stopping and a slot's is_busy see to it that a connection is
+ * shut either by stop, which finds it idle, or by itself when it becomes idle.
  */
 #ifndef OCH_HTTP_SERVER_INTERNAL_H
 #define OCH_HTTP_SERVER_INTERNAL_H

@@ -164,7 +164,7 @@ och_http_slots_shut(struct och_http_server *server, bool busy_too)
         struct och_http_connection *slot = &server->slots[i];
         if (slot->state != OCH_HTTP_SLOT_OPEN)
             continue;
-        if (busy_too || !atomic_load_explicit(&slot->is_busy, memory_order_relaxed))
+        if (busy_too || !atomic_load(&slot->is_busy))
             (void) shutdown(slot->fd, SHUT_RDWR);
     }
     och_mutex_unlock(&server->lock);
