@@ -51,7 +51,8 @@ OCH_MUST_CHECK ochre_status och_regex_compile(struct och_mem *mem, struct ochre_
 /*
  * Is there a match anywhere in the text, which is valid UTF-8?
  *
- * Cost: linear in the text, whatever the pattern.
+ * Cost: linear in the text; for a pattern made to be slow, times the size of its
+ *       program.  There is no backtracking.
  */
 bool och_regex_matches(const struct och_regex *regex, const char *text, size_t size);
 
