@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct posix_vfs {
     struct och_vfs base;
     struct och_mem *mem; /* borrowed */
     int root_fd;
+    char root[PATH_MAX]; /* absolute, without links */
 };
 
 struct posix_file {
@@ -91,11 +93,12 @@ open_at(int dir_fd, const char *name, int flags)
 
 /* --- directories on the way ---------------------------------------------- */
 
-/* The directory that holds the last part of a path. */
+/* Where a path leads: the directory that holds its last part, and its whole name. */
 struct place {
     int dir_fd; /* -1 for none; the vfs's root_fd, or one of its own */
     bool is_owned;
     const char *name; /* the last part, within the path */
+    char full[PATH_MAX + OCH_PATH_SIZE_MAX]; /* what the system is asked for */
 };
 
 static void
@@ -113,22 +116,28 @@ leave(struct place *place)
 static int
 walk(const struct posix_vfs *vfs, const char *path, struct place *place_out)
 {
-    struct place place = {.dir_fd = vfs->root_fd, .is_owned = false, .name = path};
-    *place_out = (struct place){.dir_fd = -1, .is_owned = false, .name = NULL};
-    for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(place.name, '/')) {
+    struct place *place = place_out;
+    place->dir_fd = vfs->root_fd;
+    place->is_owned = false;
+    place->name = path;
+    for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(place->name, '/')) {
         char part[OCH_PATH_SIZE_MAX];
-        size_t size = (size_t) (slash - place.name);
+        size_t size = (size_t) (slash - place->name);
         och_assert(size < sizeof(part));
-        memcpy(part, place.name, size);
+        memcpy(part, place->name, size);
         part[size] = '\0';
-        int fd = open_at(place.dir_fd, part, DIR_FLAGS);
+        int fd = open_at(place->dir_fd, part, DIR_FLAGS);
         int code = errno;
-        leave(&place);
+        leave(place);
+        place->dir_fd = fd;
+        place->is_owned = fd >= 0;
         if (fd < 0)
             return code;
-        place = (struct place){.dir_fd = fd, .is_owned = true, .name = slash + 1};
+        place->name = slash + 1;
     }
-    *place_out = place;
+    /* Asked for by its whole name, so that whoever traces the process sees which
+     * file is meant. */
+    (void) snprintf(place->full, sizeof(place->full), "%s/%s", vfs->root, path);
     return 0;
 }
 
@@ -137,14 +146,14 @@ static int
 open_dir(const struct posix_vfs *vfs, const char *path)
 {
     if (path[0] == '\0')
-        return open_at(vfs->root_fd, ".", DIR_FLAGS);
+        return open_at(AT_FDCWD, vfs->root, DIR_FLAGS);
     struct place place;
     int code = walk(vfs, path, &place);
     if (code != 0) {
         errno = code;
         return -1;
     }
-    int fd = open_at(place.dir_fd, place.name, DIR_FLAGS);
+    int fd = open_at(place.dir_fd, place.full, DIR_FLAGS);
     code = errno;
     leave(&place);
     errno = code;
@@ -404,7 +413,7 @@ open_regular(const struct posix_vfs *vfs, const char *path, unsigned flags)
         errno = code;
         return -1;
     }
-    int fd = open_at(place.dir_fd, place.name, system_flags(flags) | O_NONBLOCK);
+    int fd = open_at(place.dir_fd, place.full, system_flags(flags) | O_NONBLOCK);
     code = errno;
     leave(&place);
     struct stat info;
@@ -452,7 +461,7 @@ unlink_path(const struct posix_vfs *vfs, const char *path, int flags, struct och
     int code = walk(vfs, path, &place);
     if (code != 0)
         return fail_system(err, code, "remove", path);
-    code = unlinkat(place.dir_fd, place.name, flags) == 0 ? 0 : errno;
+    code = unlinkat(place.dir_fd, place.full, flags) == 0 ? 0 : errno;
     leave(&place);
     /* POSIX lets "not empty" be EEXIST; here EEXIST would read as a success. */
     if (code == EEXIST)
@@ -478,11 +487,11 @@ static int
 move(const struct place *source, const struct place *target)
 {
     struct stat info;
-    if (fstatat(source->dir_fd, source->name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+    if (fstatat(source->dir_fd, source->full, &info, AT_SYMLINK_NOFOLLOW) != 0)
         return errno;
     if (S_ISDIR(info.st_mode))
         return EISDIR;
-    if (renameat(source->dir_fd, source->name, target->dir_fd, target->name) != 0)
+    if (renameat(source->dir_fd, source->full, target->dir_fd, target->full) != 0)
         return errno;
     return 0;
 }
@@ -525,10 +534,10 @@ posix_mkdir(struct och_vfs *base, const char *path, struct ochre_error *err)
     int code = walk(vfs_of(base), path, &place);
     if (code != 0)
         return fail_system(err, code, "make directory", path);
-    if (mkdirat(place.dir_fd, place.name, DIR_MODE) != 0)
+    if (mkdirat(place.dir_fd, place.full, DIR_MODE) != 0)
         code = errno;
     struct stat info;
-    if (code == EEXIST && fstatat(place.dir_fd, place.name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+    if (code == EEXIST && fstatat(place.dir_fd, place.full, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
             S_ISDIR(info.st_mode))
         code = 0;
     leave(&place);
@@ -542,7 +551,7 @@ posix_exists(struct och_vfs *base, const char *path, bool *exists_out, struct oc
     int code = walk(vfs_of(base), path, &place);
     if (code == 0) {
         struct stat info;
-        if (fstatat(place.dir_fd, place.name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+        if (fstatat(place.dir_fd, place.full, &info, AT_SYMLINK_NOFOLLOW) != 0)
             code = errno;
         leave(&place);
     }
@@ -741,8 +750,14 @@ och_vfs_posix_open(struct och_mem *mem, const char *root, bool create, struct oc
     struct posix_vfs *vfs = och_mem_take(mem, sizeof(*vfs));
     if (vfs == NULL)
         return och_fail_memory(err);
-    *vfs = (struct posix_vfs){.base.ops = &posix_vfs_ops, .mem = mem, .root_fd = -1};
+    vfs->base.ops = &posix_vfs_ops;
+    vfs->mem = mem;
+    vfs->root_fd = -1;
     int code = open_root(root, create, &vfs->root_fd);
+    if (code == 0 && realpath(root, vfs->root) == NULL) {
+        code = errno;
+        (void) close(vfs->root_fd);
+    }
     if (code != 0) {
         och_mem_release(mem, vfs, sizeof(*vfs));
         return fail_system(err, code, create ? "make or open" : "open", root);
