@@ -102,7 +102,7 @@ follow(struct step *steps, unsigned depth, och_json_token token, struct ochre_by
 void
 och_json_path(const struct och_json_reader *broken, char path[OCH_JSON_PATH_SIZE])
 {
-    struct step steps[OCH_JSON_DEPTH_MAX];
+    struct step steps[OCH_JSON_DEPTH_MAX] = {{0}};
     struct och_json_reader reader;
     och_json_init(&reader, NULL, broken->start, (size_t) (broken->end - broken->start));
     reader.skimming = true;

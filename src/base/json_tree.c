@@ -109,13 +109,16 @@ och_json_parse_value(
         switch (reader->token) {
         case OCH_JSON_ERROR:
         case OCH_JSON_END:
+            och_assert(reader->token == OCH_JSON_ERROR);
             return och_json_status(reader, err);
         case OCH_JSON_KEY:
+            och_assert(growth.depth > 0);
             growth.key = reader->string;
             memory = copy_string(reader->arena, &growth.key);
             break;
         case OCH_JSON_END_ARRAY:
         case OCH_JSON_END_OBJECT:
+            och_assert(growth.depth > 0);
             growth.depth--;
             break;
         case OCH_JSON_NULL:

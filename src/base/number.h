@@ -18,10 +18,10 @@
 
 /* A JSON number, as scanned. */
 struct och_number {
-    const char *end;    /* the first byte after it; NULL when it is not a number */
-    const char *start;  /* where it began */
-    uint64_t mantissa;  /* its first 19 significant digits */
-    int32_t exponent;   /* value = mantissa * 10^exponent, when not truncated */
+    const char *end;   /* the first byte after it; NULL when it is not a number */
+    const char *start; /* where it began */
+    uint64_t mantissa; /* its first 19 significant digits */
+    int32_t exponent;  /* value = mantissa * 10^exponent, when not truncated */
     bool negative;
     bool integral;  /* no point, no exponent */
     bool truncated; /* there were more than 19 significant digits */
