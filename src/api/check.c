@@ -18,8 +18,9 @@
 
 struct check {
     struct och_mem mem;
-    struct och_arena arena; /* for one collection at a time */
-    struct och_vfs *vfs;
+    struct och_arena arena;            /* for one collection at a time */
+    struct och_vfs *vfs;               /* borrowed */
+    const struct och_machine *machine; /* borrowed */
     struct och_directory directory;
     struct och_catalog *catalog;
     const struct och_check_options *options;
@@ -69,8 +70,7 @@ check_contents(struct och_segment *segment, struct ochre_error *err)
         if (!och_fields_are_valid(och_segment_fields(segment, row)))
             return och_fail(err, OCHRE_CORRUPT, "the metadata of row %u is not whole", row);
         uint32_t found;
-        ochre_status status =
-                och_segment_find(segment, och_segment_id(segment, row), &found, err);
+        ochre_status status = och_segment_find(segment, och_segment_id(segment, row), &found, err);
         if (status != OCHRE_OK)
             return status;
         if (found != row)
@@ -94,9 +94,9 @@ check_open_segment(struct check *check, struct och_segment *segment,
     if (status == OCHRE_OK && row->deletes_id != 0)
         status = och_deletes_read(check->vfs, segment, row->deletes_id, err);
     if (status == OCHRE_OK && segment->n_dead_stored != row->n_deleted)
-        status = och_fail(err, OCHRE_CORRUPT,
-                "its delete file names %u rows, the catalog says %llu",
-                (unsigned) segment->n_dead_stored, (unsigned long long) row->n_deleted);
+        status =
+                och_fail(err, OCHRE_CORRUPT, "its delete file names %u rows, the catalog says %llu",
+                        (unsigned) segment->n_dead_stored, (unsigned long long) row->n_deleted);
     return status;
 }
 
@@ -107,8 +107,8 @@ check_segment(struct check *check, const struct och_segment_row *row, struct och
     och_segment_path(path, sizeof(path), check->collection, row->id);
     struct ochre_error why = {.status = OCHRE_OK};
     struct och_segment *segment = NULL;
-    ochre_status status = och_segment_open(
-            &check->mem, check->vfs, check->collection, row->id, &segment, &why);
+    ochre_status status =
+            och_segment_open(&check->mem, check->vfs, check->collection, row->id, &segment, &why);
     if (status == OCHRE_OK) {
         status = check_open_segment(check, segment, row, &why);
         check->totals->n_bytes += segment->file_size;
@@ -136,7 +136,8 @@ visit_collection(void *context, struct och_uuid id, uint32_t number,
     if (status != OCHRE_OK)
         return status;
     if (!there)
-        report(check, OCH_CHECK_DAMAGE, path, "the catalog lists segments in it, but it is missing");
+        report(check, OCH_CHECK_DAMAGE, path,
+                "the catalog lists segments in it, but it is missing");
     check->totals->n_collections++;
     if (state->lsn > check->lsn_max)
         check->lsn_max = state->lsn;
@@ -207,8 +208,8 @@ visit_directory(void *context, const char *name, bool is_dir)
 /* --- the log ------------------------------------------------------------------ */
 
 static ochre_status
-visit_record(void *context, const struct och_log_record *record, bool damaged,
-        struct ochre_error *err)
+visit_record(
+        void *context, const struct och_log_record *record, bool damaged, struct ochre_error *err)
 {
     struct check *check = context;
     (void) err;
@@ -233,7 +234,7 @@ check_log(struct check *check, struct ochre_error *err)
 {
     struct och_wal_options options = {.mem = &check->mem,
             .vfs = check->vfs,
-            .machine = och_machine_posix(),
+            .machine = check->machine,
             .database = check->directory.database,
             .lsn_min = check->lsn_max,
             .read_only = true};
@@ -267,8 +268,8 @@ check_catalog(struct check *check, struct ochre_error *err)
 static ochre_status
 check_all(struct check *check, struct ochre_error *err)
 {
-    ochre_status status = och_directory_open(
-            check->vfs, och_machine_posix(), false, &check->directory, err);
+    ochre_status status =
+            och_directory_open(check->vfs, check->machine, false, &check->directory, err);
     if (status == OCHRE_CORRUPT) {
         struct ochre_error none = {.status = OCHRE_CORRUPT};
         return judge(check, status, "FORMAT", err != NULL ? err : &none, NULL);
@@ -291,27 +292,45 @@ check_all(struct check *check, struct ochre_error *err)
 }
 
 ochre_status
-och_check_directory(const char *path, const struct och_check_options *options,
-        struct och_check_totals *totals_out, struct ochre_error *err)
+och_check_vfs(struct och_vfs *vfs, const struct och_machine *machine,
+        const struct och_check_options *options, struct och_check_totals *totals_out,
+        struct ochre_error *err)
 {
     static const struct och_check_options silent = {.report = NULL};
     struct och_check_totals totals = {.n_files = 0};
-    struct check check = {.options = options != NULL ? options : &silent, .totals = &totals};
+    struct check check = {.vfs = vfs,
+            .machine = machine,
+            .options = options != NULL ? options : &silent,
+            .totals = &totals};
     och_mem_init(&check.mem, NULL);
     och_arena_init(&check.arena, &check.mem);
-    ochre_status status = och_vfs_posix_open(&check.mem, path, false, &check.vfs, err);
-    if (status == OCHRE_OK)
-        status = check_all(&check, err);
+    ochre_status status = check_all(&check, err);
     if (check.catalog != NULL)
         check.catalog->ops->close(check.catalog);
     och_directory_close(&check.directory);
     och_arena_clear(&check.arena);
-    if (check.vfs != NULL)
-        och_vfs_posix_close(check.vfs);
     if (totals_out != NULL)
         *totals_out = totals;
     if (status == OCHRE_OK && totals.n_damaged > 0)
         status = och_fail(err, OCHRE_CORRUPT, "%llu findings of damage",
                 (unsigned long long) totals.n_damaged);
+    return status;
+}
+
+ochre_status
+och_check_directory(const char *path, const struct och_check_options *options,
+        struct och_check_totals *totals_out, struct ochre_error *err)
+{
+    struct och_mem mem;
+    struct och_vfs *vfs = NULL;
+    och_mem_init(&mem, NULL);
+    ochre_status status = och_vfs_posix_open(&mem, path, false, &vfs, err);
+    if (status != OCHRE_OK) {
+        if (totals_out != NULL)
+            *totals_out = (struct och_check_totals){.n_files = 0};
+        return status;
+    }
+    status = och_check_vfs(vfs, och_machine_posix(), options, totals_out, err);
+    och_vfs_posix_close(vfs);
     return status;
 }

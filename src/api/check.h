@@ -15,6 +15,9 @@
 #include "base/compiler.h"
 #include "ochre/status.h"
 
+struct och_machine;
+struct och_vfs;
+
 typedef enum och_check_kind {
     OCH_CHECK_NOTE = 0, /* worth knowing, nothing wrong: a file nobody names */
     OCH_CHECK_DAMAGE,   /* stored bytes are not what was written, or are missing */
@@ -53,6 +56,11 @@ struct och_check_totals {
  *         OCHRE_IO OCHRE_NO_MEMORY OCHRE_UNSUPPORTED  could not tell
  */
 OCH_MUST_CHECK ochre_status och_check_directory(const char *path,
+        const struct och_check_options *options, struct och_check_totals *totals_out,
+        struct ochre_error *err);
+
+/* The same for a directory on any vfs. */
+OCH_MUST_CHECK ochre_status och_check_vfs(struct och_vfs *vfs, const struct och_machine *machine,
         const struct och_check_options *options, struct och_check_totals *totals_out,
         struct ochre_error *err);
 
