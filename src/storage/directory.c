@@ -142,15 +142,23 @@ note_data(void *context, const char *name, bool is_dir)
     return OCHRE_OK;
 }
 
+/* The log's directory is made, durably, when the catalog is complete: without it
+ * the database was never opened to its end, and what there is of a catalog may
+ * be completed. */
 static ochre_status
 check_complete(struct och_vfs *vfs, bool *is_new_out, struct ochre_error *err)
 {
-    bool has_catalog;
-    ochre_status status = och_vfs_exists(vfs, "catalog.db", &has_catalog, err);
-    *is_new_out = !has_catalog;
-    if (status != OCHRE_OK || has_catalog)
-        return status;
     static const char *const dirs[] = {"log", OCH_DIR_SEGMENTS};
+    bool has_catalog;
+    bool has_log;
+    ochre_status status = och_vfs_exists(vfs, "catalog.db", &has_catalog, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_exists(vfs, dirs[0], &has_log, err);
+    if (status != OCHRE_OK)
+        return status;
+    *is_new_out = !has_catalog || !has_log;
+    if (has_catalog)
+        return OCHRE_OK;
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
         bool has_data = false;
         status = och_vfs_list(vfs, dirs[i], note_data, &has_data, err);

@@ -27,7 +27,7 @@ struct och_vfs;
 struct och_directory {
     struct och_file *lock; /* owned: held until closed */
     struct och_uuid database;
-    bool is_new; /* nothing but what opening made */
+    bool is_new; /* no opening has got to its end: the catalog may have to be made */
 };
 
 /*
