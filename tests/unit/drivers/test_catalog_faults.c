@@ -464,6 +464,142 @@ a_full_disk_refuses_changes_and_still_answers(void **state)
     sim_disk_close(disk);
 }
 
+/* A vfs that stops the test when a file is changed or synced after one of its
+ * syncs has failed. */
+struct watched_file {
+    struct och_file base;
+    struct och_file *file;
+    bool sync_failed;
+};
+
+struct watching_vfs {
+    struct och_vfs base;
+    struct och_vfs *vfs;
+};
+
+static struct watched_file *
+unspoilt(struct och_file *base)
+{
+    struct watched_file *watched = (struct watched_file *) base;
+    check(!watched->sync_failed);
+    return watched;
+}
+
+static ochre_status
+watched_read(struct och_file *base, uint64_t offset, void *bytes, size_t size, size_t *n_read_out,
+        struct ochre_error *err)
+{
+    return och_file_read(
+            ((struct watched_file *) base)->file, offset, bytes, size, n_read_out, err);
+}
+
+static ochre_status
+watched_write(struct och_file *base, uint64_t offset, const void *bytes, size_t size,
+        struct ochre_error *err)
+{
+    return och_file_write(unspoilt(base)->file, offset, bytes, size, err);
+}
+
+static ochre_status
+watched_sync(struct och_file *base, struct ochre_error *err)
+{
+    struct watched_file *watched = unspoilt(base);
+    ochre_status status = och_file_sync(watched->file, err);
+    watched->sync_failed = status != OCHRE_OK;
+    return status;
+}
+
+static ochre_status
+watched_truncate(struct och_file *base, uint64_t size, struct ochre_error *err)
+{
+    return och_file_truncate(unspoilt(base)->file, size, err);
+}
+
+static ochre_status
+watched_size(struct och_file *base, uint64_t *size_out, struct ochre_error *err)
+{
+    return och_file_size(((struct watched_file *) base)->file, size_out, err);
+}
+
+static void
+watched_close(struct och_file *base)
+{
+    struct watched_file *watched = (struct watched_file *) base;
+    och_file_close(watched->file);
+    och_mem_release(&disk_mem, watched, sizeof(*watched));
+}
+
+static const struct och_file_ops watched_ops = {
+        .read = watched_read,
+        .write = watched_write,
+        .sync = watched_sync,
+        .truncate = watched_truncate,
+        .size = watched_size,
+        .close = watched_close,
+};
+
+static ochre_status
+watching_open(struct och_vfs *base, const char *path, unsigned flags, struct och_file **file_out,
+        struct ochre_error *err)
+{
+    struct watched_file *watched = och_mem_take_zeroed(&disk_mem, sizeof(*watched));
+    check(watched != NULL);
+    ochre_status status =
+            och_vfs_open(((struct watching_vfs *) base)->vfs, path, flags, &watched->file, err);
+    if (status != OCHRE_OK) {
+        och_mem_release(&disk_mem, watched, sizeof(*watched));
+        return status;
+    }
+    watched->base.ops = &watched_ops;
+    *file_out = &watched->base;
+    return OCHRE_OK;
+}
+
+static ochre_status
+watching_remove(struct och_vfs *base, const char *path, struct ochre_error *err)
+{
+    return och_vfs_remove(((struct watching_vfs *) base)->vfs, path, err);
+}
+
+static ochre_status
+watching_sync_dir(struct och_vfs *base, const char *path, struct ochre_error *err)
+{
+    return och_vfs_sync_dir(((struct watching_vfs *) base)->vfs, path, err);
+}
+
+static ochre_status
+watching_exists(struct och_vfs *base, const char *path, bool *exists_out, struct ochre_error *err)
+{
+    return och_vfs_exists(((struct watching_vfs *) base)->vfs, path, exists_out, err);
+}
+
+static void
+no_file_is_used_on_after_its_sync_failed(void **state)
+{
+    (void) state;
+    static const struct och_vfs_ops ops = {
+            .open = watching_open,
+            .remove = watching_remove,
+            .sync_dir = watching_sync_dir,
+            .exists = watching_exists,
+    };
+    for (size_t first = 0; first < N_STEPS; first += 4) {
+        bool failed = true;
+        for (uint64_t n = 1; failed; n++) {
+            struct sim_disk *disk = sim_disk_clone(steps[first].disk);
+            struct watching_vfs watching = {.base = {.ops = &ops}, .vfs = sim_disk_vfs(disk)};
+            struct och_catalog *catalog = NULL;
+            sim_disk_fail(disk, n, SIM_IO_ONCE);
+            if (och_catalog_sqlite_open(&mem, &watching.base, true, &catalog, NULL) == OCHRE_OK) {
+                (void) run_pair(catalog, first);
+                catalog->ops->close(catalog);
+            }
+            failed = sim_disk_has_failed(disk);
+            sim_disk_close(disk);
+        }
+    }
+}
+
 /* --- SQLite's allocations -------------------------------------------------- */
 
 static void
@@ -549,6 +685,10 @@ judge_flip(const struct sim_disk *sound, const char *name, uint64_t offset, unsi
     }
     if (status != OCHRE_OK)
         check_status(status, OCHRE_CORRUPT, &err, __FILE__, __LINE__);
+    if (catalog == NULL) { /* what is damaged is left as it is, for repair */
+        check(sim_disk_flip(disk, name, offset, bit));
+        (void) judge_disk(disk, is, is, "with the flipped bit put right");
+    }
     sim_disk_close(disk);
     return status == OCHRE_CORRUPT;
 }
@@ -691,11 +831,16 @@ a_catalog_shorter_than_its_journal_says_is_corrupt(void **state)
                 &err);
         check_ok(och_file_truncate(file, n % 2 == 0 ? 0 : OCH_CATALOG_PAGE_SIZE, &err), &err);
         och_file_close(file);
-        if (crashed && size_of(hot, OCH_CATALOG_JOURNAL) > OCH_JOURNAL_SECTOR_SIZE) {
+        uint64_t journal_size = size_of(hot, OCH_CATALOG_JOURNAL);
+        if (crashed && journal_size > OCH_JOURNAL_SECTOR_SIZE) {
             ochre_status status =
                     och_catalog_sqlite_open(&mem, sim_disk_vfs(hot), true, &catalog, &err);
             check(status == OCHRE_CORRUPT || catalog != NULL);
             n_noticed += status == OCHRE_CORRUPT;
+            /* With nothing of it left, one whole record tells, and both files stay. */
+            uint64_t left = size_of(hot, OCH_CATALOG_JOURNAL);
+            if (n % 2 == 0 && journal_size >= OCH_JOURNAL_SECTOR_SIZE + OCH_JOURNAL_RECORD_SIZE)
+                check(status == OCHRE_CORRUPT && left == journal_size);
             if (catalog != NULL)
                 catalog->ops->close(catalog);
         }
@@ -722,6 +867,7 @@ main(void)
             cmocka_unit_test(a_crash_while_it_is_made_leaves_none_or_a_new_one),
             cmocka_unit_test(a_crash_in_a_transaction_larger_than_the_cache_is_undone),
             cmocka_unit_test(any_call_may_fail_and_the_answer_is_true),
+            cmocka_unit_test(no_file_is_used_on_after_its_sync_failed),
             cmocka_unit_test(a_full_disk_refuses_changes_and_still_answers),
             cmocka_unit_test(any_allocation_of_sqlite_may_fail_and_the_answer_is_true),
             cmocka_unit_test(a_flipped_bit_in_the_catalog_is_never_an_answer),
