@@ -162,10 +162,10 @@ const table = (type, name, items, per) => {
     rows(items, per);
     out('};');
     const count = name.replace('och_unicode_', 'och_unicode_n_');
-    out(`const size_t ${count} = sizeof(${name}) / sizeof(${name}[0]);`);
+    out(`const size_t ${count} =\n        sizeof(${name}) / sizeof(${name}[0]);`);
 };
 const nameTable = (name, map) => table('struct och_unicode_name', name,
-    [...map].sort(([a], [b]) => (a < b ? -1 : 1)).map(([n, v]) => `{"${n}", ${hex(v)}},`), 3);
+    [...map].sort(([a], [b]) => (a < b ? -1 : 1)).map(([n, v]) => `{"${n}", ${hex(v)}},`), 2);
 
 out(`/*
  * Unicode ${VERSION}, written by unicode_generate.mjs: edit that, not this.
@@ -186,4 +186,4 @@ nameTable('och_unicode_category_names', categoryNames);
 nameTable('och_unicode_property_names', propertyNames);
 nameTable('och_unicode_script_names', scriptNames);
 table('struct och_unicode_fold', 'och_unicode_folds',
-    ring.map(([c, next]) => `{${hex(c)}, ${hex(next)}},`), 5);
+    ring.map(([c, next]) => `{${hex(c)}, ${hex(next)}},`), 4);
