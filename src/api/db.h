@@ -22,11 +22,11 @@ struct och_machine;
 struct och_vfs;
 
 struct och_db_options {
-    struct och_mem *mem;              /* the account above the database's */
-    struct och_vfs *vfs;              /* borrowed: rooted at the database's directory */
+    struct och_mem *mem;               /* the account above the database's */
+    struct och_vfs *vfs;               /* borrowed: rooted at the database's directory */
     const struct och_machine *machine; /* borrowed */
     const struct och_kernels *kernels;
-    struct och_executor *executor;    /* borrowed; NULL: no background work */
+    struct och_executor *executor; /* borrowed; NULL: no background work */
     unsigned n_cpus;
     bool create;
     bool allow_reset;

@@ -198,8 +198,8 @@ och_op_collection_create(struct ochre_db *db, struct och_arena *arena,
 
 ochre_status
 och_op_collection_get(struct ochre_db *db, struct och_arena *arena, struct ochre_bytes tenant,
-        struct ochre_bytes database, struct ochre_bytes name,
-        struct och_collection_info *info_out, struct ochre_error *err)
+        struct ochre_bytes database, struct ochre_bytes name, struct och_collection_info *info_out,
+        struct ochre_error *err)
 {
     *info_out = (struct och_collection_info){.dim = 0};
     ochre_status status = db->catalog->ops->collection_by_name(
@@ -269,8 +269,8 @@ och_op_collection_get_by_crn(struct ochre_db *db, struct och_arena *arena, struc
         return och_fail(err, OCHRE_INVALID,
                 "a collection resource name has three parts: tenant_resource_name:database:name");
     struct ochre_bytes tenant;
-    ochre_status status = db->catalog->ops->tenant_by_resource_name(
-            db->catalog, arena, parts[0], &tenant, err);
+    ochre_status status =
+            db->catalog->ops->tenant_by_resource_name(db->catalog, arena, parts[0], &tenant, err);
     if (status == OCHRE_NOT_FOUND)
         tenant = parts[0];
     else if (status != OCHRE_OK)
@@ -310,8 +310,8 @@ och_op_collection_list(struct ochre_db *db, struct och_arena *arena, struct ochr
 }
 
 ochre_status
-och_op_collection_count(struct ochre_db *db, struct ochre_bytes tenant,
-        struct ochre_bytes database, uint64_t *count_out, struct ochre_error *err)
+och_op_collection_count(struct ochre_db *db, struct ochre_bytes tenant, struct ochre_bytes database,
+        uint64_t *count_out, struct ochre_error *err)
 {
     return db->catalog->ops->collection_count(db->catalog, tenant, database, count_out, err);
 }
@@ -362,8 +362,8 @@ och_op_collection_update(struct ochre_db *db, const struct och_target *target,
         status = store_metadata(db, &arena, update->new_metadata, &row.metadata, err);
     if (status == OCHRE_OK && update->new_name.data != NULL)
         row.name = update->new_name;
-    bool changes = update->change != NULL || update->new_metadata != NULL ||
-                   update->new_name.data != NULL;
+    bool changes =
+            update->change != NULL || update->new_metadata != NULL || update->new_name.data != NULL;
     if (status == OCHRE_OK && changes)
         status = db->catalog->ops->collection_update(db->catalog, &row, err);
     och_arena_clear(&arena);

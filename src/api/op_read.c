@@ -34,10 +34,8 @@ static ochre_status
 prepare_select(struct ochre_db *db, const struct och_target *target, struct och_arena *arena,
         const struct och_select_input *input, struct och_select *select, struct ochre_error *err)
 {
-    *select = (struct och_select){.mem = &db->mem,
-            .has_ids = input->has_ids,
-            .ids = input->ids,
-            .n_ids = input->n_ids};
+    *select = (struct och_select){
+            .mem = &db->mem, .has_ids = input->has_ids, .ids = input->ids, .n_ids = input->n_ids};
     ochre_status status = och_filter_compile(&db->mem, arena, &input->filter, &select->filter, err);
     if (status == OCHRE_OK)
         status = check_indexes(db, target, arena, &input->filter, err);

@@ -13,8 +13,8 @@ och_op_tenant_create(struct ochre_db *db, struct ochre_bytes name, struct ochre_
         return och_fail(err, status, "Validation error: name: %.400s", why.message);
     if (name.size > OCH_TENANT_SIZE_MAX)
         return och_fail(err, OCHRE_INVALID,
-                "Validation error: name: a tenant's name has %zu bytes; the limit is %u",
-                name.size, OCH_TENANT_SIZE_MAX);
+                "Validation error: name: a tenant's name has %zu bytes; the limit is %u", name.size,
+                OCH_TENANT_SIZE_MAX);
     return db->catalog->ops->tenant_create(db->catalog, name, err);
 }
 
@@ -26,8 +26,8 @@ och_op_tenant_get(struct ochre_db *db, struct och_arena *arena, struct ochre_byt
 }
 
 ochre_status
-och_op_tenant_update(struct ochre_db *db, struct ochre_bytes name,
-        struct ochre_bytes resource_name, struct ochre_error *err)
+och_op_tenant_update(struct ochre_db *db, struct ochre_bytes name, struct ochre_bytes resource_name,
+        struct ochre_error *err)
 {
     if (resource_name.size == 0 || resource_name.size > OCH_TENANT_SIZE_MAX)
         return och_fail(err, OCHRE_INVALID,

@@ -87,8 +87,8 @@ struct och_collection_info {
 
 struct och_create {
     struct ochre_bytes tenant, database, name;
-    const struct ochre_metadata *metadata;      /* NULL: none */
-    const struct och_schema_request *indexes;   /* configuration and schema (api/schema.h) */
+    const struct ochre_metadata *metadata;    /* NULL: none */
+    const struct och_schema_request *indexes; /* configuration and schema (api/schema.h) */
     bool get_or_create;
 };
 
@@ -122,9 +122,8 @@ struct och_update {
 
 OCH_MUST_CHECK ochre_status och_op_collection_update(struct ochre_db *db,
         const struct och_target *target, const struct och_update *update, struct ochre_error *err);
-OCH_MUST_CHECK ochre_status och_op_collection_delete(struct ochre_db *db,
-        struct ochre_bytes tenant, struct ochre_bytes database, struct ochre_bytes name,
-        struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_op_collection_delete(struct ochre_db *db, struct ochre_bytes tenant,
+        struct ochre_bytes database, struct ochre_bytes name, struct ochre_error *err);
 
 /* --- records (op_write.c, op_delete.c, op_read.c) ----------------------------- */
 
@@ -138,7 +137,7 @@ OCH_MUST_CHECK ochre_status och_op_collection_delete(struct ochre_db *db,
 struct och_write_input {
     struct ochre_records records; /* records.n: ids; dims: [n_embeddings], unless NULL */
     size_t n_embeddings, n_documents, n_uris, n_metadatas; /* OCH_NOT_GIVEN */
-    struct ochre_error deferred;  /* reported once the collection is known to exist */
+    struct ochre_error deferred;      /* reported once the collection is known to exist */
     struct ochre_error deferred_last; /* reported when all else is right */
 };
 
@@ -150,8 +149,8 @@ struct och_select_input {
     bool has_ids;
     const struct ochre_bytes *ids;
     size_t n_ids;
-    bool has_filter;            /* where or where_document was given */
-    struct ochre_filter filter; /* both, combined by AND */
+    bool has_filter;             /* where or where_document was given */
+    struct ochre_filter filter;  /* both, combined by AND */
     struct ochre_error deferred; /* a filter that breaks the grammar */
 };
 
@@ -167,9 +166,9 @@ OCH_MUST_CHECK ochre_status och_op_get(struct ochre_db *db, const struct och_tar
 
 struct och_query_input {
     struct och_select_input select;
-    const float *queries;  /* one after the other */
+    const float *queries; /* one after the other */
     size_t n_queries;
-    const uint32_t *dims;  /* [n_queries]: each one's length */
+    const uint32_t *dims;        /* [n_queries]: each one's length */
     struct ochre_error deferred; /* a number that is not finite as f32, ... */
     uint32_t k;
     unsigned include;

@@ -2,8 +2,6 @@
  * public.c - include/ochre/ochre.h in terms of the verbs.  Nothing is decided
  * here: each function turns its arguments into a verb's.
  */
-#include "ochre/ochre.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +14,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "distance/distance.h"
+#include "ochre/ochre.h"
 #include "os/clock.h"
 #include "os/cpu.h"
 #include "os/executor.h"
@@ -102,8 +101,7 @@ open_on_ground(struct ground *ground, const char *path, const struct ochre_optio
     struct och_cpu cpu = och_cpu_detect();
     struct och_distance_cpu sets = {
             .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
-    ochre_status status =
-            och_vfs_posix_open(&ground->mem, path, !options->must_exist, &vfs, err);
+    ochre_status status = och_vfs_posix_open(&ground->mem, path, !options->must_exist, &vfs, err);
     if (status == OCHRE_OK && options->n_threads > 0)
         status = och_executor_open(&ground->mem, options->n_threads, &executor, err);
     struct och_db_options db_options = {.mem = &ground->mem,
@@ -229,8 +227,8 @@ ochre_database_list(ochre_db *db, const char *tenant,
     struct och_database_row *rows;
     size_t n = 0;
     och_arena_init(&arena, &db->mem);
-    ochre_status status = och_op_database_list(
-            db, &arena, bytes_of(tenant), UINT64_MAX, 0, &rows, &n, err);
+    ochre_status status =
+            och_op_database_list(db, &arena, bytes_of(tenant), UINT64_MAX, 0, &rows, &n, err);
     for (size_t i = 0; status == OCHRE_OK && i < n; i++)
         if (!visit(context, rows[i].name))
             break;
@@ -242,8 +240,8 @@ ochre_database_list(ochre_db *db, const char *tenant,
 
 /* A handle on the collection an answer showed. */
 static ochre_status
-make_handle(ochre_db *db, const struct och_collection_info *info,
-        ochre_collection **collection_out, struct ochre_error *err)
+make_handle(ochre_db *db, const struct och_collection_info *info, ochre_collection **collection_out,
+        struct ochre_error *err)
 {
     const struct och_collection_row *row = &info->row;
     size_t size = sizeof(ochre_collection) + row->tenant.size + row->database.size + 2;
@@ -428,16 +426,15 @@ show(ochre_db *db, const struct och_collection_info *info, ochre_collection_visi
 }
 
 ochre_status
-ochre_collection_describe(ochre_collection *collection, ochre_collection_visit visit,
-        void *context, struct ochre_error *err)
+ochre_collection_describe(ochre_collection *collection, ochre_collection_visit visit, void *context,
+        struct ochre_error *err)
 {
     struct och_target target = target_of(collection);
     struct och_arena arena;
     struct och_collection_info info;
     bool go_on;
     och_arena_init(&arena, &collection->db->mem);
-    ochre_status status =
-            och_op_collection_get_by_id(collection->db, &arena, &target, &info, err);
+    ochre_status status = och_op_collection_get_by_id(collection->db, &arena, &target, &info, err);
     if (status == OCHRE_OK)
         status = show(collection->db, &info, visit, context, &go_on, err);
     och_arena_clear(&arena);
@@ -453,9 +450,8 @@ ochre_collection_list(ochre_db *db, const char *tenant, const char *database, ui
     size_t n = 0;
     bool go_on = true;
     och_arena_init(&arena, &db->mem);
-    ochre_status status =
-            och_op_collection_list(db, &arena, name_or(tenant, OCH_DEFAULT_TENANT),
-                    name_or(database, OCH_DEFAULT_DATABASE), limit, offset, &infos, &n, err);
+    ochre_status status = och_op_collection_list(db, &arena, name_or(tenant, OCH_DEFAULT_TENANT),
+            name_or(database, OCH_DEFAULT_DATABASE), limit, offset, &infos, &n, err);
     for (size_t i = 0; status == OCHRE_OK && go_on && i < n; i++)
         status = show(db, &infos[i], visit, context, &go_on, err);
     och_arena_clear(&arena);
@@ -535,8 +531,8 @@ ochre_get(ochre_collection *collection, const struct ochre_get *get, ochre_resul
     struct och_target target = target_of(collection);
     struct och_select_input select = select_of(&get->selection);
     struct och_result *result;
-    ochre_status status = och_op_get(collection->db, &target, &select, get->offset, get->limit,
-            get->include, &result, err);
+    ochre_status status = och_op_get(
+            collection->db, &target, &select, get->offset, get->limit, get->include, &result, err);
     *result_out = (ochre_result *) result;
     return status;
 }

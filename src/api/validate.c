@@ -37,8 +37,8 @@ och_validate_target(struct ochre_db *db, const struct och_target *target,
         struct och_arena arena;
         och_arena_init(&arena, &db->mem);
         struct och_collection_row row;
-        ochre_status status = db->catalog->ops->collection_by_id(
-                db->catalog, &arena, target->id, &row, err);
+        ochre_status status =
+                db->catalog->ops->collection_by_id(db->catalog, &arena, target->id, &row, err);
         if (status == OCHRE_OK)
             status = och_engine_collection(db->engine, &row, &collection, err);
         och_arena_clear(&arena);
@@ -79,8 +79,7 @@ static ochre_status
 check_value(const struct ochre_value *value, const char *what, struct ochre_error *err)
 {
     if (value->type == OCHRE_VALUE_STRING)
-        return check_size(
-                what, "a value", value->as.string.size, OCH_STRING_VALUE_SIZE_MAX, err);
+        return check_size(what, "a value", value->as.string.size, OCH_STRING_VALUE_SIZE_MAX, err);
     if (value->type == OCHRE_VALUE_FLOAT && !isfinite(value->as.number))
         return och_fail(err, OCHRE_INVALID, "Validation error: %s: a number is not finite", what);
     if (value->type < OCHRE_VALUE_BOOL_LIST)
@@ -119,8 +118,8 @@ och_validate_metadata(
 {
     if (metadata->n_fields > OCH_KEYS_PER_RECORD_MAX)
         return och_fail(err, OCHRE_INVALID,
-                "Validation error: %s: it has %zu keys; the limit is %u", what,
-                metadata->n_fields, OCH_KEYS_PER_RECORD_MAX);
+                "Validation error: %s: it has %zu keys; the limit is %u", what, metadata->n_fields,
+                OCH_KEYS_PER_RECORD_MAX);
     size_t total = 0;
     for (size_t i = 0; i < metadata->n_fields; i++) {
         const struct ochre_field *field = &metadata->fields[i];

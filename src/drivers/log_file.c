@@ -16,7 +16,8 @@ wal_of(const struct och_record_log *log)
 }
 
 static ochre_status
-log_append(struct och_record_log *log, struct och_log_record *records, size_t n, struct ochre_error *err)
+log_append(struct och_record_log *log, struct och_log_record *records, size_t n,
+        struct ochre_error *err)
 {
     return och_wal_append(wal_of(log), records, n, err);
 }

@@ -47,7 +47,6 @@ struct och_mem;
 struct och_vfs;
 struct och_wal;
 
-
 struct och_wal_options {
     struct och_mem *mem;
     struct och_vfs *vfs;

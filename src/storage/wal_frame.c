@@ -13,8 +13,7 @@
 void
 och_wal_path(char path[WAL_PATH_SIZE], uint64_t number, const char *suffix)
 {
-    (void) snprintf(
-            path, WAL_PATH_SIZE, WAL_DIR "/%016llx%s", (unsigned long long) number, suffix);
+    (void) snprintf(path, WAL_PATH_SIZE, WAL_DIR "/%016llx%s", (unsigned long long) number, suffix);
 }
 
 bool
