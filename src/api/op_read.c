@@ -202,12 +202,16 @@ delete_ids(struct ochre_db *db, const struct och_target *target,
     struct och_arena arena;
     och_arena_init(&arena, &db->mem);
     struct ochre_bytes *ids = och_arena_take_array(&arena, input->n_ids, sizeof(*ids));
-    ochre_status status = ids == NULL ? och_fail_memory(err) : OCHRE_OK;
+    if (ids == NULL) {
+        och_arena_clear(&arena);
+        return och_fail_memory(err);
+    }
+    ochre_status status = OCHRE_OK;
     size_t n = 0;
-    for (size_t i = 0; status == OCHRE_OK && i < input->n_ids; i++)
+    for (size_t i = 0; i < input->n_ids; i++)
         if (input->ids[i].size > 0 && input->ids[i].size <= OCH_ID_SIZE_MAX)
             ids[n++] = input->ids[i];
-    if (status == OCHRE_OK && n > 0) {
+    if (n > 0) {
         struct och_write_input write = {.records = {.n = n, .ids = ids},
                 .n_embeddings = OCH_NOT_GIVEN,
                 .n_documents = OCH_NOT_GIVEN,

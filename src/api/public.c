@@ -401,7 +401,7 @@ show(ochre_db *db, const struct och_collection_info *info, ochre_collection_visi
 {
     struct och_buf configuration;
     struct och_buf schema;
-    och_buf_init(&configuration, &db->mem, OCH_SCHEMA_SIZE_MAX * 2u);
+    och_buf_init(&configuration, &db->mem, (size_t) OCH_SCHEMA_SIZE_MAX * 2);
     och_buf_init(&schema, &db->mem, SIZE_MAX / 2);
     och_schema_put_configuration(&configuration, info->schema);
     och_schema_put(&schema, info->schema, info->keys, info->n_keys);
@@ -549,8 +549,11 @@ ochre_query(ochre_collection *collection, const struct ochre_query *query,
     struct och_arena arena;
     och_arena_init(&arena, &collection->db->mem);
     uint32_t *dims = och_arena_take_array(&arena, query->n_queries, sizeof(*dims));
-    ochre_status status = dims == NULL ? och_fail_memory(err) : OCHRE_OK;
-    for (size_t i = 0; status == OCHRE_OK && i < query->n_queries; i++)
+    if (dims == NULL) {
+        och_arena_clear(&arena);
+        return och_fail_memory(err);
+    }
+    for (size_t i = 0; i < query->n_queries; i++)
         dims[i] = (uint32_t) query->dim;
     struct och_query_input input = {.select = select_of(&query->selection),
             .queries = query->queries,
@@ -559,8 +562,7 @@ ochre_query(ochre_collection *collection, const struct ochre_query *query,
             .k = query->k,
             .include = query->include};
     struct och_result *result = NULL;
-    if (status == OCHRE_OK)
-        status = och_op_query(collection->db, &target, &input, &result, err);
+    ochre_status status = och_op_query(collection->db, &target, &input, &result, err);
     *result_out = (ochre_result *) result;
     och_arena_clear(&arena);
     return status;

@@ -47,11 +47,11 @@ och_view_make(struct och_mem *mem, uint32_t n_segments, uint32_t n_frozen)
     view->mem = mem;
     atomic_init(&view->n_owners, 1);
     if (n_segments > 0)
-        view->segments = och_mem_take_zeroed(mem, n_segments * sizeof(*view->segments));
+        view->segments = och_mem_take_zeroed(mem, n_segments * sizeof(void *));
     if (n_frozen > 0)
         view->frozen = och_mem_take_zeroed(mem, n_frozen * sizeof(*view->frozen));
     if ((n_segments > 0 && view->segments == NULL) || (n_frozen > 0 && view->frozen == NULL)) {
-        och_mem_release(mem, view->segments, n_segments * sizeof(*view->segments));
+        och_mem_release(mem, view->segments, n_segments * sizeof(void *));
         och_mem_release(mem, view->frozen, n_frozen * sizeof(*view->frozen));
         och_mem_release(mem, view, sizeof(*view));
         return NULL;
@@ -82,7 +82,7 @@ och_view_release(struct och_view *view)
         och_facts_clear(&view->frozen[i].facts);
     }
     och_head_release(view->head);
-    och_mem_release(view->mem, view->segments, view->n_segments * sizeof(*view->segments));
+    och_mem_release(view->mem, view->segments, view->n_segments * sizeof(void *));
     och_mem_release(view->mem, view->frozen, view->n_frozen * sizeof(*view->frozen));
     och_mem_release(view->mem, view, sizeof(*view));
 }

@@ -145,8 +145,7 @@ advance(struct och_walk *walk, struct och_walk_run *run, uint32_t from)
         run->row = run->at < run->n_sorted ? run->sorted[run->at++] : OCH_ROW_NONE;
     else
         run->row = next_selected(&walk->rows[run->source], source, from);
-    if (run->row != OCH_ROW_NONE)
-        run->ordinal = och_source_ordinal(source, run->row);
+    run->ordinal = run->row == OCH_ROW_NONE ? UINT64_MAX : och_source_ordinal(source, run->row);
 }
 
 ochre_status
@@ -180,10 +179,13 @@ bool
 och_walk_next(struct och_walk *walk, uint32_t *source_out, uint32_t *row_out)
 {
     struct och_walk_run *best = NULL;
+    uint64_t lowest = UINT64_MAX; /* which is also what a run at its end has */
     for (uint32_t i = 0; i < walk->n_runs; i++) {
         struct och_walk_run *run = &walk->runs[i];
-        if (run->row != OCH_ROW_NONE && (best == NULL || run->ordinal < best->ordinal))
+        if (run->ordinal < lowest) {
+            lowest = run->ordinal;
             best = run;
+        }
     }
     if (best == NULL)
         return false;
@@ -204,6 +206,7 @@ och_select_ids(const struct och_snapshot *snapshot, const struct och_select *sel
     ochre_status status = och_select_rows(snapshot, select, arena, &rows, NULL, err);
     if (status != OCHRE_OK)
         return status;
+    och_assert(rows != NULL);
     uint64_t total = 0;
     for (uint32_t i = 0; i < snapshot->n_sources; i++)
         total += och_selected_count(&rows[i], &snapshot->sources[i]);

@@ -221,7 +221,7 @@ leaf_rows(const struct ochre_filter_node *node, const struct och_regex *regex,
         if (status != OCHRE_OK)
             return status;
     }
-    return OCHRE_OK;
+    return regex == NULL ? OCHRE_OK : och_regex_status(regex);
 }
 
 /* --- combining -------------------------------------------------------------- */

@@ -447,7 +447,8 @@ och_segment_find(struct och_segment *segment, struct ochre_bytes id, uint32_t *r
         if (status != OCHRE_OK)
             return status;
         struct ochre_bytes found = och_segment_id(segment, row);
-        if (found.size == id.size && memcmp(found.data, id.data, id.size) == 0) {
+        if (found.data != NULL && found.size == id.size &&
+                memcmp(found.data, id.data, id.size) == 0) {
             *row_out = row;
             return OCHRE_OK;
         }

@@ -25,6 +25,7 @@ static ochre_status
 fetch(struct scan *scan, uint64_t offset, size_t size, const char **bytes_out,
         struct ochre_error *err)
 {
+    *bytes_out = scan->window;
     if (offset >= scan->window_at && offset + size <= scan->window_at + scan->window_used) {
         *bytes_out = scan->window + (offset - scan->window_at);
         return OCHRE_OK;
@@ -98,6 +99,7 @@ fail_damaged(struct scan *scan, uint64_t number, uint64_t lsn, struct ochre_erro
 /* Where a scan stands. */
 struct progress {
     uint64_t offset;
+    uint64_t group;   /* where that of the last valid record begins; 0: there is none */
     uint64_t lsn;     /* the next one expected */
     uint64_t lsn_end; /* the next file begins here; UINT64_MAX: there is none */
     uint64_t number;
@@ -163,6 +165,8 @@ step(struct scan *scan, struct progress *at, och_log_visit visit, void *context,
             .payload_crc = frame.payload_crc,
             .payload = {payload, frame.payload_size}};
     status = visit(context, &record, damaged, err);
+    if (at->offset % WAL_PAGE == 0 && frame.synced_lsn + 1 == frame.lsn)
+        at->group = at->offset;
     at->lsn++;
     at->offset = end;
     if ((frame.flags & WAL_FLAG_LAST_IN_GROUP) != 0)
@@ -294,6 +298,32 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
     return status;
 }
 
+/*
+ * What stands last in the newest file may be in the page cache only: its process
+ * may have been killed before its sync, or have had that sync fail, after which
+ * a system may take the pages for clean, so that syncing them once more does
+ * nothing.  What is shown to readers from here on must be durable.  So the same
+ * bytes are written again, where they are, which needs no space; all before
+ * them was synced before they were written.
+ */
+static ochre_status
+renew_end(struct scan *scan, const struct progress *at, struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    /* Without a group it is the header. */
+    for (uint64_t next = at->group; next < at->offset && status == OCHRE_OK; next += WINDOW_MIN) {
+        uint64_t left = at->offset - next;
+        size_t size = left < WINDOW_MIN ? (size_t) left : WINDOW_MIN;
+        const char *bytes;
+        status = fetch(scan, next, size, &bytes, err);
+        if (status == OCHRE_OK)
+            status = och_file_write(scan->file, next, bytes, size, err);
+    }
+    if (status == OCHRE_OK)
+        status = och_file_sync(scan->file, err);
+    return status;
+}
+
 /* Scan one file, from its first LSN to the next one's. */
 static ochre_status
 recover_file(struct och_wal *wal, const struct found *found, uint64_t lsn_end, och_log_visit visit,
@@ -308,12 +338,10 @@ recover_file(struct och_wal *wal, const struct found *found, uint64_t lsn_end, o
             .lsn = found->first_lsn,
             .lsn_end = lsn_end,
             .number = found->number};
-    /* After a kill the newest records may be in the page cache only.  What is
-     * shown to readers from here on must be durable. */
-    if (lsn_end == UINT64_MAX && !wal->options.read_only)
-        status = och_file_sync(scan.file, err);
     while (status == OCHRE_OK && !at.ended)
         status = step(&scan, &at, visit, context, err);
+    if (status == OCHRE_OK && lsn_end == UINT64_MAX && !wal->options.read_only)
+        status = renew_end(&scan, &at, err);
     if (status == OCHRE_OK) {
         wal->next_lsn = at.lsn;
         if (och_wal_add_file(wal, found->number, found->first_lsn, at.offset) != OCHRE_OK)
