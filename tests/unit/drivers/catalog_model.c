@@ -33,7 +33,7 @@ static const struct ochre_bytes collections[MODEL_COLLECTIONS] = {
 static struct och_uuid
 uuid_of(uint64_t salt)
 {
-    struct och_uuid id;
+    struct och_uuid id = {.bytes = {0}};
     for (size_t i = 0; i < sizeof(id.bytes); i++)
         id.bytes[i] = (uint8_t) och_random(&salt);
     return id;
@@ -526,7 +526,7 @@ put_real_collection(struct text *text, const struct och_collection_row *row)
     const struct och_catalog_ops *ops = text->catalog->ops;
     struct och_collection_row other;
     struct och_collection_state state;
-    struct och_segment_row *segments;
+    struct och_segment_row *segments = NULL;
     size_t n = 0;
     put_collection(text->out, row);
     ochre_status status = ops->collection_by_name(
@@ -555,7 +555,7 @@ put_real_database(struct text *text, const struct och_database_row *row)
 {
     const struct och_catalog_ops *ops = text->catalog->ops;
     struct och_database_row same;
-    struct och_collection_row *rows;
+    struct och_collection_row *rows = NULL;
     uint64_t count = 0;
     size_t n = 0;
     char id[OCH_UUID_TEXT_SIZE + 1];
@@ -586,7 +586,7 @@ put_real_tenant(struct text *text, unsigned tenant)
     const struct och_catalog_ops *ops = text->catalog->ops;
     struct ochre_bytes resource;
     struct ochre_bytes name;
-    struct och_database_row *rows;
+    struct och_database_row *rows = NULL;
     size_t n = 0;
     ochre_status status =
             ops->tenant_get(text->catalog, text->arena, tenants[tenant], &resource, text->err);

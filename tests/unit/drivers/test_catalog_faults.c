@@ -638,7 +638,7 @@ any_allocation_of_sqlite_may_fail_and_the_answer_is_true(void **state)
     (void) state;
     uint64_t n_points = 0;
     for (unsigned from = 0; from < 2; from++) {
-        for (size_t first = 0; first < N_STEPS; first += 4) {
+        for (size_t first = 0; first < N_STEPS; first += from == 1 ? 8 : 4) {
             has_refused = true;
             for (uint64_t n = 1; has_refused; n++) {
                 run_scarce(first, n, from == 1);
@@ -723,12 +723,12 @@ flip_hot(const struct sim_disk *hot, size_t is, uint64_t seed, uint64_t *n_flips
     sim_disk_close(probe);
     uint64_t header = OCH_JOURNAL_HEADER_SIZE;
     for (uint64_t offset = 0; offset < journal_size;
-            offset += offset < header ? 1 : 1 + och_random_below(&seed, 300)) {
+            offset += offset < header ? 1 : 1 + och_random_below(&seed, 800)) {
         unsigned bit = (unsigned) och_random_below(&seed, 8);
         *n_noticed += judge_flip(hot, OCH_CATALOG_JOURNAL, offset, bit, is);
         (*n_flips)++;
     }
-    for (uint64_t offset = 0; offset < db_size; offset += 1 + och_random_below(&seed, 6000)) {
+    for (uint64_t offset = 0; offset < db_size; offset += 1 + och_random_below(&seed, 10000)) {
         *n_noticed += judge_flip(hot, OCH_CATALOG_FILE, offset, 3, is);
         (*n_flips)++;
     }
