@@ -1,0 +1,251 @@
+#include <math.h>
+#include <string.h>
+
+#include "api/schema.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "engine/result.h"
+#include "support/check.h"
+#include "wire/json_read.h"
+#include "wire/json_response.h"
+
+static struct och_mem mem;
+static struct och_buf buf;
+
+static int
+set_up(void **state)
+{
+    (void) state;
+    och_mem_init(&mem, NULL);
+    och_buf_init(&buf, &mem, 1 << 20);
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    (void) state;
+    och_buf_clear(&buf);
+    return och_mem_used(&mem) == 0 ? 0 : -1;
+}
+
+static void
+check_text(const char *wanted)
+{
+    check(!buf.failed);
+    och_buf_put_u8(&buf, '\0');
+    if (strcmp(buf.data, wanted) != 0)
+        print_error("gives  %s\nwanted %s\n", buf.data, wanted);
+    check(strcmp(buf.data, wanted) == 0);
+    och_buf_reset(&buf);
+}
+
+static struct ochre_bytes
+bytes_of(const char *text)
+{
+    return (struct ochre_bytes){text, strlen(text)};
+}
+
+/* --- two records ------------------------------------------------------------- */
+
+static const float vectors[2][3] = {{0.1f, 1.0f, -0.0f}, {INFINITY, 1e-7f, 3.4028235e38f}};
+static const int64_t integers[] = {INT64_MIN, 1};
+static const double numbers[] = {1.0, 0.5};
+static const bool booleans[] = {true, false};
+static const struct ochre_bytes strings[] = {{"x", 1}, {"\"", 1}};
+static const struct ochre_field fields[] = {
+        {{"b", 1}, {.type = OCHRE_VALUE_BOOL, .as.boolean = true}},
+        {{"bl", 2}, {.type = OCHRE_VALUE_BOOL_LIST, .n = 2, .as.booleans = booleans}},
+        {{"f", 1}, {.type = OCHRE_VALUE_FLOAT, .as.number = 3.0}},
+        {{"fl", 2}, {.type = OCHRE_VALUE_FLOAT_LIST, .n = 2, .as.numbers = numbers}},
+        {{"i", 1}, {.type = OCHRE_VALUE_INT, .as.integer = INT64_MAX}},
+        {{"il", 2}, {.type = OCHRE_VALUE_INT_LIST, .n = 2, .as.integers = integers}},
+        {{"n", 1}, {.type = OCHRE_VALUE_NULL}},
+        {{"s", 1}, {.type = OCHRE_VALUE_STRING, .as.string = {"\0\xc3\xa9", 3}}},
+        {{"sl", 2}, {.type = OCHRE_VALUE_STRING_LIST, .n = 2, .as.strings = strings}},
+};
+
+static struct ochre_hit hits[2] = {
+        {.id = {"a", 1},
+                .document = {"", 0},
+                .embedding = vectors[0],
+                .distance = 0.25f,
+                .metadata = {fields, sizeof(fields) / sizeof(fields[0])}},
+        {.id = {"b\n", 2}, .uri = {"u", 1}, .embedding = vectors[1], .distance = INFINITY},
+};
+
+#define METADATA                                                                            \
+    "{\"b\":true,\"bl\":[true,false],\"f\":3.0,\"fl\":[1.0,0.5],\"i\":9223372036854775807," \
+    "\"il\":[-9223372036854775808,1],\"n\":null,\"s\":\"\\u0000\xc3\xa9\",\"sl\":[\"x\",\"\\\"\"]}"
+
+static void
+a_get_is_answered_column_by_column(void **state)
+{
+    struct och_hits list = {hits, 2};
+    struct och_result result = {.dim = 3, .n_lists = 1, .lists = &list};
+    static const uint8_t words[] = {OCHRE_INCLUDE_URIS, OCHRE_INCLUDE_METADATAS,
+            OCHRE_INCLUDE_EMBEDDINGS, OCHRE_INCLUDE_DOCUMENTS, OCHRE_INCLUDE_DISTANCES,
+            OCHRE_INCLUDE_URIS};
+    (void) state;
+    struct och_wire_include all = {0x1f, words, sizeof(words)}, none = {0, NULL, 0};
+    och_wire_put_get(&buf, &result, &all);
+    check_text(
+            "{\"ids\":[\"a\",\"b\\n\"],\"embeddings\":[[0.1,1.0,-0.0],[null,1e-7,3.4028235e+38]],"
+            "\"documents\":[\"\",null],\"uris\":[null,\"u\"],\"metadatas\":[" METADATA
+            ",{}],\"include\":[\"uris\",\"metadatas\",\"embeddings\",\"documents\","
+            "\"distances\",\"uris\"]}");
+    och_wire_put_get(&buf, &result, &none);
+    check_text("{\"ids\":[\"a\",\"b\\n\"],\"embeddings\":null,\"documents\":null,\"uris\":null,"
+               "\"metadatas\":null,\"include\":[]}");
+    list.n = 0;
+    struct och_wire_include documents = {OCHRE_INCLUDE_DOCUMENTS, words + 3, 1};
+    och_wire_put_get(&buf, &result, &documents);
+    check_text("{\"ids\":[],\"embeddings\":null,\"documents\":[],\"uris\":null,\"metadatas\":null,"
+               "\"include\":[\"documents\"]}");
+    result.n_lists = 0;
+    och_wire_put_get(&buf, &result, &documents);
+    check_text("{\"ids\":[],\"embeddings\":null,\"documents\":[],\"uris\":null,\"metadatas\":null,"
+               "\"include\":[\"documents\"]}");
+}
+
+static void
+a_query_is_answered_list_by_list(void **state)
+{
+    struct och_hits lists[] = {{hits, 1}, {hits, 0}, {hits, 2}};
+    struct och_result result = {.dim = 3, .n_lists = 3, .lists = lists};
+    static const uint8_t words[] = {OCHRE_INCLUDE_DISTANCES, OCHRE_INCLUDE_DOCUMENTS};
+    (void) state;
+    struct och_wire_include include = {
+            OCHRE_INCLUDE_DISTANCES | OCHRE_INCLUDE_DOCUMENTS, words, sizeof(words)};
+    och_wire_put_query(&buf, &result, &include);
+    check_text("{\"ids\":[[\"a\"],[],[\"a\",\"b\\n\"]],\"embeddings\":null,"
+               "\"documents\":[[\"\"],[],[\"\",null]],\"uris\":null,\"metadatas\":null,"
+               "\"distances\":[[0.25],[],[0.25,null]],\"include\":[\"distances\",\"documents\"]}");
+    result.n_lists = 0;
+    och_wire_put_query(&buf, &result, &include);
+    check_text("{\"ids\":[],\"embeddings\":null,\"documents\":[],\"uris\":null,\"metadatas\":null,"
+               "\"distances\":[],\"include\":[\"distances\",\"documents\"]}");
+}
+
+static void
+a_vector_that_is_not_there_is_null(void **state)
+{
+    struct ochre_hit hit = {.id = {"a", 1}};
+    struct och_hits list = {&hit, 1};
+    struct och_result result = {.dim = 3, .n_lists = 1, .lists = &list};
+    static const uint8_t words[] = {OCHRE_INCLUDE_EMBEDDINGS};
+    struct och_wire_include include = {OCHRE_INCLUDE_EMBEDDINGS, words, 1};
+    (void) state;
+    och_wire_put_get(&buf, &result, &include);
+    check_text("{\"ids\":[\"a\"],\"embeddings\":[null],\"documents\":null,\"uris\":null,"
+               "\"metadatas\":null,\"include\":[\"embeddings\"]}");
+}
+
+static void
+metadata_needs_the_uris_too(void **state)
+{
+    (void) state;
+    check(och_wire_columns(OCHRE_INCLUDE_METADATAS) ==
+            (OCHRE_INCLUDE_METADATAS | OCHRE_INCLUDE_URIS));
+    check(och_wire_columns(OCHRE_INCLUDE_DOCUMENTS) == OCHRE_INCLUDE_DOCUMENTS);
+}
+
+static void
+the_catalog_is_answered_as_objects(void **state)
+{
+    struct och_database_row row = {.tenant = {"t", 1}, .name = {"d\"", 2}};
+    struct och_database_row rows[] = {row, row};
+    struct och_indexing indexing = {.n_total = UINT64_MAX};
+    (void) state;
+    och_wire_put_tenant(&buf, bytes_of("t"), (struct ochre_bytes){0});
+    check_text("{\"name\":\"t\",\"resource_name\":null}");
+    och_wire_put_tenant(&buf, bytes_of("t"), bytes_of("r"));
+    check_text("{\"name\":\"t\",\"resource_name\":\"r\"}");
+#define DATABASE \
+    "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"name\":\"d\\\"\",\"tenant\":\"t\"}"
+    och_wire_put_databases(&buf, rows, 2);
+    check_text("[" DATABASE "," DATABASE "]");
+    och_wire_put_databases(&buf, NULL, 0);
+    check_text("[]");
+    och_wire_put_indexing(&buf, &indexing);
+    check_text("{\"op_indexing_progress\":1.0,\"num_unindexed_ops\":0,"
+               "\"num_indexed_ops\":18446744073709551615,\"total_ops\":18446744073709551615}");
+}
+
+static void
+a_collection_shows_all_its_keys(void **state)
+{
+    struct och_arena arena;
+    struct och_schema_request *request = NULL;
+    struct och_collection_info infos[2] = {
+            {.row = {.name = {"c", 1}, .tenant = {"t", 1}, .database = {"d", 1}}},
+            {.row = {.name = {"e", 1}, .tenant = {"t", 1}, .database = {"d", 1}},
+                    .dim = 3,
+                    .metadata = {fields, 1},
+                    .log_position = 17}};
+    struct ochre_error err = {.status = OCHRE_OK};
+    struct och_json *root = NULL;
+    (void) state;
+    och_arena_init(&arena, &mem);
+    check_ok(och_schema_request_parse(&arena, NULL, NULL, &request, &err), &err);
+    check_ok(och_schema_build(&arena, request, NULL, 2, &infos[0].schema, &err), &err);
+    infos[1].schema = infos[0].schema;
+    och_wire_put_collections(&buf, infos, 2);
+    check(!buf.failed);
+    check_ok(och_json_parse(&arena, buf.data, buf.size, &root, &err), &err);
+    check(root->kind == OCH_JSON_KIND_ARRAY && root->n == 2);
+    static const char *const keys[] = {"id", "name", "configuration_json", "schema", "metadata",
+            "dimension", "tenant", "database", "log_position", "version"};
+    for (const struct och_json *item = root->first; item != NULL; item = item->next) {
+        check(item->n == sizeof(keys) / sizeof(keys[0]));
+        for (size_t i = 0; i < item->n; i++)
+            check(och_json_get(item, keys[i]) != NULL);
+        check(och_json_get(item, "log_position")->as.integer == 0);
+    }
+    check(och_json_get(root->first, "metadata")->kind == OCH_JSON_KIND_NULL);
+    check(och_json_get(root->first, "dimension")->kind == OCH_JSON_KIND_NULL);
+    check(och_json_get(root->first->next, "metadata")->n == 1);
+    check(och_json_get(root->first->next, "dimension")->as.integer == 3);
+    och_arena_clear(&arena);
+    och_buf_reset(&buf);
+}
+
+static bool
+put_with(struct och_mem *small)
+{
+    struct och_buf own;
+    struct och_hits list = {hits, 2};
+    struct och_result result = {.dim = 3, .n_lists = 1, .lists = &list};
+    static const uint8_t words[] = {OCHRE_INCLUDE_EMBEDDINGS, OCHRE_INCLUDE_METADATAS};
+    struct och_wire_include include = {
+            OCHRE_INCLUDE_EMBEDDINGS | OCHRE_INCLUDE_METADATAS, words, sizeof(words)};
+    och_buf_init(&own, small, 1 << 20);
+    och_wire_put_query(&own, &result, &include);
+    bool complete = och_buf_status(&own) == OCHRE_OK;
+    och_buf_clear(&own);
+    return complete;
+}
+
+static void
+any_allocation_may_fail(void **state)
+{
+    (void) state;
+    check_each_allocation_failing(put_with);
+}
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {
+            cmocka_unit_test(a_get_is_answered_column_by_column),
+            cmocka_unit_test(a_query_is_answered_list_by_list),
+            cmocka_unit_test(a_vector_that_is_not_there_is_null),
+            cmocka_unit_test(metadata_needs_the_uris_too),
+            cmocka_unit_test(the_catalog_is_answered_as_objects),
+            cmocka_unit_test(a_collection_shows_all_its_keys),
+            cmocka_unit_test(any_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
