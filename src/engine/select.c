@@ -212,10 +212,13 @@ och_select_ids(const struct och_snapshot *snapshot, const struct och_select *sel
         total += och_selected_count(&rows[i], &snapshot->sources[i]);
     if (total < limit)
         limit = total;
-    struct och_walk walk;
+    struct och_walk walk = {.n_runs = 0};
     *ids_out = och_arena_take_array(arena, limit, sizeof(**ids_out));
-    status = *ids_out == NULL ? och_fail_memory(err)
-                              : och_walk_begin(&walk, snapshot, rows, arena, err);
+    if (*ids_out == NULL) {
+        och_selected_clear(rows, snapshot->n_sources);
+        return och_fail_memory(err);
+    }
+    status = och_walk_begin(&walk, snapshot, rows, arena, err);
     uint32_t source;
     uint32_t row;
     while (status == OCHRE_OK && *n_out < limit && och_walk_next(&walk, &source, &row)) {
