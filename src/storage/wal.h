@@ -3,7 +3,8 @@
  *
  * A directory "log" of files, each a header page and then groups.  A group is
  * what one sync made durable: one or more records, begun at a 4 KiB boundary,
- * so that a sector that was synced is never written again.
+ * so that a sector that was synced is never changed again.  (Recovery writes the
+ * last group once more, with the same bytes: its sync may never have happened.)
  *
  *      0000000000000007.log
  *      +---------+--------------------+----------+------------------+------
