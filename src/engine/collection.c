@@ -121,6 +121,19 @@ open_segment(struct och_collection *collection, const struct och_segment_row *ro
     return status;
 }
 
+/* A read that fails is tried once more, with a fresh descriptor. */
+static ochre_status
+open_segment_again(struct och_collection *collection, const struct och_segment_row *row,
+        struct och_segment **segment_out, struct ochre_error *err)
+{
+    ochre_status status = open_segment(collection, row, segment_out, err);
+    if (status != OCHRE_IO)
+        return status;
+    och_segment_release(*segment_out);
+    *segment_out = NULL;
+    return open_segment(collection, row, segment_out, err);
+}
+
 /* Fill the collection from the catalog's state; `arena` holds what it answers. */
 static ochre_status
 load_state(struct och_collection *collection, struct och_arena *arena, struct ochre_error *err)
@@ -148,14 +161,20 @@ load_state(struct och_collection *collection, struct och_arena *arena, struct oc
         return och_fail_memory(err);
     struct ochre_error why = {.status = OCHRE_OK};
     for (size_t i = 0; i < n_rows; i++) {
-        status = open_segment(collection, &rows[i], &collection->view->segments[i], &why);
-        if (status == OCHRE_NO_MEMORY)
-            return och_fail_memory(err);
-        if (status != OCHRE_OK) {
-            /* The others go on; this one says why it cannot. */
-            collection->failure = why;
-            return OCHRE_OK;
+        status = open_segment_again(collection, &rows[i], &collection->view->segments[i], &why);
+        if (status == OCHRE_OK)
+            continue;
+        /* Damage stays, and so does a failure in recovery, which cannot be made up
+         * for later: the others go on, this one says why it cannot.  Otherwise
+         * whoever asks next finds out whether it was only for a moment. */
+        bool lasts = status == OCHRE_CORRUPT || engine->recovering;
+        if (status == OCHRE_NO_MEMORY || !lasts) {
+            if (err != NULL)
+                *err = why;
+            return status;
         }
+        collection->failure = why;
+        return OCHRE_OK;
     }
     return OCHRE_OK;
 }

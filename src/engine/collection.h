@@ -86,8 +86,10 @@ struct och_collection {
 };
 
 /*
- * Load a collection from the catalog: its state and segments.  A segment that
- * cannot be opened makes the collection one that answers with that failure.
+ * Load a collection from the catalog: its state and segments.  A segment that is
+ * damaged makes the collection one that answers with that failure; so does one
+ * that cannot be read, while recovering.  Otherwise not reading it is an error,
+ * and the next load tries again.
  */
 OCH_MUST_CHECK ochre_status och_collection_load(struct och_engine *engine,
         const struct och_collection_row *row, ochre_space space,

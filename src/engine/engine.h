@@ -41,6 +41,7 @@ struct och_engine {
     ochre_status (*space_of)(void *context, struct ochre_bytes schema, ochre_space *space_out,
             struct ochre_error *err);
     void *space_context;
+    bool recovering; /* the log is being read; nobody else is there yet */
 
     struct och_mutex table_lock;                         /* guards the tables */
     struct och_collection *table[OCH_ENGINE_TABLE_SIZE]; /* by id; counted */

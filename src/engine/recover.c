@@ -89,6 +89,8 @@ recover_write(struct recovery *recovery, const struct och_log_record *record, bo
     if (och_collection_usable(collection, NULL) == OCHRE_OK) {
         struct ochre_error why = {.status = OCHRE_OK};
         status = apply_record(collection, record, damaged, &why);
+        if (status == OCHRE_IO) /* a sealed row could not be read: once more */
+            status = apply_record(collection, record, damaged, &why);
         if (status == OCHRE_NO_MEMORY) {
             if (err != NULL)
                 *err = why;
@@ -148,6 +150,7 @@ och_recover(struct och_engine *engine, struct ochre_error *err)
 {
     struct recovery recovery = {.engine = engine};
     och_arena_init(&recovery.arena, engine->ports.mem);
+    engine->recovering = true;
     struct och_catalog *catalog = engine->ports.catalog;
     ochre_status status =
             catalog->ops->each_collection(catalog, &recovery.arena, note_state, &recovery, err);
@@ -158,5 +161,6 @@ och_recover(struct och_engine *engine, struct ochre_error *err)
     if (status == OCHRE_OK)
         status = check_generation(&recovery, err);
     och_arena_clear(&recovery.arena);
+    engine->recovering = false;
     return status;
 }
