@@ -32,9 +32,10 @@ replay_file(const char *path)
 
     uint8_t *bytes = NULL;
     bool read = false;
+    long size = 0;
     if (fseek(file, 0, SEEK_END) != 0)
         goto done;
-    long size = ftell(file);
+    size = ftell(file);
     if (size < 0 || fseek(file, 0, SEEK_SET) != 0)
         goto done;
     /* Exactly as long as the input, so that reading past its end is found. */

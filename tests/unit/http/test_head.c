@@ -162,11 +162,8 @@ hosts_of_this_machine_are_allowed_and_others_are_not(void **state)
     (void) state;
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         check(och_http_host_is_allowed(bytes_of(own[i]), &rule));
-    for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
-        if (och_http_host_is_allowed(bytes_of(foreign[i]), &rule))
-            print_error("%s\n", foreign[i]);
+    for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
         check(!och_http_host_is_allowed(bytes_of(foreign[i]), &rule));
-    }
     check(och_http_host_is_allowed((struct ochre_bytes){0}, &rule));
 }
 
