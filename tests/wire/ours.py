@@ -164,7 +164,14 @@ def writes():
     claim.then("POST", claim.c + "/get", {"include": ["documents", "uris", "metadatas"]}, 200,
                {"ids": ["a"], "embeddings": None, "documents": [None], "uris": [None],
                 "metadatas": [{"k": 1}], "include": ["documents", "uris", "metadatas"]})
+    claim.add(ids=["b"], embeddings=[[1, 2]], documents=["a document"])
+    claim.finds([], where={"chroma:document": "a document"})
     yield claim.transcript()
+
+    claim = Claim("an-empty-list-in-metadata-is-refused")
+    claim.then("POST", claim.c + "/add", {"ids": ["a"], "embeddings": [[1]],
+                                          "metadatas": [{"l": [], "k": 1}]}, 400, INVALID)
+    yield claim.finds([]).transcript()
 
     claim = Claim("vectors-come-back-as-they-were-given",
                   configuration={"hnsw": {"space": "cosine"}})
