@@ -69,10 +69,9 @@ fill_state(struct ochre_db *db, struct och_arena *arena, struct och_collection_i
     return status == OCHRE_OK ? OCHRE_OK : och_fail_memory(err);
 }
 
-/* From the catalog's row to everything an answer shows. */
+/* What people decided, from the catalog's row. */
 static ochre_status
-fill_info(struct ochre_db *db, struct och_arena *arena, struct och_collection_info *info,
-        struct ochre_error *err)
+fill_decided(struct och_arena *arena, struct och_collection_info *info, struct ochre_error *err)
 {
     ochre_status status = och_schema_parse(arena, info->row.schema, &info->schema, err);
     if (status != OCHRE_OK)
@@ -80,9 +79,16 @@ fill_info(struct ochre_db *db, struct och_arena *arena, struct och_collection_in
     if (!och_fields_are_valid(info->row.metadata))
         return och_fail(err, OCHRE_CORRUPT, "the collection's metadata is not whole");
     status = och_fields_decode(arena, info->row.metadata, true, &info->metadata);
-    if (status != OCHRE_OK)
-        return och_fail_memory(err);
-    return fill_state(db, arena, info, err);
+    return status == OCHRE_OK ? OCHRE_OK : och_fail_memory(err);
+}
+
+/* From the catalog's row to everything an answer shows. */
+static ochre_status
+fill_info(struct ochre_db *db, struct och_arena *arena, struct och_collection_info *info,
+        struct ochre_error *err)
+{
+    ochre_status status = fill_decided(arena, info, err);
+    return status == OCHRE_OK ? fill_state(db, arena, info, err) : status;
 }
 
 /* --- creating --------------------------------------------------------------- */
@@ -147,10 +153,13 @@ store_metadata(struct ochre_db *db, struct och_arena *arena, const struct ochre_
     return status;
 }
 
+/* Once it is in the catalog it exists, so the answer is ready before: what writing
+ * makes of a new collection is nothing yet. */
 static ochre_status
 insert(struct ochre_db *db, struct och_arena *arena, const struct och_create *create,
-        struct och_collection_row *row, struct ochre_error *err)
+        struct och_collection_info *info, struct ochre_error *err)
 {
+    struct och_collection_row *row = &info->row;
     const struct och_schema *schema;
     ochre_status status = och_schema_build(
             arena, create->indexes, create->metadata, db->options.n_cpus, &schema, err);
@@ -167,6 +176,9 @@ insert(struct ochre_db *db, struct och_arena *arena, const struct och_create *cr
     row->tenant = create->tenant;
     row->database = create->database;
     row->name = create->name;
+    status = fill_decided(arena, info, err);
+    if (status != OCHRE_OK)
+        return status;
     status = db->catalog->ops->collection_create(db->catalog, row, err);
     /* The wire says 400, not 404, for a database that is not there. */
     if (status == OCHRE_NOT_FOUND)
@@ -185,13 +197,11 @@ och_op_collection_create(struct ochre_db *db, struct och_arena *arena,
     ochre_status status = check_create(create, err);
     if (status != OCHRE_OK)
         return status;
-    status = insert(db, arena, create, &info_out->row, err);
+    status = insert(db, arena, create, info_out, err);
     if (status == OCHRE_EXISTS && create->get_or_create)
         return och_op_collection_get(
                 db, arena, create->tenant, create->database, create->name, info_out, err);
-    if (status != OCHRE_OK)
-        return status;
-    return fill_info(db, arena, info_out, err);
+    return status;
 }
 
 /* --- finding ---------------------------------------------------------------- */
