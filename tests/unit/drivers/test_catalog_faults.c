@@ -332,6 +332,39 @@ count_large(struct och_catalog *catalog)
     return n;
 }
 
+static uint64_t
+size_of(struct sim_disk *disk, const char *name)
+{
+    struct och_file *file;
+    uint64_t size = 0;
+    if (och_vfs_open(sim_disk_vfs(disk), name, OCH_OPEN_READ, &file, NULL) != OCHRE_OK)
+        return 0;
+    check(och_file_size(file, &size, NULL) == OCHRE_OK);
+    och_file_close(file);
+    return size;
+}
+
+/* Does the journal go on behind its first segment? */
+static bool
+has_two_segments(const struct sim_disk *crashed)
+{
+    unsigned char n[4] = {0};
+    struct och_file *file;
+    struct sim_disk *disk = sim_disk_clone(crashed);
+    sim_disk_recover(disk, SIM_ALL_KEPT, 1);
+    uint64_t size = size_of(disk, OCH_CATALOG_JOURNAL);
+    if (size > OCH_JOURNAL_SECTOR_SIZE) {
+        check(och_vfs_open(sim_disk_vfs(disk), OCH_CATALOG_JOURNAL, OCH_OPEN_READ, &file, NULL) ==
+                OCHRE_OK);
+        check(och_file_read_all(file, 8, n, sizeof(n), NULL) == OCHRE_OK);
+        och_file_close(file);
+    }
+    sim_disk_close(disk);
+    uint64_t n_records = (uint64_t) n[2] << 8 | n[3];
+    return n_records > 0 &&
+            size > 2 * OCH_JOURNAL_SECTOR_SIZE + (n_records + 1) * OCH_JOURNAL_RECORD_SIZE;
+}
+
 static void
 judge_large(const struct sim_disk *crashed, enum sim_mode mode, uint64_t seed, bool is_done,
         uint64_t n_after)
@@ -356,8 +389,9 @@ a_crash_in_a_transaction_larger_than_the_cache_is_undone(void **state)
     fill_large(catalog);
     catalog->ops->close(catalog);
     uint64_t n_points = 0;
+    uint64_t n_long = 0;
     bool crashed = true;
-    for (uint64_t n = 1; crashed; n += 97) {
+    for (uint64_t n = 1; crashed; n += 47) {
         struct sim_disk *disk = sim_disk_clone(before);
         catalog = open_or_stop(disk);
         sim_disk_crash(disk, n, SIM_BEFORE);
@@ -366,13 +400,15 @@ a_crash_in_a_transaction_larger_than_the_cache_is_undone(void **state)
         check(status == (crashed ? OCHRE_IO : OCHRE_OK));
         for (unsigned mode = 0; mode < SIM_N_MODES; mode++)
             judge_large(disk, (enum sim_mode) mode, n + mode, status == OCHRE_OK, 0);
+        n_long += has_two_segments(disk);
         catalog->ops->close(catalog);
         sim_disk_close(disk);
         n_points++;
     }
     sim_disk_close(before);
-    print_message("%" PRIu64 " crashes\n", n_points);
-    check(n_points > 20);
+    print_message(
+            "%" PRIu64 " crashes, %" PRIu64 " of them with a second segment\n", n_points, n_long);
+    check(n_points > 20 && n_long > 10);
 }
 
 /* --- calls that fail ------------------------------------------------------- */
@@ -650,18 +686,6 @@ any_allocation_of_sqlite_may_fail_and_the_answer_is_true(void **state)
 }
 
 /* --- flipped bits ---------------------------------------------------------- */
-
-static uint64_t
-size_of(struct sim_disk *disk, const char *name)
-{
-    struct och_file *file;
-    uint64_t size = 0;
-    if (och_vfs_open(sim_disk_vfs(disk), name, OCH_OPEN_READ, &file, NULL) != OCHRE_OK)
-        return 0;
-    check(och_file_size(file, &size, NULL) == OCHRE_OK);
-    och_file_close(file);
-    return size;
-}
 
 /* Flip one bit; the answers are those of state `is`, or OCHRE_CORRUPT. */
 static bool

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "drivers/catalog_pages.h"
 #include "drivers/catalog_sqlite.h"
+#include "os/thread.h"
 #include "os/vfs.h"
 #include "sim/sim_disk.h"
 #include "support/check.h"
@@ -813,6 +814,53 @@ random_programs_agree_with_the_model(void **state)
     check(n_done > n_steps / 3);
 }
 
+struct worker {
+    struct och_thread thread;
+    struct och_catalog *catalog;
+    uint8_t number;
+    unsigned n_wrong;
+};
+
+static void
+work(void *argument)
+{
+    struct worker *worker = argument;
+    for (uint8_t i = 0; i < 20; i++) {
+        char name[2] = {(char) ('a' + worker->number), (char) ('a' + i)};
+        struct och_collection_row row = collection_row(i, "");
+        row.id.bytes[1] = worker->number;
+        row.name = (struct ochre_bytes){.data = name, .size = sizeof(name)};
+        uint64_t id = 0;
+        worker->n_wrong +=
+                worker->catalog->ops->collection_create(worker->catalog, &row, NULL) != OCHRE_OK;
+        worker->n_wrong +=
+                worker->catalog->ops->next_file_id(worker->catalog, &id, NULL) != OCHRE_OK;
+    }
+}
+
+static void
+threads_take_turns(void **state)
+{
+    struct fixture *f = *state;
+    enum { n_workers = 4 };
+    struct worker workers[n_workers];
+    uint64_t n = 0;
+    uint64_t id = 0;
+    for (uint8_t i = 0; i < n_workers; i++) {
+        workers[i] = (struct worker){.catalog = f->catalog, .number = i};
+        check_ok(och_thread_start(&workers[i].thread, "worker", work, &workers[i], &f->err),
+                &f->err);
+    }
+    for (size_t i = 0; i < n_workers; i++) {
+        och_thread_join(&workers[i].thread);
+        check(workers[i].n_wrong == 0);
+    }
+    check_ok(f->catalog->ops->collection_count(f->catalog, tenant, database, &n, &f->err), &f->err);
+    check(n == 80);
+    check_ok(f->catalog->ops->next_file_id(f->catalog, &id, &f->err), &f->err);
+    check(id == 81);
+}
+
 static bool
 open_and_work(struct och_mem *mem)
 {
@@ -913,6 +961,7 @@ main(void)
                     check_complains_about_wrong_counters, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     random_programs_agree_with_the_model, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(threads_take_turns, set_up, tear_down),
             cmocka_unit_test(any_allocation_of_ours_may_fail_without_harm),
     };
     return cmocka_run_group_tests_name("catalog_sqlite", tests, NULL, NULL);
