@@ -150,7 +150,7 @@ check_complete(struct och_vfs *vfs, bool *is_new_out, struct ochre_error *err)
 {
     static const char *const dirs[] = {"log", OCH_DIR_SEGMENTS};
     bool has_catalog;
-    bool has_log;
+    bool has_log = false;
     ochre_status status = och_vfs_exists(vfs, "catalog.db", &has_catalog, err);
     if (status == OCHRE_OK)
         status = och_vfs_exists(vfs, dirs[0], &has_log, err);

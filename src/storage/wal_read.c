@@ -196,7 +196,7 @@ static ochre_status
 note_file(void *context, const char *name, bool is_dir)
 {
     struct listing *listing = context;
-    uint64_t number;
+    uint64_t number = 0;
     bool half_made = !is_dir && och_wal_path_number(name, WAL_SUFFIX_TMP, &number);
     if (!half_made && (is_dir || !och_wal_path_number(name, WAL_SUFFIX, &number)))
         return OCHRE_OK;

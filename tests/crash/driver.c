@@ -1,0 +1,336 @@
+#include "crash/driver.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/db.h"
+#include "api/ops.h"
+#include "api/schema.h"
+#include "base/arena.h"
+#include "crash/compare.h"
+#include "crash/sqlite_memory.h"
+#include "distance/distance.h"
+#include "sim/sim_disk.h"
+
+/* Small heads, so that a short workload seals often. */
+enum { HEAD_ROWS = 12 };
+
+/* --- sessions --------------------------------------------------------------- */
+
+ochre_status
+session_open(struct session *session, struct ochre_error *err)
+{
+    struct och_db_options options = {.mem = &session->mem,
+            .vfs = sim_disk_vfs(session->disk),
+            .machine = &session->machine.machine,
+            .kernels = och_kernels_choose((struct och_distance_cpu){.avx2_fma = false}, NULL),
+            .n_cpus = 1,
+            .create = true,
+            .allow_reset = true,
+            .engine = {.head_rows_max = HEAD_ROWS}};
+    return och_db_open(&options, &session->db, err);
+}
+
+ochre_status
+session_begin(
+        struct session *session, struct sim_disk *disk, uint64_t seed, struct ochre_error *err)
+{
+    session->disk = disk;
+    session->db = NULL;
+    session->sqlite_blocks = sqlite_memory_blocks();
+    sim_machine_init(&session->machine, seed);
+    och_mem_init(&session->mem, NULL);
+    return session_open(session, err);
+}
+
+bool
+session_end(struct session *session)
+{
+    och_db_close(session->db);
+    session->db = NULL;
+    size_t used = och_mem_used(&session->mem);
+    uint64_t blocks = sqlite_memory_blocks() - session->sqlite_blocks;
+    if (used == 0 && blocks == 0)
+        return true;
+    (void) fprintf(stderr, "a closed database keeps %zu bytes, and SQLite %" PRIu64 " blocks\n",
+            used, blocks);
+    return false;
+}
+
+/* --- from the model's words to the database's --------------------------------- */
+
+static struct ochre_bytes
+bytes_of(const char *text)
+{
+    return (struct ochre_bytes){text, strlen(text)};
+}
+
+struct och_target_name {
+    struct ochre_bytes tenant, database, name;
+};
+
+static struct och_target_name
+name_of(const struct model_op *op)
+{
+    return (struct och_target_name){
+            bytes_of(op->tenant), bytes_of(op->database), bytes_of(op->name)};
+}
+
+/* A request's columns, and what they point into. */
+struct batch {
+    struct och_arena arena;
+    struct ochre_bytes ids[MODEL_BATCH_MAX], documents[MODEL_BATCH_MAX], uris[MODEL_BATCH_MAX];
+    struct ochre_metadata metadatas[MODEL_BATCH_MAX];
+    uint32_t dims[MODEL_BATCH_MAX];
+    float vectors[MODEL_BATCH_MAX * MODEL_DIM_MAX];
+};
+
+/* The batch is the client's: its memory is not the database's. */
+static void *
+take(struct batch *batch, size_t size)
+{
+    void *bytes = och_arena_take(&batch->arena, size == 0 ? 1 : size);
+    if (bytes == NULL)
+        abort();
+    return bytes;
+}
+
+static struct ochre_bytes
+put_text(struct batch *batch, const struct model_text *text)
+{
+    if (!text->is_there)
+        return (struct ochre_bytes){NULL, 0};
+    size_t size = strlen(text->text);
+    char *bytes = take(batch, size * text->n_repeats);
+    for (size_t i = 0; i < text->n_repeats; i++)
+        memcpy(bytes + i * size, text->text, size);
+    return (struct ochre_bytes){bytes, size * text->n_repeats};
+}
+
+static void
+put_list(struct batch *batch, const struct model_value *from, struct ochre_value *to)
+{
+    bool *booleans = take(batch, from->n * sizeof(*booleans));
+    struct ochre_bytes *strings = take(batch, from->n * sizeof(*strings));
+    for (size_t i = 0; i < from->n; i++) {
+        booleans[i] = from->integers[i] != 0;
+        strings[i] = bytes_of(from->strings[i]);
+    }
+    to->n = from->n;
+    to->type = (ochre_value_type) (to->type + 4);
+    if (from->type == MODEL_BOOL)
+        to->as.booleans = booleans;
+    else if (from->type == MODEL_INT)
+        to->as.integers = from->integers;
+    else if (from->type == MODEL_FLOAT)
+        to->as.numbers = from->numbers;
+    else
+        to->as.strings = strings;
+}
+
+static void
+put_value(struct batch *batch, const struct model_value *from, struct ochre_value *to)
+{
+    static const ochre_value_type types[] = {
+            [MODEL_NULL] = OCHRE_VALUE_NULL,
+            [MODEL_BOOL] = OCHRE_VALUE_BOOL,
+            [MODEL_INT] = OCHRE_VALUE_INT,
+            [MODEL_FLOAT] = OCHRE_VALUE_FLOAT,
+            [MODEL_STRING] = OCHRE_VALUE_STRING,
+    };
+    *to = (struct ochre_value){.type = types[from->type]};
+    if (from->is_list)
+        put_list(batch, from, to);
+    else if (from->type == MODEL_BOOL)
+        to->as.boolean = from->integers[0] != 0;
+    else if (from->type == MODEL_INT)
+        to->as.integer = from->integers[0];
+    else if (from->type == MODEL_FLOAT)
+        to->as.number = from->numbers[0];
+    else if (from->type == MODEL_STRING)
+        to->as.string = bytes_of(from->strings[0]);
+}
+
+static struct ochre_metadata
+put_metadata(struct batch *batch, const struct model_fields *fields)
+{
+    struct ochre_field *to = take(batch, fields->n * sizeof(*to));
+    for (size_t i = 0; i < fields->n; i++) {
+        to[i].key = bytes_of(fields->fields[i].key);
+        put_value(batch, &fields->fields[i].value, &to[i].value);
+    }
+    return (struct ochre_metadata){to, fields->n};
+}
+
+static void
+put_batch(struct batch *batch, const struct model_op *op, struct och_write_input *input)
+{
+    float *next = batch->vectors;
+    size_t n = op->n_records;
+    for (size_t i = 0; i < n; i++) {
+        const struct model_record *record = &op->records[i];
+        batch->ids[i] = bytes_of(record->id);
+        batch->documents[i] = put_text(batch, &record->document);
+        batch->uris[i] = put_text(batch, &record->uri);
+        batch->metadatas[i] = put_metadata(batch, &record->metadata);
+        batch->dims[i] = record->dim;
+        memcpy(next, record->vector, record->dim * sizeof(float));
+        next += record->dim;
+    }
+    *input = (struct och_write_input){.records = {.n = n,
+                                              .ids = batch->ids,
+                                              .embeddings = batch->vectors,
+                                              .dims = batch->dims,
+                                              .documents = batch->documents,
+                                              .uris = batch->uris,
+                                              .metadatas = batch->metadatas},
+            .n_embeddings = n,
+            .n_documents = n,
+            .n_uris = n,
+            .n_metadatas = n};
+}
+
+/* --- operations ------------------------------------------------------------- */
+
+static ochre_status
+find_target(struct session *session, struct batch *batch, const struct model_op *op,
+        struct och_target *target_out, struct ochre_error *err)
+{
+    struct och_target_name name = name_of(op);
+    struct och_collection_info info;
+    ochre_status status = och_op_collection_get(
+            session->db, &batch->arena, name.tenant, name.database, name.name, &info, err);
+    *target_out = (struct och_target){name.tenant, name.database, info.row.id};
+    return status;
+}
+
+static ochre_status
+do_create(struct session *session, struct batch *batch, const struct model_op *op,
+        struct ochre_error *err)
+{
+    struct och_target_name name = name_of(op);
+    struct ochre_metadata metadata = put_metadata(batch, &op->metadata);
+    struct och_create create = {.tenant = name.tenant,
+            .database = name.database,
+            .name = name.name,
+            .metadata = op->has_metadata ? &metadata : NULL,
+            .get_or_create = op->flag};
+    struct och_schema_request *indexes = NULL;
+    ochre_status status = och_schema_request_parse(&batch->arena, NULL, NULL, &indexes, err);
+    if (status != OCHRE_OK)
+        return status;
+    create.indexes = indexes;
+    struct och_collection_info info;
+    return och_op_collection_create(session->db, &batch->arena, &create, &info, err);
+}
+
+static ochre_status
+do_change(struct session *session, struct batch *batch, const struct model_op *op,
+        struct ochre_error *err)
+{
+    struct och_target target;
+    ochre_status status = find_target(session, batch, op, &target, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct ochre_metadata metadata = put_metadata(batch, &op->metadata);
+    struct och_update update = {.new_metadata = op->has_metadata ? &metadata : NULL};
+    if (op->new_name[0] != '\0')
+        update.new_name = bytes_of(op->new_name);
+    return och_op_collection_update(session->db, &target, &update, err);
+}
+
+static ochre_status
+do_write(struct session *session, struct batch *batch, const struct model_op *op,
+        enum och_write_op kind, struct ochre_error *err)
+{
+    struct och_target target;
+    ochre_status status = find_target(session, batch, op, &target, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct och_write_input input;
+    put_batch(batch, op, &input);
+    return och_op_write(session->db, &target, kind, &input, err);
+}
+
+static ochre_status
+do_delete(struct session *session, struct batch *batch, const struct model_op *op,
+        struct ochre_error *err)
+{
+    struct och_target target;
+    ochre_status status = find_target(session, batch, op, &target, err);
+    if (status != OCHRE_OK)
+        return status;
+    for (size_t i = 0; i < op->n_records; i++)
+        batch->ids[i] = bytes_of(op->records[i].id);
+    struct ochre_filter_node node = compare_filter(op->filter, op->number, op->text);
+    struct och_select_input select = {.has_ids = op->has_ids,
+            .ids = batch->ids,
+            .n_ids = op->n_records,
+            .has_filter = op->filter != MODEL_NO_FILTER,
+            .filter = {&node, op->filter != MODEL_NO_FILTER}};
+    uint64_t n_deleted;
+    return och_op_delete(
+            session->db, &target, &select, op->has_limit ? op->limit : UINT64_MAX, &n_deleted, err);
+}
+
+static ochre_status
+restart(struct session *session, struct ochre_error *err)
+{
+    och_db_close(session->db);
+    session->db = NULL;
+    return session_open(session, err);
+}
+
+static ochre_status
+dispatch(struct session *session, struct batch *batch, const struct model_op *op,
+        struct ochre_error *err)
+{
+    struct och_target_name name = name_of(op);
+    switch (op->kind) {
+    case MODEL_TENANT_CREATE:
+        return och_op_tenant_create(session->db, name.tenant, err);
+    case MODEL_DATABASE_CREATE:
+        return och_op_database_create(session->db, name.tenant, name.database, err);
+    case MODEL_DATABASE_DELETE:
+        return och_op_database_delete(session->db, name.tenant, name.database, err);
+    case MODEL_COLLECTION_CREATE:
+        return do_create(session, batch, op, err);
+    case MODEL_COLLECTION_UPDATE:
+        return do_change(session, batch, op, err);
+    case MODEL_COLLECTION_DELETE:
+        return och_op_collection_delete(session->db, name.tenant, name.database, name.name, err);
+    case MODEL_ADD:
+        return do_write(session, batch, op, OCH_WRITE_ADD, err);
+    case MODEL_UPDATE:
+        return do_write(session, batch, op, OCH_WRITE_UPDATE, err);
+    case MODEL_UPSERT:
+        return do_write(session, batch, op, OCH_WRITE_UPSERT, err);
+    case MODEL_DELETE:
+        return do_delete(session, batch, op, err);
+    case MODEL_RESET:
+        return och_op_reset(session->db, err);
+    case MODEL_SEAL:
+        return och_engine_seal_all(session->db->engine, err);
+    case MODEL_RESTART:
+        return restart(session, err);
+    case MODEL_N_KINDS:
+        break;
+    }
+    return OCHRE_INTERNAL;
+}
+
+ochre_status
+session_do(struct session *session, const struct model_op *op, struct ochre_error *err)
+{
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    struct batch batch;
+    och_arena_init(&batch.arena, &mem);
+    err->status = OCHRE_OK;
+    err->message[0] = '\0';
+    ochre_status status = dispatch(session, &batch, op, err);
+    och_arena_clear(&batch.arena);
+    return status;
+}

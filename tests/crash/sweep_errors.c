@@ -1,0 +1,113 @@
+/*
+ * sweep_errors.c - the disk fails: one call, every call from one on, for want
+ * of space, or full at some size.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "crash/sweep.h"
+#include "crash/workload.h"
+
+enum { USE_CAPACITY = 32 };
+enum { CAPACITIES = 4, PAGE = 4096 };
+
+#define EXCUSES (1u << OCHRE_IO | 1u << OCHRE_FULL | 1u << OCHRE_UNAVAILABLE)
+
+static const char *
+fault_name(enum sim_fault fault)
+{
+    switch (fault) {
+    case SIM_IO_ONCE:
+        return "fails";
+    case SIM_IO_FROM:
+        return "fails, and all after it";
+    case SIM_FULL_ONCE:
+        return "finds no space";
+    case SIM_FULL_FROM:
+        return "finds no space, as all after it";
+    }
+    return "";
+}
+
+/* While the fault lasts reads may fail, but not lie. */
+static void
+look_meanwhile(struct sweep *sweep, const struct point *point, struct session *session,
+        ochre_status status)
+{
+    char why[WHY_SIZE];
+    const struct model *state = &sweep->models[point->op + (status == OCHRE_OK)];
+    if (session->db != NULL && session_look(session, state, why) == VIEW_OTHER)
+        (void) point_fails(sweep, point, why);
+}
+
+/* Fail one call; false when the operation gets through without making it. */
+static bool
+fail_at(struct sweep *sweep, struct point *point, enum sim_fault fault)
+{
+    struct trial trial;
+    point->variant = 64 + (uint64_t) fault;
+    (void) snprintf(point->what, sizeof(point->what), "call %" PRIu64 " %s", point->call,
+            fault_name(fault));
+    bool takes = sweep_takes(sweep, point);
+    bool reached = false;
+    if (trial_begin(sweep, point, &trial)) {
+        struct ochre_error err;
+        sim_disk_fail(trial.disk, point->call, fault);
+        ochre_status status = session_do(&trial.session, &sweep->ops[point->op], &err);
+        reached = sim_disk_has_failed(trial.disk);
+        if (reached && takes) {
+            look_meanwhile(sweep, point, &trial.session, status);
+            sim_disk_fail(trial.disk, 0, SIM_IO_ONCE);
+            struct verdict verdict = {status, EXCUSES, fault == SIM_IO_FROM};
+            point_judge(sweep, point, &trial.session, &verdict);
+            sweep->n_points++;
+        }
+    }
+    return trial_end(sweep, point, &trial) && reached;
+}
+
+/* The disk has room for a few pages more, or for hundreds. */
+static void
+fill_disk(struct sweep *sweep, struct point *point)
+{
+    struct trial trial;
+    point->variant = 80;
+    uint64_t seed = point_seed(sweep, point, USE_CAPACITY);
+    uint64_t n_pages = workload_below(&seed, UINT64_C(1) << workload_below(&seed, 10));
+    (void) snprintf(point->what, sizeof(point->what), "space for %" PRIu64 " pages", n_pages);
+    if (!sweep_takes(sweep, point))
+        return;
+    if (trial_begin(sweep, point, &trial)) {
+        struct ochre_error err;
+        sim_disk_set_capacity(trial.disk, sim_disk_used(trial.disk) + n_pages * PAGE);
+        ochre_status status = session_do(&trial.session, &sweep->ops[point->op], &err);
+        look_meanwhile(sweep, point, &trial.session, status);
+        sim_disk_set_capacity(trial.disk, UINT64_MAX);
+        struct verdict verdict = {status, EXCUSES, false};
+        point_judge(sweep, point, &trial.session, &verdict);
+        sweep->n_points++;
+    }
+    (void) trial_end(sweep, point, &trial);
+}
+
+bool
+sweep_errors(struct sweep *sweep)
+{
+    static const enum sim_fault faults[] = {SIM_IO_ONCE, SIM_IO_FROM, SIM_FULL_ONCE, SIM_FULL_FROM};
+    for (size_t i = 0; i < sweep->options.n_ops && !sweep_gives_up(sweep); i++) {
+        struct point point = {.sweep = "errors", .op = i};
+        if (!sweep_wants(sweep, i))
+            continue;
+        for (size_t f = 0; f < sizeof(faults) / sizeof(faults[0]); f++) {
+            point.call = 1;
+            while (!sweep_gives_up(sweep) && fail_at(sweep, &point, faults[f]))
+                point.call++;
+        }
+        for (point.call = 1; point.call <= CAPACITIES && !sweep_gives_up(sweep); point.call++)
+            fill_disk(sweep, &point);
+    }
+    (void) printf("error sweep: seed %" PRIu64 ", %zu operations, %" PRIu64
+                  " points, %u failures\n",
+            sweep->options.seed, sweep->options.n_ops, sweep->n_points, sweep->n_failures);
+    return sweep->n_failures == 0;
+}
