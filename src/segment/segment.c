@@ -437,9 +437,13 @@ och_segment_find(struct och_segment *segment, struct ochre_bytes id, uint32_t *r
     const struct och_section *section = &segment->sections[OCH_SECTION_ID_TABLE];
     const uint64_t *slots = (const uint64_t *) (const void *) (segment->map + section->offset);
     uint32_t hash = och_id_table_hash(id);
+    uint64_t n_slots = section->size / 8;
     uint64_t slot = hash;
-    uint32_t entry;
-    while ((entry = och_id_table_probe(slots, section->size / 8, hash, &slot)) != 0) {
+    /* A table that its writer filled up has no end; every slot is looked at once. */
+    while (slot - hash < n_slots) {
+        uint32_t entry = och_id_table_probe(slots, n_slots, hash, &slot);
+        if (entry == 0)
+            break;
         uint32_t row = entry - 1;
         if (row >= segment->n_rows)
             return fail_corrupt(segment, "the id table names a row that is not there", err);
