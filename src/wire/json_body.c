@@ -11,14 +11,12 @@ enum { VALUE_TEXT_SIZE = 80, KEY_SHOWN_MAX = 60, STRING_SHOWN_MAX = 40, LIST_ROO
 
 /* --- messages ---------------------------------------------------------------- */
 
-/* Append to a text that ends early rather than late. */
+/* Where a text of `size` ends once snprintf has written there: early, if it was cut. */
 static size_t
-append(char *text, size_t room, size_t size, int written)
+advance(size_t size, size_t room, int written)
 {
-    if (written < 0)
-        return size;
-    size += (size_t) written;
-    (void) text;
+    if (written > 0)
+        size += (size_t) written;
     return size < room ? size : room - 1;
 }
 
@@ -26,12 +24,12 @@ void
 och_body_place_text(const struct och_body_place *place, char text[OCH_BODY_PLACE_SIZE])
 {
     enum { room = OCH_BODY_PLACE_SIZE };
-    size_t size = append(text, room, 0,
-            snprintf(text, room, "%s", place->field == NULL ? "the body" : place->field));
+    const char *field = place->field == NULL ? "the body" : place->field;
+    size_t size = advance(0, room, snprintf(text, room, "%s", field));
     if (place->row != OCH_BODY_NONE)
-        size = append(text, room, size, snprintf(text + size, room - size, "[%zu]", place->row));
+        size = advance(size, room, snprintf(text + size, room - size, "[%zu]", place->row));
     if (place->key.data != NULL)
-        size = append(text, room, size,
+        size = advance(size, room,
                 snprintf(text + size, room - size, ".%.*s",
                         och_name_shown(place->key, KEY_SHOWN_MAX), place->key.data));
     if (place->item != OCH_BODY_NONE)

@@ -31,10 +31,10 @@ struct building {
 
 /* --- messages ---------------------------------------------------------------- */
 
+/* Where the path ends once snprintf has written there: early, if it was cut. */
 static size_t
-append(char path[PATH_SIZE], size_t size, int written)
+advance(size_t size, int written)
 {
-    (void) path;
     if (written > 0)
         size += (size_t) written;
     return size < PATH_SIZE ? size : PATH_SIZE - 1;
@@ -44,13 +44,11 @@ append(char path[PATH_SIZE], size_t size, int written)
 static void
 path_text(const struct building *building, struct ochre_bytes key, char path[PATH_SIZE])
 {
-    size_t size = append(path, 0,
-            snprintf(path, PATH_SIZE, "%s", building->is_document ? "where_document" : "where"));
+    const char *root = building->is_document ? "where_document" : "where";
+    size_t size = advance(0, snprintf(path, PATH_SIZE, "%s", root));
     for (unsigned i = 0; i < building->depth; i++) {
         const struct frame *frame = &building->frames[i];
-        if (frame->n_done == 0) /* the list itself is at fault */
-            continue;
-        size = append(path, size,
+        size = advance(size,
                 snprintf(path + size, PATH_SIZE - size, ".%s[%lu]", frame->is_and ? "$and" : "$or",
                         (unsigned long) frame->n_done - 1));
     }

@@ -85,7 +85,8 @@ read_query(struct och_arena *arena, struct ochre_bytes body, struct ochre_error 
     for (size_t i = 0; i < query.input.n_queries; i++)
         n_floats += query.input.dims[i];
     use(query.input.queries, n_floats * sizeof(float));
-    use(query.include.words, query.include.n);
+    for (size_t i = 0; i < query.include.n; i++)
+        use(och_wire_include_word(query.include.words[i]), 1);
     use_strings(query.input.select.ids, query.input.select.n_ids);
     return OCHRE_OK;
 }
