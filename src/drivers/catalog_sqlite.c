@@ -230,6 +230,7 @@ collection_by_number(struct och_catalog *base, struct och_arena *arena, uint32_t
 }
 
 static ochre_status
+/* NOLINTNEXTLINE(readability-function-size): the port's list of parameters */
 collection_list(struct och_catalog *base, struct och_arena *arena, struct ochre_bytes tenant,
         struct ochre_bytes database, uint64_t limit, uint64_t offset,
         struct och_collection_row **rows_out, size_t *n_out, struct ochre_error *err)
