@@ -335,11 +335,13 @@ och_wal_trim(struct och_wal *wal, uint64_t lsn, struct ochre_error *err)
         status = och_vfs_remove(wal->options.vfs, path, err);
         if (status != OCHRE_OK && status != OCHRE_NOT_FOUND)
             break;
+        /* One at a time, and durably: a newer file gone while an older one is still
+         * there would look like a hole. */
+        status = och_vfs_sync_dir(wal->options.vfs, WAL_DIR, err);
+        if (status != OCHRE_OK)
+            break;
         wal->oldest = file->next;
         och_mem_release(wal->options.mem, file, sizeof(*file));
-        /* One at a time: a newer file gone while an older one is still there
-         * would look like a hole. */
-        status = och_vfs_sync_dir(wal->options.vfs, WAL_DIR, err);
     }
     return status;
 }
