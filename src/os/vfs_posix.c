@@ -3,8 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,7 +97,7 @@ open_at(int dir_fd, const char *name, int flags)
 struct place {
     int dir_fd; /* -1 for none; the vfs's root_fd, or one of its own */
     bool is_owned;
-    const char *name; /* the last part, within the path */
+    const char *name;                        /* the last part, within the path */
     char full[PATH_MAX + OCH_PATH_SIZE_MAX]; /* what the system is asked for */
 };
 

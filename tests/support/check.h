@@ -7,13 +7,12 @@
 #ifndef OCH_TESTS_CHECK_H
 #define OCH_TESTS_CHECK_H
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <cmocka.h>
 
 #include "ochre/status.h"
 
