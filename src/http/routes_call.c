@@ -1,7 +1,10 @@
+#include <string.h>
+
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "base/uuid.h"
 #include "http/routes_internal.h"
 #include "wire/json_error.h"
@@ -24,10 +27,12 @@ static void
 answer_error(struct och_call *call)
 {
     struct och_wire_error error = och_wire_error_of(call->status);
-    /* A refused allocation may come without words. */
+    /* A refused allocation may come without words; a long message may have been
+     * cut in the middle of a character. */
     bool has_message = call->err.status == call->status;
-    och_http_error(call->response, error.status, error.name, "%s",
-            has_message ? call->err.message : ochre_status_name(call->status));
+    const char *message = has_message ? call->err.message : ochre_status_name(call->status);
+    int size = (int) och_utf8_valid_size(message, strlen(message));
+    och_http_error(call->response, error.status, error.name, "%.*s", size, message);
     if (error.retry)
         och_http_add_header(call->response, "retry-after", "1");
 }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "wire/json_body.h"
 
 enum { PATH_SIZE = 240, KEY_SHOWN_MAX = 60 };
@@ -53,8 +54,10 @@ path_text(const struct building *building, struct ochre_bytes key, char path[PAT
                         (unsigned long) frame->n_done - 1));
     }
     if (key.data != NULL)
-        (void) snprintf(path + size, PATH_SIZE - size, ".%.*s", och_name_shown(key, KEY_SHOWN_MAX),
-                key.data);
+        size = advance(size,
+                snprintf(path + size, PATH_SIZE - size, ".%.*s", och_name_shown(key, KEY_SHOWN_MAX),
+                        key.data));
+    path[och_utf8_valid_size(path, size)] = '\0'; /* a cut may go through a character */
 }
 
 static const char *

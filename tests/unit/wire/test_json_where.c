@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "support/check.h"
 #include "wire/json_where.h"
 
@@ -305,38 +306,65 @@ conditions_and_lists_have_a_limit(void **state)
     check(filter_many(OCH_FILTER_LIST_MAX + 1, "{\"a\":{\"$in\":[", "1", "]}}") == OCHRE_INVALID);
 }
 
-/* As deep as JSON may nest: 63 levels of $and, each an object and an array. */
+enum { LEVELS_MAX = 62 };
+
+/* `inner` within so many levels of $and, each an object and an array. */
+static struct och_json *
+nested(struct och_arena *arena, size_t n_levels, const char *inner)
+{
+    static char text[LEVELS_MAX * 12 + 80];
+    size_t size = 0;
+    for (size_t i = 0; i < n_levels; i++)
+        size += (size_t) snprintf(text + size, sizeof(text) - size, "{\"$and\":[");
+    size += (size_t) snprintf(text + size, sizeof(text) - size, "%s", inner);
+    for (size_t i = 0; i < n_levels; i++)
+        size += (size_t) snprintf(text + size, sizeof(text) - size, "]}");
+    check(size < sizeof(text));
+    return tree_of(arena, text);
+}
+
 static void
 clauses_may_nest_as_deep_as_json(void **state)
 {
-    enum { n_levels = 62 };
-    char text[n_levels * 12 + 40] = "";
     struct och_mem mem;
     struct och_arena arena;
     struct ochre_filter filter;
     struct ochre_error err = {.status = OCHRE_OK};
-    size_t size = 0;
     (void) state;
-    for (int i = 0; i < n_levels; i++)
-        size += (size_t) snprintf(text + size, sizeof(text) - size, "{\"$and\":[");
-    size += (size_t) snprintf(text + size, sizeof(text) - size, "{\"a\":{\"$in\":[1]}}");
-    for (int i = 0; i < n_levels; i++)
-        size += (size_t) snprintf(text + size, sizeof(text) - size, "]}");
-
     och_mem_init(&mem, NULL);
     och_arena_init(&arena, &mem);
-    check_ok(och_wire_filter(&arena, tree_of(&arena, text), NULL, &filter, &err), &err);
-    check(filter.n_nodes == n_levels + 1);
+    const struct och_json *tree = nested(&arena, LEVELS_MAX, "{\"a\":{\"$in\":[1]}}");
+    check_ok(och_wire_filter(&arena, tree, NULL, &filter, &err), &err);
+    check(filter.n_nodes == LEVELS_MAX + 1);
     for (uint32_t i = 0; i < filter.n_nodes; i++)
-        check(filter.nodes[i].size == n_levels + 1 - i);
-
-    /* The path of an error down there is cut, not overrun. */
-    char *one = strstr(text, "[1]");
-    check(one != NULL);
-    memcpy(one, "{ }", 3);
-    check(och_wire_filter(&arena, tree_of(&arena, text), NULL, &filter, &err) == OCHRE_INVALID);
-    check(strlen(err.message) < sizeof(err.message));
+        check(filter.nodes[i].size == LEVELS_MAX + 1 - i);
     och_arena_clear(&arena);
+}
+
+static void
+long_paths_are_cut_between_characters(void **state)
+{
+    static const char *const inner[] = {"{\"\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\":{}}",
+            "{\"x\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\":{}}",
+            "{\"\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\":{}}",
+            "{\"x\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\":{}}",
+            "{\"xx\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\":{}}"};
+    struct och_mem mem;
+    struct och_arena arena;
+    struct ochre_filter filter;
+    struct ochre_error err = {.status = OCHRE_OK};
+    (void) state;
+    och_mem_init(&mem, NULL);
+    och_arena_init(&arena, &mem);
+    for (size_t n = 20; n <= LEVELS_MAX; n++) {
+        for (size_t i = 0; i < sizeof(inner) / sizeof(inner[0]); i++) {
+            const struct och_json *tree = nested(&arena, n, inner[i]);
+            check(och_wire_filter(&arena, tree, NULL, &filter, &err) == OCHRE_INVALID);
+            check(strstr(err.message, ": one operator is needed") != NULL);
+            check(och_utf8_is_valid(err.message, strlen(err.message)));
+        }
+        och_arena_clear(&arena);
+    }
 }
 
 static bool
@@ -377,6 +405,7 @@ main(void)
             cmocka_unit_test(what_breaks_the_grammar_is_named_with_its_path),
             cmocka_unit_test(conditions_and_lists_have_a_limit),
             cmocka_unit_test(clauses_may_nest_as_deep_as_json),
+            cmocka_unit_test(long_paths_are_cut_between_characters),
             cmocka_unit_test(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
