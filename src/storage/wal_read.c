@@ -410,9 +410,6 @@ och_wal_open(const struct och_wal_options *options, och_log_visit visit, void *c
     ochre_status status = OCHRE_OK;
     if (!options->read_only)
         status = och_vfs_mkdir(options->vfs, WAL_DIR, err);
-    /* Files are durable only in a directory whose own name is. */
-    if (status == OCHRE_OK && !options->read_only)
-        status = och_vfs_sync_dir(options->vfs, "", err);
     if (status == OCHRE_OK)
         status = och_vfs_list(options->vfs, WAL_DIR, note_file, &listing, err);
     if (status == OCHRE_OK)
