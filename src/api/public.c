@@ -300,8 +300,8 @@ create_in(ochre_db *db, struct och_arena *arena, const char *name,
     if (text.data == NULL && options->schema.data == NULL)
         text = bytes_of(configuration_of_space(options->space));
     struct och_json *configuration;
-    struct och_json *schema;
-    struct och_schema_request *indexes;
+    struct och_json *schema = NULL;
+    struct och_schema_request *indexes = NULL;
     ochre_status status = parse_json(arena, text, &configuration, err);
     if (status == OCHRE_OK)
         status = parse_json(arena, options->schema, &schema, err);

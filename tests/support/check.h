@@ -7,12 +7,15 @@
 #ifndef OCH_TESTS_CHECK_H
 #define OCH_TESTS_CHECK_H
 
-#include <cmocka.h>
+/* cmocka needs these before itself. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
 
 #include "ochre/status.h"
 
