@@ -304,6 +304,9 @@ visit_node(struct walk *walk, size_t i)
         och_bitset_clear(&walk->result);
         status = leaf_rows(
                 node, walk->filter->regexes[i], walk->source, &walk->candidates, &walk->result);
+        /* Texts that a pattern had no memory to be searched for count as none. */
+        if (status == OCHRE_OK && walk->filter->regexes[i] != NULL)
+            status = och_regex_status(walk->filter->regexes[i]);
         if (status == OCHRE_OK)
             status = take_result(frame, &walk->result);
     }

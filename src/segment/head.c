@@ -18,7 +18,7 @@ och_head_make(struct och_mem *mem, uint32_t dim, struct och_head **head_out)
         return OCHRE_NO_MEMORY;
     head->mem = mem;
     head->dim = dim;
-    head->in_order = true;
+    atomic_init(&head->in_order, true);
     atomic_init(&head->n_owners, 1);
     och_arena_init(&head->texts, mem);
     return OCHRE_OK;
@@ -226,7 +226,7 @@ och_head_append(struct och_head *head, const struct och_head_insert *insert)
     head->slots[slot] = row + 1;
     head->hashes[slot] = hash;
     if (row > 0 && och_head_ordinal(head, row - 1) > insert->ordinal)
-        head->in_order = false;
+        atomic_store_explicit(&head->in_order, false, memory_order_relaxed);
     head->n_rows++;
     head->bytes += row_bytes(head, &texts);
     return OCHRE_OK;

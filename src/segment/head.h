@@ -56,9 +56,9 @@ struct och_head {
     struct och_mem *mem; /* borrowed */
     atomic_uint n_owners;
     uint32_t dim;
-    uint32_t n_rows;    /* the writer's count */
-    atomic_uint n_dead; /* rows marked dead at any position */
-    bool in_order;      /* ordinals ascend with rows */
+    uint32_t n_rows;      /* the writer's count */
+    atomic_uint n_dead;   /* rows marked dead at any position */
+    atomic_bool in_order; /* ordinals ascend with rows */
     struct och_head_chunk chunks[OCH_HEAD_CHUNKS_MAX];
     size_t chunk_bytes[OCH_HEAD_CHUNKS_MAX]; /* of each chunk's one block */
     struct och_arena texts;                  /* owned: ids, documents, uris, metadata */

@@ -360,7 +360,7 @@ och_seal_rows(struct och_seal *seal, struct ochre_error *err)
     for (uint32_t row = 0; row < n_all; row++)
         if (och_head_is_visible(seal->head, row, seal->position))
             seal->rows[seal->n_rows++] = row;
-    if (seal->n_rows == 0 || seal->head->in_order)
+    if (seal->n_rows == 0 || atomic_load_explicit(&seal->head->in_order, memory_order_relaxed))
         return OCHRE_OK;
     return sort_rows(seal, err);
 }

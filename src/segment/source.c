@@ -69,7 +69,8 @@ och_source_ordinal(const struct och_source *source, uint32_t row)
 bool
 och_source_in_order(const struct och_source *source)
 {
-    return source->segment != NULL || source->head->in_order;
+    return source->segment != NULL ||
+            atomic_load_explicit(&source->head->in_order, memory_order_relaxed);
 }
 
 bool
