@@ -66,8 +66,8 @@ integers_and_floats_compare_without_rounding(void **state)
     check(och_compare_int_float(0, -5e-324) == 1);
     check(och_compare_int_float(-1, -0.5) == -1);
     check(och_compare_int_float(1, 0.5) == 1);
-    check(och_compare_int_float(INT64_MAX, INFINITY) == -1);
-    check(och_compare_int_float(INT64_MIN, -INFINITY) == 1);
+    check(och_compare_int_float(INT64_MAX, HUGE_VAL) == -1);
+    check(och_compare_int_float(INT64_MIN, -HUGE_VAL) == 1);
 }
 
 static void
@@ -82,9 +82,9 @@ random_numbers_compare_as_wider_ones_do(void **state)
         double b = (double) a;
         uint64_t how = och_random_below(&seed, 4);
         if (how == 0)
-            b = nextafter(b, INFINITY);
+            b = nextafter(b, HUGE_VAL);
         else if (how == 1)
-            b = nextafter(b, -INFINITY);
+            b = nextafter(b, -HUGE_VAL);
         else if (how == 2)
             b = ldexp((double) (int64_t) och_random(&seed), (int) och_random_below(&seed, 80) - 70);
         long double wide = (long double) a;
