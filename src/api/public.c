@@ -380,7 +380,7 @@ ochre_collection_update(ochre_collection *collection, const char *name,
     struct och_target target = target_of(collection);
     struct och_arena arena;
     struct och_json *root;
-    struct och_schema_change change;
+    struct och_schema_change change = {.has_hnsw = false};
     och_arena_init(&arena, &collection->db->mem);
     ochre_status status = parse_json(&arena, configuration, &root, err);
     if (status == OCHRE_OK)

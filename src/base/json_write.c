@@ -124,7 +124,7 @@ put_start(struct och_buf *buf, const struct och_json *node)
 void
 och_json_put_tree(struct och_buf *buf, const struct och_json *root)
 {
-    const struct och_json *open[OCH_JSON_DEPTH_MAX];
+    const struct och_json *open[OCH_JSON_DEPTH_MAX] = {NULL};
     unsigned depth = 0;
     const struct och_json *node = root; /* to be written; NULL: the container is complete */
     do {
@@ -142,6 +142,7 @@ och_json_put_tree(struct och_buf *buf, const struct och_json *root)
             }
         } else {
             node = open[--depth];
+            och_assert(node != NULL);
             och_buf_put_u8(buf, node->kind == OCH_JSON_KIND_OBJECT ? '}' : ']');
         }
         /* The root's siblings, if it has any, are not part of the tree. */

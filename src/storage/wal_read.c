@@ -272,7 +272,7 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
         return status;
     char path[WAL_PATH_SIZE];
     och_wal_path(path, found->number, WAL_SUFFIX);
-    struct wal_header header;
+    struct wal_header header = {.number = 0};
     const char *page = NULL;
     bool valid = false;
     if (scan.file_size >= WAL_PAGE) {

@@ -236,7 +236,8 @@ och_body_strings(struct och_body *body, bool nulls, struct ochre_bytes **items_o
         struct ochre_bytes *item = och_body_list_add(body->arena, &list, sizeof(*item));
         if (item == NULL)
             return och_fail_memory(err);
-        *item = is_null ? (struct ochre_bytes){0} : reader->string;
+        static const struct ochre_bytes none = {NULL, 0};
+        *item = is_null ? none : reader->string;
     }
     *items_out = list.items;
     *n_out = list.n;

@@ -227,6 +227,7 @@ open_bracket(struct brackets *brackets)
     if (status != OCHRE_OK)
         return status;
 
+    och_assert(brackets->stack != NULL && brackets->n > 0);
     struct bracket *top = &brackets->stack[brackets->n - 1];
     uint32_t c = och_scan_peek(scan);
     uint32_t literal = c == ']' ? ']' : '-';
