@@ -79,13 +79,15 @@ och_apply_undo(struct och_undo *undo)
 
 /* --- rows ------------------------------------------------------------------- */
 
-/* The head, begun now if there is none. */
+/* The head, begun now if there is none.  One that was begun for a first write
+ * that then failed has no rows, and perhaps another dimension: it makes way. */
 static ochre_status
 have_head(struct och_collection *collection, struct ochre_error *err)
 {
     const struct och_view *old = collection->view;
-    if (old->head != NULL)
+    if (old->head != NULL && old->head->dim == collection->staged.dim)
         return OCHRE_OK;
+    och_assert(old->head == NULL || old->head->n_rows == 0);
     struct och_mem *mem = collection->engine->ports.mem;
     struct och_view *view = och_view_make(mem, old->n_segments, old->n_frozen);
     if (view == NULL)
