@@ -93,6 +93,16 @@ och_commit_leave(struct och_commit *commit)
 
 /* --- a group ---------------------------------------------------------------- */
 
+/* What ids take in a write, at least. */
+static size_t
+size_of_ids(const struct ochre_bytes *ids, size_t n)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++)
+        size += sizeof(uint32_t) + ids[i].size;
+    return size;
+}
+
 /* Write the ids that a delete by filter selects, at its place in the order. */
 static ochre_status
 resolve_doomed(struct member *member, struct ochre_error *err)
@@ -107,15 +117,17 @@ resolve_doomed(struct member *member, struct ochre_error *err)
     ochre_status status = och_snapshot_take_staged(request->collection, &arena, &snapshot, err);
     if (status == OCHRE_OK)
         status = och_select_ids(&snapshot, request->doomed, request->limit, &arena, &ids, &n, err);
-    request->n_deleted = n;
     if (status == OCHRE_OK && n > 0) {
         struct ochre_records records = {.n = n, .ids = ids};
         status = och_write_encode(&member->built, &arena, OCH_WRITE_DELETE, &records);
-        if (status != OCHRE_OK)
+        if (status != OCHRE_OK && size_of_ids(ids, n) > OCH_WRITE_SIZE_MAX / 2)
             status = och_fail(err, OCHRE_TOO_LARGE,
                     "the filter selects %zu records, more than one delete can name; use a limit",
                     n);
+        else if (status != OCHRE_OK)
+            status = och_fail_memory(err);
         request->payload = (struct ochre_bytes){member->built.data, member->built.size};
+        request->n_deleted = status == OCHRE_OK ? n : 0;
     }
     och_snapshot_release(&snapshot);
     och_arena_clear(&arena);
@@ -136,6 +148,7 @@ stage_member(struct group *group, size_t i, struct ochre_error *err)
     status = och_apply_stage(request->collection, request->payload, &member->undo, err);
     if (status != OCHRE_OK) {
         och_apply_clear(&member->undo);
+        request->n_deleted = 0;
         return status;
     }
     member->staged = true;
