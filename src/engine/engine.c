@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/limits.h"
@@ -155,27 +156,6 @@ enter(struct och_engine *engine, struct och_collection *collection)
     return found;
 }
 
-ochre_status
-och_engine_collection(struct och_engine *engine, const struct och_collection_row *row,
-        struct och_collection **collection_out, struct ochre_error *err)
-{
-    *collection_out = och_engine_loaded(engine, row->id);
-    if (*collection_out != NULL)
-        return OCHRE_OK;
-    ochre_space space;
-    ochre_status status = engine->space_of(engine->space_context, row->schema, &space, err);
-    if (status != OCHRE_OK)
-        return status;
-    struct och_collection *collection;
-    status = och_collection_load(engine, row, space, &collection, err);
-    if (status != OCHRE_OK)
-        return status;
-    *collection_out = enter(engine, collection);
-    return OCHRE_OK;
-}
-
-/* --- dropping --------------------------------------------------------------- */
-
 /* Take a collection out of the table; whoever still uses it finds it dropped. */
 static void
 forget(struct och_engine *engine, struct och_uuid id)
@@ -195,6 +175,48 @@ forget(struct och_engine *engine, struct och_uuid id)
     och_mutex_unlock(&collection->lock);
     och_collection_release(collection);
 }
+
+/* A drop takes a collection from the catalog and then from the table.  One that
+ * was entered in between, or after, is taken out by whoever entered it. */
+static ochre_status
+still_listed(struct och_engine *engine, struct och_collection **collection, struct ochre_error *err)
+{
+    struct och_catalog *catalog = engine->ports.catalog;
+    struct och_uuid id = (*collection)->id;
+    struct och_arena arena;
+    struct och_collection_row row;
+    och_arena_init(&arena, engine->ports.mem);
+    ochre_status status = catalog->ops->collection_by_id(catalog, &arena, id, &row, err);
+    och_arena_clear(&arena);
+    if (status == OCHRE_NOT_FOUND)
+        forget(engine, id);
+    if (status != OCHRE_OK) {
+        och_collection_release(*collection);
+        *collection = NULL;
+    }
+    return status;
+}
+
+ochre_status
+och_engine_collection(struct och_engine *engine, const struct och_collection_row *row,
+        struct och_collection **collection_out, struct ochre_error *err)
+{
+    *collection_out = och_engine_loaded(engine, row->id);
+    if (*collection_out != NULL)
+        return OCHRE_OK;
+    ochre_space space;
+    ochre_status status = engine->space_of(engine->space_context, row->schema, &space, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct och_collection *collection;
+    status = och_collection_load(engine, row, space, &collection, err);
+    if (status != OCHRE_OK)
+        return status;
+    *collection_out = enter(engine, collection);
+    return still_listed(engine, collection_out, err);
+}
+
+/* --- dropping --------------------------------------------------------------- */
 
 ochre_status
 och_engine_drop_many(struct och_engine *engine,
@@ -240,6 +262,24 @@ och_engine_drop(struct och_engine *engine, struct och_uuid id, struct ochre_erro
     return och_engine_drop_many(engine, drop_one, &drop, err);
 }
 
+static void
+forget_all(struct och_engine *engine)
+{
+    for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++) {
+        bool more = true;
+        while (more) {
+            struct och_uuid id;
+            och_mutex_lock(&engine->table_lock);
+            more = engine->table[i] != NULL;
+            if (more)
+                id = engine->table[i]->id;
+            och_mutex_unlock(&engine->table_lock);
+            if (more)
+                forget(engine, id);
+        }
+    }
+}
+
 /* After a reset nothing that was loaded is listed any more, and neither is what
  * was not loaded: the sweep finds its files. */
 ochre_status
@@ -249,9 +289,7 @@ och_engine_reset(struct och_engine *engine, struct ochre_error *err)
     och_commit_enter(engine->commit);
     ochre_status status = catalog->ops->reset(catalog, err);
     if (status == OCHRE_OK) {
-        for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++)
-            while (engine->table[i] != NULL)
-                forget(engine, engine->table[i]->id);
+        forget_all(engine);
         ochre_status swept = och_maintain_sweep(engine, NULL);
         if (swept == OCHRE_OK)
             swept = och_maintain_collect(engine, NULL);
@@ -263,37 +301,47 @@ och_engine_reset(struct och_engine *engine, struct ochre_error *err)
 
 /* --- sealing on demand ------------------------------------------------------ */
 
-/* A loaded collection with something to seal, frozen and retained, or NULL. */
+/* A loaded collection with something to seal, retained, or NULL (the committer). */
 static struct och_collection *
-next_unsealed(struct och_engine *engine, ochre_status *status, struct ochre_error *err)
+next_unsealed(struct och_engine *engine)
 {
-    for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++) {
+    struct och_collection *found = NULL;
+    och_mutex_lock(&engine->table_lock);
+    for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE && found == NULL; i++) {
         for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table) {
             if (c->unsealed_lsn == 0 && c->view->n_frozen == 0)
                 continue;
             if (och_collection_usable(c, NULL) != OCHRE_OK)
                 continue;
-            *status = och_maintain_freeze(c, err);
-            return och_collection_retain(c);
+            found = och_collection_retain(c);
+            break;
         }
     }
-    return NULL;
+    och_mutex_unlock(&engine->table_lock);
+    return found;
 }
 
 ochre_status
 och_engine_seal_all(struct och_engine *engine, struct ochre_error *err)
 {
-    ochre_status status = OCHRE_OK;
+    /* A collection has one sealer at a time: no new background work begins while
+     * someone seals everything, and what was under way is over. */
+    och_commit_enter(engine->commit);
+    engine->n_sealing_all++;
+    och_commit_leave(engine->commit);
     och_maintain_drain(engine);
     och_commit_enter(engine->commit);
+    ochre_status status = OCHRE_OK;
     while (status == OCHRE_OK) {
-        struct och_collection *collection = next_unsealed(engine, &status, err);
+        struct och_collection *collection = next_unsealed(engine);
         if (collection == NULL)
             break;
+        status = och_maintain_freeze(collection, err);
         if (status == OCHRE_OK)
             status = och_maintain_seal(collection, true, err);
         och_collection_release(collection);
     }
+    engine->n_sealing_all--;
     och_commit_leave(engine->commit);
     return status;
 }

@@ -54,6 +54,7 @@ struct och_engine {
     bool closing;
 
     /* The committer's: */
+    uint32_t n_sealing_all;      /* callers of och_engine_seal_all */
     uint64_t noted_generation;   /* of the catalog, durable in the log */
     struct och_garbage *garbage; /* files nothing lists any more */
 };

@@ -120,7 +120,8 @@ queue_seal(struct och_collection *collection)
         (void) status; /* remembered in the collection, tried again */
         return;
     }
-    collection->seal_queued = submit(collection->engine, collection);
+    if (collection->engine->n_sealing_all == 0) /* otherwise it is sealed there */
+        collection->seal_queued = submit(collection->engine, collection);
 }
 
 static void
@@ -161,9 +162,10 @@ oldest_needed(const struct och_collection *collection)
     return collection->unsealed_lsn == 0 ? UINT64_MAX : collection->unsealed_lsn;
 }
 
-/* The collection that needs the oldest record, retained, or NULL. */
+/* The collection that needs the oldest record, retained, or NULL; with `usable`
+ * among those that work, because the others cannot be sealed. */
 static struct och_collection *
-oldest_collection(struct och_engine *engine, uint64_t *lsn_out)
+oldest_collection(struct och_engine *engine, bool usable, uint64_t *lsn_out)
 {
     struct och_collection *oldest = NULL;
     *lsn_out = UINT64_MAX;
@@ -171,10 +173,10 @@ oldest_collection(struct och_engine *engine, uint64_t *lsn_out)
     for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++) {
         for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table) {
             uint64_t lsn = oldest_needed(c);
-            if (lsn < *lsn_out) {
-                *lsn_out = lsn;
-                oldest = c;
-            }
+            if (lsn >= *lsn_out || (usable && och_collection_usable(c, NULL) != OCHRE_OK))
+                continue;
+            *lsn_out = lsn;
+            oldest = c;
         }
     }
     if (oldest != NULL)
@@ -198,7 +200,7 @@ och_maintain_log(struct och_engine *engine)
     if (log->ops->size(log) <= engine->options.log_size_seal)
         return;
     uint64_t lsn;
-    struct och_collection *oldest = oldest_collection(engine, &lsn);
+    struct och_collection *oldest = oldest_collection(engine, true, &lsn);
     if (oldest != NULL) {
         if (oldest->view->n_frozen == 0 && och_maintain_freeze(oldest, NULL) == OCHRE_OK)
             queue_seal(oldest);
@@ -622,7 +624,7 @@ ochre_status
 och_maintain_collect(struct och_engine *engine, struct ochre_error *err)
 {
     uint64_t keep;
-    struct och_collection *oldest = oldest_collection(engine, &keep);
+    struct och_collection *oldest = oldest_collection(engine, false, &keep);
     och_collection_release(oldest);
     struct och_record_log *log = engine->log;
     if (keep == UINT64_MAX)
