@@ -1,0 +1,353 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "engine/collection.h"
+#include "engine/recover.h"
+#include "os/vfs.h"
+#include "sim/sim_disk.h"
+#include "storage/directory.h"
+#include "support/check.h"
+#include "unit/engine/rig.h"
+#include "unit/index/random_metadata.h"
+
+static struct rig rig;
+static struct rig_model model, other_model;
+
+/* Two collections with the same ten records. */
+static void
+begin(uint32_t head_rows)
+{
+    struct ochre_error err;
+    static const uint32_t numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+    struct rig_write write = {
+            .op = OCH_WRITE_ADD, .numbers = numbers, .n = 10, .tag = 1, .columns = RIG_ALL};
+    memset(&model, 0, sizeof(model));
+    memset(&other_model, 0, sizeof(other_model));
+    rig_begin(&rig);
+    rig.options.head_rows_max = head_rows;
+    check_ok(rig_open(&rig, &err), &err);
+    struct och_collection *collection = rig_create(&rig, "things");
+    struct och_collection *other = rig_create(&rig, "others");
+    rig_add(&rig, collection, 0, 10, 1);
+    rig_add(&rig, other, 0, 10, 1);
+    model_write(&model, &write);
+    model_write(&other_model, &write);
+    och_collection_release(collection);
+    och_collection_release(other);
+}
+
+static void
+check_named(const char *name, const struct rig_model *wanted)
+{
+    struct och_collection *collection = rig_collection(&rig, name);
+    check_collection(&rig, collection, wanted);
+    och_collection_release(collection);
+}
+
+static ochre_status
+try_named(const char *name, struct ochre_error *err)
+{
+    struct och_collection *collection = rig_collection(&rig, name);
+    ochre_status status = rig_try(&rig, collection, err);
+    och_collection_release(collection);
+    return status;
+}
+
+static ochre_status
+add_to(const char *name, uint32_t number, uint32_t tag, struct rig_model *to,
+        struct ochre_error *err)
+{
+    struct och_collection *collection = rig_collection(&rig, name);
+    struct rig_write write = {
+            .op = OCH_WRITE_UPSERT, .numbers = &number, .n = 1, .tag = tag, .columns = RIG_ALL};
+    ochre_status status = rig_write(&rig, collection, &write, err);
+    if (status == OCHRE_OK)
+        model_write(to, &write);
+    och_collection_release(collection);
+    return status;
+}
+
+/* Find bytes in a file. */
+static bool
+find_in_file(const char *path, const char *bytes, size_t size, uint64_t *offset_out)
+{
+    struct och_file *file;
+    struct ochre_error err;
+    uint64_t file_size;
+    check_ok(och_vfs_open(sim_disk_vfs(rig.disk), path, OCH_OPEN_READ, &file, &err), &err);
+    check_ok(och_file_size(file, &file_size, &err), &err);
+    char *contents = och_mem_take(&rig.own, file_size);
+    check(contents != NULL);
+    check_ok(och_file_read_all(file, 0, contents, file_size, &err), &err);
+    och_file_close(file);
+    bool found = false;
+    for (uint64_t at = 0; !found && at + size <= file_size; at++) {
+        found = memcmp(contents + at, bytes, size) == 0;
+        *offset_out = at;
+    }
+    och_mem_release(&rig.own, contents, file_size);
+    return found;
+}
+
+static const char log_path[] = "log/0000000000000001.log";
+
+static void
+a_damaged_payload_spoils_its_collection_alone(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    begin(0);
+    check_ok(add_to("things", 100, 7777, &model, &err), &err);
+    check_ok(add_to("others", 100, 8, &other_model, &err), &err);
+    rig_close(&rig);
+    uint64_t at;
+    check(find_in_file(log_path, "d7777", 5, &at));
+    check(sim_disk_flip(rig.disk, log_path, at, 0));
+    check_ok(rig_open(&rig, &err), &err);
+    check(try_named("things", &err) == OCHRE_CORRUPT);
+    check(strstr(err.message, "checksum") != NULL);
+    check(add_to("things", 101, 9, &model, &err) == OCHRE_CORRUPT);
+    check_named("others", &other_model);
+    check_ok(add_to("others", 101, 9, &other_model, &err), &err);
+    check_ok(och_engine_seal_all(rig.engine, &err), &err); /* passes the damaged one over */
+    /* Nothing forgot the log: mended, it gives everything back. */
+    rig_close(&rig);
+    check(sim_disk_flip(rig.disk, log_path, at, 0));
+    check_ok(rig_open(&rig, &err), &err);
+    check_named("things", &model);
+    check_named("others", &other_model);
+    rig_end(&rig);
+}
+
+static void
+a_damaged_segment_spoils_its_collection_alone(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    char path[OCH_PATH_SIZE_MAX];
+    char id[OCH_UUID_TEXT_SIZE + 1];
+    begin(10); /* the ten records are one segment */
+    struct och_collection *collection = rig_collection(&rig, "things");
+    och_uuid_put(collection->id, id);
+    (void) snprintf(path, sizeof(path), OCH_DIR_SEGMENTS "/%s/%016llx.seg", id,
+            (unsigned long long) collection->view->segments[0]->id);
+    uint64_t size = collection->view->segments[0]->file_size;
+    och_collection_release(collection);
+    check_ok(add_to("things", 100, 7, &model, &err), &err);
+    rig_close(&rig);
+    check(sim_disk_flip(rig.disk, path, size - 60, 0));
+    check_ok(rig_open(&rig, &err), &err);
+    check(try_named("things", &err) == OCHRE_CORRUPT);
+    check(strstr(err.message, path) != NULL);
+    check_named("others", &other_model);
+    /* Its log records cannot go; sealing for the log's sake turns to others. */
+    rig.engine->options.log_size_seal = 1;
+    check_ok(add_to("others", 100, 8, &other_model, &err), &err);
+    check_ok(add_to("others", 101, 8, &other_model, &err), &err);
+    check_named("others", &other_model);
+    rig.engine->options.log_size_seal = UINT64_MAX;
+    rig_close(&rig);
+    check(sim_disk_flip(rig.disk, path, size - 60, 0));
+    check_ok(rig_open(&rig, &err), &err);
+    check_named("things", &model);
+    check_named("others", &other_model);
+    rig_end(&rig);
+}
+
+/* A record that changes a row on a damaged page cannot be applied. */
+static void
+an_update_of_a_damaged_row_waits_in_the_log(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    char path[OCH_PATH_SIZE_MAX];
+    char id[OCH_UUID_TEXT_SIZE + 1];
+    begin(10);
+    struct och_collection *collection = rig_collection(&rig, "things");
+    och_uuid_put(collection->id, id);
+    const struct och_segment *segment = collection->view->segments[0];
+    (void) snprintf(path, sizeof(path), OCH_DIR_SEGMENTS "/%s/%016llx.seg", id,
+            (unsigned long long) segment->id);
+    uint64_t at = segment->sections[OCH_SECTION_ROWS].offset;
+    och_collection_release(collection);
+    check_ok(add_to("things", 3, 7, &model, &err), &err);
+    rig_close(&rig);
+    check(sim_disk_flip(rig.disk, path, at, 0));
+    check_ok(rig_open(&rig, &err), &err);
+    check(try_named("things", &err) == OCHRE_CORRUPT);
+    check_named("others", &other_model);
+    rig_close(&rig);
+    check(sim_disk_flip(rig.disk, path, at, 0));
+    check_ok(rig_open(&rig, &err), &err);
+    check_named("things", &model);
+    rig_end(&rig);
+}
+
+/* Live, the same is an answer to whoever asked, and changes nothing. */
+static void
+a_live_update_of_a_damaged_row_is_refused(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    char path[OCH_PATH_SIZE_MAX];
+    char id[OCH_UUID_TEXT_SIZE + 1];
+    begin(10);
+    struct och_collection *collection = rig_collection(&rig, "things");
+    och_uuid_put(collection->id, id);
+    const struct och_segment *segment = collection->view->segments[0];
+    (void) snprintf(path, sizeof(path), OCH_DIR_SEGMENTS "/%s/%016llx.seg", id,
+            (unsigned long long) segment->id);
+    uint64_t at = segment->sections[OCH_SECTION_ROWS].offset;
+    och_collection_release(collection);
+    rig_close(&rig);
+    check(sim_disk_flip(rig.disk, path, at, 0));
+    check_ok(rig_open(&rig, &err), &err);
+    check(add_to("things", 3, 7, &model, &err) == OCHRE_CORRUPT);
+    check(sim_disk_flip(rig.disk, path, at, 0));
+    check_ok(add_to("things", 3, 7, &model, &err), &err);
+    check_named("things", &model);
+    rig_end(&rig);
+}
+
+static void
+a_catalog_older_than_the_log_knows_is_refused(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    begin(10);
+    rig_close(&rig);
+    struct sim_disk *old = sim_disk_clone(rig.disk);
+    check_ok(rig_open(&rig, &err), &err);
+    struct och_collection *collection = rig_collection(&rig, "others");
+    check_ok(och_engine_drop(rig.engine, collection->id, &err), &err); /* noted in the log */
+    och_collection_release(collection);
+    rig_close(&rig);
+    /* Put the old catalog in place of the new one. */
+    struct och_file *from;
+    struct och_file *to;
+    uint64_t size;
+    check_ok(och_vfs_open(sim_disk_vfs(old), "catalog.db", OCH_OPEN_READ, &from, &err), &err);
+    check_ok(och_vfs_open(sim_disk_vfs(rig.disk), "catalog.db", OCH_OPEN_WRITE, &to, &err), &err);
+    check_ok(och_file_size(from, &size, &err), &err);
+    char *bytes = och_mem_take(&rig.own, size);
+    check(bytes != NULL);
+    check_ok(och_file_read_all(from, 0, bytes, size, &err), &err);
+    check_ok(och_file_truncate(to, 0, &err), &err);
+    check_ok(och_file_write(to, 0, bytes, size, &err), &err);
+    och_mem_release(&rig.own, bytes, size);
+    och_file_close(from);
+    och_file_close(to);
+    sim_disk_close(old);
+    check(rig_open(&rig, &err) == OCHRE_CORRUPT);
+    check(strstr(err.message, "older") != NULL);
+    rig_end(&rig);
+}
+
+static void
+a_log_that_ends_before_the_catalog_is_refused(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    begin(10);
+    rig_close(&rig);
+    check_ok(och_vfs_remove(sim_disk_vfs(rig.disk), log_path, &err), &err);
+    ochre_status status = rig_open(&rig, &err);
+    check(status == OCHRE_CORRUPT);
+    rig_end(&rig);
+}
+
+/* The same log applied twice gives the same state; so does a log longer than
+ * one head. */
+static void
+recovery_gives_what_was_there_again_and_again(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    begin(0);
+    for (uint32_t i = 0; i < 60; i++)
+        check_ok(add_to("things", i % 25, 2 + i, &model, &err), &err);
+    for (int i = 0; i < 3; i++) {
+        rig_reopen(&rig);
+        check_named("things", &model);
+        check_named("others", &other_model);
+    }
+    rig.options.head_rows_max = 8; /* now the log holds many heads' worth */
+    rig_reopen(&rig);
+    check_named("things", &model);
+    struct och_collection *collection = rig_collection(&rig, "things");
+    check(collection->view->n_segments > 3 && collection->view->n_frozen == 0);
+    och_collection_release(collection);
+    rig_reopen(&rig);
+    check_named("things", &model);
+    check_named("others", &other_model);
+    rig_end(&rig);
+}
+
+static void
+records_of_a_dropped_collection_are_passed_over(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    begin(0);
+    struct och_collection *collection = rig_collection(&rig, "things");
+    check_ok(och_engine_drop(rig.engine, collection->id, &err), &err);
+    och_collection_release(collection);
+    rig_reopen(&rig);
+    check_named("others", &other_model);
+    collection = rig_create(&rig, "things"); /* the same name is another collection */
+    memset(&model, 0, sizeof(model));
+    check_collection(&rig, collection, &model);
+    och_collection_release(collection);
+    rig_end(&rig);
+}
+
+static void
+opening_may_fail_at_any_call_and_be_tried_again(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    begin(8);
+    check_ok(add_to("things", 50, 3, &model, &err), &err);
+    rig_close(&rig);
+    bool failed = true;
+    unsigned n_points = 0;
+    for (uint64_t n = 1; failed; n++) {
+        struct sim_disk *kept = rig.disk;
+        rig.disk = sim_disk_clone(kept);
+        sim_disk_fail(rig.disk, n, SIM_IO_ONCE);
+        ochre_status status = rig_open(&rig, &err);
+        failed = sim_disk_has_failed(rig.disk);
+        check(status == OCHRE_OK || (failed && status == OCHRE_IO));
+        sim_disk_fail(rig.disk, 0, SIM_IO_ONCE);
+        rig_close(&rig);
+        check_ok(rig_open(&rig, &err), &err);
+        check_named("things", &model);
+        check_named("others", &other_model);
+        rig_close(&rig);
+        sim_disk_close(rig.disk);
+        rig.disk = kept;
+        n_points += failed;
+    }
+    check(n_points > 10);
+    rig_end(&rig);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(a_damaged_payload_spoils_its_collection_alone),
+            cmocka_unit_test(a_damaged_segment_spoils_its_collection_alone),
+            cmocka_unit_test(an_update_of_a_damaged_row_waits_in_the_log),
+            cmocka_unit_test(a_live_update_of_a_damaged_row_is_refused),
+            cmocka_unit_test(a_catalog_older_than_the_log_knows_is_refused),
+            cmocka_unit_test(a_log_that_ends_before_the_catalog_is_refused),
+            cmocka_unit_test(recovery_gives_what_was_there_again_and_again),
+            cmocka_unit_test(records_of_a_dropped_collection_are_passed_over),
+            cmocka_unit_test(opening_may_fail_at_any_call_and_be_tried_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
