@@ -41,6 +41,7 @@ class Generator:
         self.rng, self.reference = rng, reference
         self.bulk_number = 0
         self.plans = {}  # collection name and place -> (dimension, grid or free)
+        self.sample = None  # a record of the collection that is being asked
         self.with_bulk = rng.random() < 0.08 and not reference
 
     # Places ----------------------------------------------------------------
@@ -51,7 +52,14 @@ class Generator:
         return {"tenant": tenant, "database": database}
 
     def collection(self, model):
-        return self.rng.choice(model.collections) if model.collections else None
+        """Any collection, the fullest more often; a record of it is kept to ask about."""
+        if not model.collections:
+            return None
+        c = self.rng.choice(model.collections)
+        if self.rng.random() < 0.6:
+            c = max(model.collections, key=lambda other: len(other.records))
+        self.sample = self.rng.choice(list(c.records.values())) if c.records else None
+        return c
 
     @staticmethod
     def at(op, c, body=None, **more):
@@ -130,8 +138,32 @@ class Generator:
             return float(int(value)) if abs(value) < 1e15 else value
         return value
 
+    def near(self, value):
+        """A value beside one that is stored, so that comparisons meet their edges."""
+        if isinstance(value, bool) or isinstance(value, str) or self.rng.random() < 0.3:
+            return value
+        if isinstance(value, int) and self.rng.random() < 0.5:
+            return value + self.rng.choice([-1, 1]) if abs(value) < 2 ** 62 else value
+        if self.reference or abs(value) > 1e15:
+            return float(value) if abs(value) < 2 ** 53 else value
+        return value + self.rng.choice([-0.5, 0.0, 0.5])
+
+    def pointed_leaf(self, record):
+        """A comparison with what a record has."""
+        key, value = self.rng.choice(list(record.metadata.items()))
+        if isinstance(value, list):
+            return {key: {self.rng.choice(["$contains", "$not_contains"]): self.rng.choice(value)}}
+        operand = self.near(value)
+        ops = ["$eq", "$ne", "$in", "$nin"]
+        if not isinstance(operand, (bool, str)):
+            ops += ["$gt", "$gte", "$lt", "$lte"]
+        op = self.rng.choice(ops)
+        return {key: {op: [operand] if op in ("$in", "$nin") else operand}}
+
     def leaf(self):
         rng = self.rng
+        if self.sample is not None and self.sample.metadata and rng.random() < 0.5:
+            return self.pointed_leaf(self.sample)
         if rng.random() < 0.12:
             op = rng.choice(["$contains", "$not_contains", "$regex", "$not_regex"])
             return {"#document": {op: self.document_operand(op)}}
@@ -140,8 +172,8 @@ class Generator:
             return {"#id": {op: rng.choice(IDS) if op in ("$eq", "$ne") else rng.sample(IDS, 3)}}
         key = rng.choice(KEYS + ["nokey"])
         kind = {"i": "int", "f": "float", "s": "str", "b": "bool"}.get(key.strip("l"))
-        if kind in ("int", "float") and rng.random() < 0.5:
-            kind = rng.choice(["int", "float"])
+        if kind in ("int", "float") and rng.random() < 0.4:
+            kind = "float" if kind == "int" else "int"
         if kind is None or rng.random() < 0.1:
             kind = rng.choice(["int", "float", "str", "bool"])
         if rng.random() < 0.2:
@@ -175,10 +207,10 @@ class Generator:
         op = self.rng.choice(["$contains", "$not_contains", "$regex", "$not_regex"])
         return {op: self.document_operand(op)}
 
-    def filters(self, body, share=0.5):
+    def filters(self, body, share=0.6):
         if self.rng.random() < share:
             body["where"] = self.where()
-        if self.rng.random() < share * 0.6:
+        if self.rng.random() < share * 0.4:
             body["where_document"] = self.where_document()
         return body
 
@@ -189,8 +221,8 @@ class Generator:
             return self.create_collection(model)
         if self.rng.random() < INVALID_SHARE:
             return self.broken(model)
-        kinds = [("add", 14), ("upsert", 12), ("update", 10), ("delete", 7), ("get", 14),
-                 ("query", 14), ("count", 3), ("create_collection", 4), ("get_collection", 4),
+        kinds = [("add", 14), ("upsert", 12), ("update", 10), ("delete", 7), ("get", 24),
+                 ("query", 20), ("count", 3), ("create_collection", 3), ("get_collection", 4),
                  ("modify_collection", 4), ("listing", 5), ("delete_collection", 1),
                  ("catalog", 5), ("restart", 3), ("kill", 3), ("bulk", 3 if self.with_bulk else 0),
                  ("reset", 0.3), ("seal", 2)]

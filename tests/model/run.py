@@ -5,7 +5,7 @@
     run.py --binary build/release/ochre --programs 1 --seed 4711 --verbose     one again
     run.py --driver build/test/tests/model/capi_driver ...                     the C API
 
-Each program has a fresh directory and at least 40 operations: writes, reads,
+Each program has a fresh directory and at least 80 operations: writes, reads,
 catalog changes, requests that must be refused, gentle and violent restarts,
 SIGKILL in the middle of a write.  After a violent end an acknowledged write
 must be there, and the one in flight must be there whole or not at all.  A
@@ -27,7 +27,7 @@ import generate
 import model as naive
 import transport
 
-STEPS_MIN, STEPS_MAX = 40, 70
+STEPS_MIN, STEPS_MAX = 80, 140
 ERROR_NAMES = {400: "InvalidArgumentError", 404: "NotFoundError", 500: "InternalError"}
 COLLECTION_KEYS = {"id", "name", "configuration_json", "schema", "metadata", "dimension", "tenant",
                    "database", "log_position", "version"}
@@ -249,7 +249,7 @@ class Program:
             try:
                 self.transport.start()
                 n_steps = self.rng.randint(STEPS_MIN, STEPS_MAX)
-                violent, gentle = self.rng.sample(range(5, STEPS_MIN), 2)
+                violent, gentle = self.rng.sample(range(10, STEPS_MIN), 2)
                 while self.step < n_steps:
                     self.step += 1
                     self.request = self.generator.next(self.model)

@@ -6,10 +6,11 @@
 # must notice it:
 #
 #   Defect: what is wrong now
+#   Builds: ochre
 #   Caught-by: ctest -L sweep
 #
-# The command runs in the build directory of the copy, after a build; {binary} in
-# it is the server.  A patch that no longer applies, does not build or is not
+# The command runs in the build directory of the copy, after the targets that
+# Builds names (all, without such a line); {binary} in it is the server.  A patch that no longer applies, does not build or is not
 # caught is a failure, and so is a copy without a patch whose tests fail.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -33,9 +34,15 @@ refresh() {
     done <"$scratch/files")
 }
 
-compile() { # compile LOG
+compile() { # compile LOG PATCH...: what these patches' tests need
+    local log=$1 targets
+    shift
+    targets=$(for patch; do
+        sed -n 's/^Builds: *//p' "$patch" | grep . || echo all
+    done | tr ' ' '\n' | sort -u)
+    # shellcheck disable=SC2086
     { cmake -S "$copy" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo &&
-      cmake --build "$build" -j "$jobs"; } >"$1" 2>&1
+      cmake --build "$build" -j "$jobs" --target $targets; } >"$log" 2>&1
 }
 
 test_of() { # test_of PATCH: its command, ready to run
@@ -56,7 +63,7 @@ if [ ${#patches[@]} -eq 0 ]; then
 fi
 
 refresh
-compile "$scratch/build.log" || { tail -n 20 "$scratch/build.log"; exit 1; }
+compile "$scratch/build.log" "${patches[@]}" || { tail -n 20 "$scratch/build.log"; exit 1; }
 failed=0
 # Without a defect, everything that a patch relies on must hold.
 while IFS= read -r command; do
@@ -78,7 +85,7 @@ for patch in "${patches[@]}"; do
     elif ! patch -d "$copy" -p1 -s -f --dry-run <"$patch" >"$log" 2>&1; then
         verdict='BROKEN: does not apply'
     elif ! patch -d "$copy" -p1 -s -f --no-backup-if-mismatch <"$patch" >"$log" 2>&1 ||
-            ! compile "$log"; then
+            ! compile "$log" "$patch"; then
         verdict='BROKEN: does not build'
     elif run_test "$command" "$log"; then
         verdict='NOT CAUGHT'
