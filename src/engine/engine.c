@@ -268,7 +268,7 @@ forget_all(struct och_engine *engine)
     for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++) {
         bool more = true;
         while (more) {
-            struct och_uuid id;
+            struct och_uuid id = {{0}};
             och_mutex_lock(&engine->table_lock);
             more = engine->table[i] != NULL;
             if (more)
