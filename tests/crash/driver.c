@@ -14,8 +14,9 @@
 #include "distance/distance.h"
 #include "sim/sim_disk.h"
 
-/* Small heads, so that a short workload seals often. */
-enum { HEAD_ROWS = 12 };
+/* Small heads, so that a short workload seals often, and a limit of the log that
+ * it reaches. */
+enum { HEAD_ROWS = 12, LOG_SIZE_SEAL = 256 << 10 };
 
 /* --- sessions --------------------------------------------------------------- */
 
@@ -29,7 +30,7 @@ session_open(struct session *session, struct ochre_error *err)
             .n_cpus = 1,
             .create = true,
             .allow_reset = true,
-            .engine = {.head_rows_max = HEAD_ROWS}};
+            .engine = {.head_rows_max = HEAD_ROWS, .log_size_seal = LOG_SIZE_SEAL}};
     return och_db_open(&options, &session->db, err);
 }
 

@@ -8,6 +8,9 @@
 #include "api/check.h"
 #include "crash/workload.h"
 
+/* A small disk has small log files, so that they fill up and others follow. */
+#define DISK_SIZE ((uint64_t) 5 << 20)
+
 /* Uses of a point's seed, so that no two sessions on a disk share one. */
 enum { USE_TRIAL, USE_REOPEN, USE_REOPEN_AGAIN, USE_PROBE, USE_CUT, USE_CHECK, USE_JUDGE };
 
@@ -120,6 +123,7 @@ sweep_open(struct sweep *sweep, const struct sweep_options *options)
     och_mem_init(&sweep->mem, NULL);
     model_init(&sweep->models[0]);
     sweep->disks[0] = sim_disk_open(&sweep->mem, options->seed);
+    sim_disk_set_capacity(sweep->disks[0], DISK_SIZE);
 
     struct sim_disk *disk = sim_disk_clone(sweep->disks[0]);
     struct session session;
@@ -208,9 +212,13 @@ point_writes(struct sweep *sweep, const struct point *point, struct session *ses
         const struct model *state, struct model *after_out)
 {
     struct model_op *ops = sweep->probe;
-    workload_probe(point_seed(sweep, point, USE_PROBE), &ops[0], &ops[1]);
     model_copy(after_out, state);
-    for (size_t i = 0; i < 2; i++) {
+    const struct model_op *op =
+            point->op < sweep->options.n_ops ? &sweep->ops[point->op] : &sweep->ops[0];
+    const struct model_collection *touched =
+            model_find(after_out, op->tenant, op->database, op->name);
+    size_t n = workload_probe(point_seed(sweep, point, USE_PROBE), touched, ops);
+    for (size_t i = 0; i < n; i++) {
         struct ochre_error err;
         ochre_status wanted = model_apply(after_out, &ops[i]);
         ochre_status status = session_do(session, &ops[i], &err);

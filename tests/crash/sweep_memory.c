@@ -3,7 +3,7 @@
  * there on, of the database or of SQLite.
  *
  * There are far more allocations than calls of the disk, so this sweep takes
- * the first operations of each kind, and of those every allocation.
+ * a few operations of each kind, and of those every allocation.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -84,15 +84,27 @@ refuse(struct sweep *sweep, struct point *point, enum shortage shortage)
     return trial_end(sweep, point, &trial) && reached;
 }
 
+/* Of each kind a few that work; of those with records, the later ones with more. */
+static bool
+chooses(const struct sweep *sweep, size_t op, size_t n_of_kind[MODEL_N_KINDS])
+{
+    const struct model_op *it = &sweep->ops[op];
+    size_t n = n_of_kind[it->kind];
+    if (sweep->answers[op] != OCHRE_OK || n == OPS_OF_A_KIND)
+        return false;
+    if (it->n_records > 0 && it->n_records <= 2 * n)
+        return false;
+    n_of_kind[it->kind]++;
+    return true;
+}
+
 bool
 sweep_memory(struct sweep *sweep)
 {
     size_t n_of_kind[MODEL_N_KINDS] = {0};
     size_t n_ops = 0;
     for (size_t i = 0; i < sweep->options.n_ops && !sweep_gives_up(sweep); i++) {
-        bool chosen =
-                sweep->answers[i] == OCHRE_OK && n_of_kind[sweep->ops[i].kind]++ < OPS_OF_A_KIND;
-        if (!chosen || !sweep_wants(sweep, i))
+        if (!chooses(sweep, i, n_of_kind) || !sweep_wants(sweep, i))
             continue;
         n_ops++;
         for (unsigned s = 0; s < N_SHORTAGES; s++) {

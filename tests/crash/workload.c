@@ -207,10 +207,13 @@ make_write(
     const struct model_collection *collection = pick_collection(w, model);
     name_collection(op, collection);
     uint32_t dim = collection->dim != 0 ? collection->dim : one_in(w, 2) ? 4 : 6;
-    op->n_records = 1 + below(w, one_in(w, 3) ? MODEL_BATCH_MAX : 4);
+    bool is_heavy = one_in(w, 10); /* one that takes a good part of a log file */
+    op->n_records = 1 + below(w, is_heavy || one_in(w, 3) ? MODEL_BATCH_MAX : 4);
     for (size_t i = 0; i < op->n_records; i++) {
         struct model_record *record = &op->records[i];
         make_record(w, record, dim);
+        if (is_heavy)
+            record->document.n_repeats = (uint16_t) (400 + below(w, 400));
         if (kind != MODEL_ADD)
             make_metadata(w, &record->metadata, true);
         if (kind == MODEL_UPDATE && one_in(w, 2)) {
@@ -344,19 +347,31 @@ workload_next(struct workload *w, const struct model *model, struct model_op *op
         make_wrong(w, model, op);
 }
 
-void
-workload_probe(uint64_t number, struct model_op *create_out, struct model_op *add_out)
+static void
+probe_record(struct workload *w, uint64_t number, uint32_t dim, struct model_op *op)
+{
+    op->kind = MODEL_ADD;
+    op->n_records = 1;
+    make_record(w, &op->records[0], dim);
+    number_text(op->records[0].id, sizeof(op->records[0].id), "probe-", number % 1000000);
+}
+
+size_t
+workload_probe(uint64_t number, const struct model_collection *touched,
+        struct model_op ops[WORKLOAD_N_PROBES])
 {
     struct workload w = {.seed = number};
-    memset(create_out, 0, sizeof(*create_out));
-    create_out->kind = MODEL_COLLECTION_CREATE;
-    create_out->flag = true;
-    set_text(create_out->tenant, sizeof(create_out->tenant), workload_tenants[0]);
-    set_text(create_out->database, sizeof(create_out->database), workload_databases[0]);
-    set_text(create_out->name, sizeof(create_out->name), "probe");
-    *add_out = *create_out;
-    add_out->kind = MODEL_ADD;
-    add_out->n_records = 1;
-    make_record(&w, &add_out->records[0], 4);
-    number_text(add_out->records[0].id, sizeof(add_out->records[0].id), "probe-", number % 1000000);
+    memset(ops, 0, WORKLOAD_N_PROBES * sizeof(*ops));
+    ops[0].kind = MODEL_COLLECTION_CREATE;
+    ops[0].flag = true;
+    set_text(ops[0].tenant, sizeof(ops[0].tenant), workload_tenants[0]);
+    set_text(ops[0].database, sizeof(ops[0].database), workload_databases[0]);
+    set_text(ops[0].name, sizeof(ops[0].name), "probe");
+    memcpy(&ops[1], &ops[0], sizeof(ops[1]));
+    probe_record(&w, number, 4, &ops[1]);
+    if (touched == NULL)
+        return 2;
+    name_collection(&ops[2], touched);
+    probe_record(&w, number, touched->dim == 0 ? 4 : touched->dim, &ops[2]);
+    return 3;
 }

@@ -20,9 +20,12 @@ struct workload {
 /* The next operation, for a database in this state. */
 void workload_next(struct workload *workload, const struct model *model, struct model_op *op_out);
 
-/* A write that must work in any state, and that no operation above is: first
- * the collection it goes to (create), then the record. */
-void workload_probe(uint64_t number, struct model_op *create_out, struct model_op *add_out);
+/* Writes that must work in any state, and that no operation above is: a
+ * collection, a record in it, and one in `touched`, unless that is NULL.  Returns
+ * how many there are. */
+enum { WORKLOAD_N_PROBES = 3 };
+size_t workload_probe(uint64_t number, const struct model_collection *touched,
+        struct model_op ops_out[WORKLOAD_N_PROBES]);
 
 /* A number below `n` (not 0), moving the seed on. */
 uint64_t workload_below(uint64_t *seed, uint64_t n);
