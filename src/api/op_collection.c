@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "engine/collection.h"
+#include "engine/commit.h"
 #include "index/meta/fields.h"
 #include "index/meta/keys.h"
 #include "os/clock.h"
@@ -364,6 +365,8 @@ och_op_collection_update(struct ochre_db *db, const struct och_target *target,
     och_arena_init(&arena, &db->mem);
     struct och_collection_row row;
     ochre_status status = check_update(update, err);
+    /* Read and replaced as one: two changes at once must not undo each other. */
+    och_commit_enter(db->engine->commit);
     if (status == OCHRE_OK)
         status = find_row(db, &arena, target, &row, err);
     if (status == OCHRE_OK && update->change != NULL)
@@ -376,6 +379,7 @@ och_op_collection_update(struct ochre_db *db, const struct och_target *target,
             update->change != NULL || update->new_metadata != NULL || update->new_name.data != NULL;
     if (status == OCHRE_OK && changes)
         status = db->catalog->ops->collection_update(db->catalog, &row, err);
+    och_commit_leave(db->engine->commit);
     och_arena_clear(&arena);
     return status;
 }

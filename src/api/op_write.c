@@ -27,7 +27,7 @@ commit_records(struct ochre_db *db, struct och_collection *collection, enum och_
     och_arena_init(&scratch, &db->mem);
     och_buf_init(&payload, &db->mem, OCH_WRITE_SIZE_MAX);
     ochre_status status = och_write_encode(&payload, &scratch, op, &input->records);
-    if (status != OCHRE_OK && payload.size > OCH_WRITE_SIZE_MAX / 2)
+    if (status != OCHRE_OK && payload.full)
         status = och_fail(err, OCHRE_TOO_LARGE,
                 "the request needs more than %u bytes in the log; split it", OCH_WRITE_SIZE_MAX);
     else if (status != OCHRE_OK)

@@ -125,7 +125,7 @@ OCH_MUST_CHECK ochre_status och_op_collection_update(struct ochre_db *db,
 OCH_MUST_CHECK ochre_status och_op_collection_delete(struct ochre_db *db, struct ochre_bytes tenant,
         struct ochre_bytes database, struct ochre_bytes name, struct ochre_error *err);
 
-/* --- records (op_write.c, op_delete.c, op_read.c) ----------------------------- */
+/* --- records (op_write.c, op_read.c) ----------------------------- */
 
 /* A length that was not given. */
 #define OCH_NOT_GIVEN SIZE_MAX

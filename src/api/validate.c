@@ -90,6 +90,10 @@ check_value(const struct ochre_value *value, const char *what, struct ochre_erro
         return och_fail(err, OCHRE_INVALID,
                 "Validation error: %s: a list has %u members; the limit is %u", what, value->n,
                 OCH_LIST_VALUE_MAX);
+    for (uint32_t i = 0; value->type == OCHRE_VALUE_FLOAT_LIST && i < value->n; i++)
+        if (!isfinite(value->as.numbers[i]))
+            return och_fail(err, OCHRE_INVALID,
+                    "Validation error: %s: a number in a list is not finite", what);
     for (uint32_t i = 0; value->type == OCHRE_VALUE_STRING_LIST && i < value->n; i++) {
         ochre_status status = check_size(
                 what, "a value", value->as.strings[i].size, OCH_STRING_VALUE_SIZE_MAX, err);

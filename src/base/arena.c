@@ -36,6 +36,25 @@ och_arena_clear(struct och_arena *arena)
     och_arena_init(arena, arena->mem);
 }
 
+struct och_arena_mark
+och_arena_mark(const struct och_arena *arena)
+{
+    return (struct och_arena_mark){arena->blocks, arena->next, arena->left, arena->block_size};
+}
+
+void
+och_arena_rewind(struct och_arena *arena, const struct och_arena_mark *mark)
+{
+    while (arena->blocks != mark->blocks) {
+        struct och_arena_block *block = arena->blocks;
+        arena->blocks = block->older;
+        och_mem_release(arena->mem, block, block->size);
+    }
+    arena->next = mark->next;
+    arena->left = mark->left;
+    arena->block_size = mark->block_size;
+}
+
 /* A new block with room for `size` bytes behind its header. */
 static char *
 add_block(struct och_arena *arena, size_t size)

@@ -35,6 +35,18 @@ void och_arena_init(struct och_arena *arena, struct och_mem *mem);
 /* Give everything back and leave an empty arena, ready for reuse. */
 void och_arena_clear(struct och_arena *arena);
 
+/* A place in an arena's history. */
+struct och_arena_mark {
+    struct och_arena_block *blocks;
+    char *next;
+    size_t left;
+    size_t block_size;
+};
+
+/* Where the arena stands; and give back everything taken since, newest first. */
+struct och_arena_mark och_arena_mark(const struct och_arena *arena);
+void och_arena_rewind(struct och_arena *arena, const struct och_arena_mark *mark);
+
 /*
  * `size` bytes aligned to 16, not initialised, or NULL when the account
  * refuses.  A size of 0 gives a valid pointer to no bytes.

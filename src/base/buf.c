@@ -25,6 +25,7 @@ och_buf_reset(struct och_buf *buf)
 {
     buf->size = 0;
     buf->failed = false;
+    buf->full = false;
 }
 
 ochre_status
@@ -42,6 +43,7 @@ och_buf_reserve(struct och_buf *buf, size_t size)
         return true;
     if (size > buf->size_max - buf->size) {
         buf->failed = true;
+        buf->full = true;
         return false;
     }
     size_t need = buf->size + size;

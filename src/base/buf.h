@@ -30,6 +30,7 @@ struct och_buf {
     size_t room;         /* bytes allocated */
     size_t size_max;     /* never more than this */
     bool failed;         /* a growth was refused */
+    bool full;           /* ... because of size_max, not for want of memory */
 };
 
 void och_buf_init(struct och_buf *buf, struct och_mem *mem, size_t size_max);

@@ -51,6 +51,8 @@
 #define OCH_COLLECTION_METADATA_SIZE_MAX (1u << 20)
 #define OCH_SCHEMA_SIZE_MAX (1u << 20)
 #define OCH_QUERIES_PER_REQUEST_MAX 8192u
+/* One read's own memory: lists of hits and what is decoded for them. */
+#define OCH_RESULT_MEMORY_MAX ((size_t) 1 << 30)
 
 /* --- storage ------------------------------------------------------------- */
 

@@ -60,7 +60,7 @@ undo_change(const struct och_change *change)
     else if (change->killed.segment != NULL)
         och_segment_undo_kill(change->killed.segment, change->killed.row);
     if (change->grew != NULL)
-        och_head_undo_append(change->grew);
+        och_head_undo_append(change->grew, &change->texts);
 }
 
 void
@@ -117,12 +117,13 @@ append_row(struct staging *s, uint64_t ordinal, const struct och_row_texts *text
         insert.norm = och_vector_norm(
                 collection->engine->ports.kernels, s->vector, collection->staged.dim);
     struct och_head *head = collection->view->head;
+    struct och_arena_mark mark = och_arena_mark(&head->texts);
     och_mutex_lock(&collection->lock);
     status = och_head_append(head, &insert);
     och_mutex_unlock(&collection->lock);
     if (status != OCHRE_OK)
         return och_fail_memory(s->err);
-    s->undo->changes[s->undo->n++] = (struct och_change){.grew = head};
+    s->undo->changes[s->undo->n++] = (struct och_change){.grew = head, .texts = mark};
     return OCHRE_OK;
 }
 
@@ -149,6 +150,28 @@ kill_row(struct staging *s, const struct och_place *place)
     s->undo->changes[s->undo->n++] = (struct och_change){.killed = *place};
 }
 
+/* Metadata with an update merged over it, absent when nothing is left.  What
+ * comes out is held to the limits of what may go in. */
+static ochre_status
+merge_fields(struct staging *s, struct ochre_bytes old, struct ochre_bytes update,
+        struct ochre_bytes *merged_out)
+{
+    och_buf_reset(&s->fields);
+    och_fields_merge(&s->fields, old, update);
+    if (s->fields.full)
+        return och_fail(s->err, OCHRE_TOO_LARGE,
+                "a record's metadata would have more than %u bytes", OCH_METADATA_SIZE_MAX);
+    if (och_buf_status(&s->fields) != OCHRE_OK)
+        return och_fail_memory(s->err);
+    struct ochre_bytes merged = {s->fields.data, s->fields.size};
+    if (och_fields_count(merged) > OCH_KEYS_PER_RECORD_MAX)
+        return och_fail(s->err, OCHRE_INVALID,
+                "a record's metadata would have %u keys; the limit is %u",
+                (unsigned) och_fields_count(merged), OCH_KEYS_PER_RECORD_MAX);
+    *merged_out = och_fields_count(merged) == 0 ? (struct ochre_bytes){NULL, 0} : merged;
+    return OCHRE_OK;
+}
+
 static ochre_status
 insert_row(struct staging *s, const struct och_write_row *row)
 {
@@ -159,14 +182,10 @@ insert_row(struct staging *s, const struct och_write_row *row)
     struct och_row_texts texts = {row->id, row->document, row->uri, row->fields};
     if (row->fields.data != NULL) {
         /* An upsert may carry nulls, which an insert drops. */
-        och_buf_reset(&s->fields);
-        och_fields_merge(&s->fields, (struct ochre_bytes){NULL, 0}, row->fields);
-        if (och_buf_status(&s->fields) != OCHRE_OK)
-            return och_fail_memory(s->err);
-        texts.fields = (struct ochre_bytes){s->fields.data, s->fields.size};
+        status = merge_fields(s, (struct ochre_bytes){NULL, 0}, row->fields, &texts.fields);
+        if (status != OCHRE_OK)
+            return status;
     }
-    if (och_fields_count(texts.fields) == 0)
-        texts.fields = (struct ochre_bytes){NULL, 0};
     status = append_row(s, s->collection->staged.next_ordinal, &texts);
     if (status != OCHRE_OK)
         return status;
@@ -225,13 +244,9 @@ update_row(struct staging *s, const struct och_place *place, const struct och_wr
     if (row->uri.data != NULL)
         texts.uri = row->uri;
     if (row->fields.data != NULL) {
-        och_buf_reset(&s->fields);
-        och_fields_merge(&s->fields, texts.fields, row->fields);
-        if (och_buf_status(&s->fields) != OCHRE_OK)
-            return och_fail_memory(s->err);
-        texts.fields = (struct ochre_bytes){s->fields.data, s->fields.size};
-        if (och_fields_count(texts.fields) == 0)
-            texts.fields = (struct ochre_bytes){NULL, 0};
+        status = merge_fields(s, texts.fields, row->fields, &texts.fields);
+        if (status != OCHRE_OK)
+            return status;
     }
     status = append_row(s, ordinal, &texts);
     if (status != OCHRE_OK)

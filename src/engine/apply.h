@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/compiler.h"
 #include "engine/collection.h"
 #include "ochre/status.h"
@@ -26,8 +27,9 @@ struct och_mem;
 
 /* One change, for undoing. */
 struct och_change {
-    struct och_place killed; /* the row that died; none: row is OCH_ROW_NONE */
-    struct och_head *grew;   /* the head that got a row; NULL: none did */
+    struct och_place killed;     /* the row that died; none: row is OCH_ROW_NONE */
+    struct och_arena_mark texts; /* where that head's texts stood before */
+    struct och_head *grew;       /* the head that got a row; NULL: none did */
 };
 
 /* What one staged write changed. */

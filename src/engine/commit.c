@@ -93,16 +93,6 @@ och_commit_leave(struct och_commit *commit)
 
 /* --- a group ---------------------------------------------------------------- */
 
-/* What ids take in a write, at least. */
-static size_t
-size_of_ids(const struct ochre_bytes *ids, size_t n)
-{
-    size_t size = 0;
-    for (size_t i = 0; i < n; i++)
-        size += sizeof(uint32_t) + ids[i].size;
-    return size;
-}
-
 /* Write the ids that a delete by filter selects, at its place in the order. */
 static ochre_status
 resolve_doomed(struct member *member, struct ochre_error *err)
@@ -120,7 +110,7 @@ resolve_doomed(struct member *member, struct ochre_error *err)
     if (status == OCHRE_OK && n > 0) {
         struct ochre_records records = {.n = n, .ids = ids};
         status = och_write_encode(&member->built, &arena, OCH_WRITE_DELETE, &records);
-        if (status != OCHRE_OK && size_of_ids(ids, n) > OCH_WRITE_SIZE_MAX / 2)
+        if (status != OCHRE_OK && member->built.full)
             status = och_fail(err, OCHRE_TOO_LARGE,
                     "the filter selects %zu records, more than one delete can name; use a limit",
                     n);

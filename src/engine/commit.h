@@ -57,7 +57,7 @@ void och_commit_release(struct och_commit *commit);
  * Errors: OCHRE_NOT_FOUND   the collection was dropped
  *         OCHRE_INVALID     wrong dimension
  *         OCHRE_TOO_LARGE   a delete that does not fit a log record
- *         OCHRE_UNAVAILABLE sealing cannot keep up, or the engine is closing
+ *         OCHRE_UNAVAILABLE sealing cannot keep up
  *         OCHRE_FULL, OCHRE_IO, OCHRE_CORRUPT, OCHRE_NO_MEMORY
  * After an error nothing of it is visible.
  */

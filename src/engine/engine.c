@@ -103,11 +103,7 @@ och_engine_close(struct och_engine *engine)
     och_maintain_drain(engine);
     och_commit_enter(engine->commit);
     if (engine->log->ops->stats(engine->log).n_records > 0) {
-        /* The record says that all before it are durable, so that later damage
-         * to the newest of them is not taken for a torn end. */
-        struct och_log_record record = {.type = OCH_RECORD_CLOSE, .payload = {"", 0}};
-        ochre_status noted = engine->log->ops->append(engine->log, &record, 1, NULL);
-        (void) noted; /* nothing depends on it */
+        och_engine_vouch(engine);
     }
     och_commit_leave(engine->commit);
     free_engine(engine);
@@ -321,6 +317,19 @@ next_unsealed(struct och_engine *engine)
     return found;
 }
 
+/* Have the background seal what is waiting (the committer). */
+static void
+queue_all(struct och_engine *engine)
+{
+    if (engine->ports.executor == NULL)
+        return; /* without one everything is sealed where it is frozen */
+    och_mutex_lock(&engine->table_lock);
+    for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++)
+        for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table)
+            och_maintain_collection(c);
+    och_mutex_unlock(&engine->table_lock);
+}
+
 ochre_status
 och_engine_seal_all(struct och_engine *engine, struct ochre_error *err)
 {
@@ -342,6 +351,9 @@ och_engine_seal_all(struct och_engine *engine, struct ochre_error *err)
         och_collection_release(collection);
     }
     engine->n_sealing_all--;
+    /* Heads that were frozen meanwhile were left to this; it may have ended early. */
+    if (engine->n_sealing_all == 0)
+        queue_all(engine);
     och_commit_leave(engine->commit);
     return status;
 }

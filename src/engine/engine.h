@@ -51,7 +51,6 @@ struct och_engine {
     struct och_mutex work_lock; /* guards the counts of background work */
     struct och_cond work_done;
     uint32_t n_tasks;
-    bool closing;
 
     /* The committer's: */
     uint32_t n_sealing_all;      /* callers of och_engine_seal_all */

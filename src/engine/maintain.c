@@ -202,7 +202,7 @@ och_maintain_log(struct och_engine *engine)
     uint64_t lsn;
     struct och_collection *oldest = oldest_collection(engine, true, &lsn);
     if (oldest != NULL) {
-        if (oldest->view->n_frozen == 0 && och_maintain_freeze(oldest, NULL) == OCHRE_OK)
+        if (oldest->view->n_frozen > 0 || och_maintain_freeze(oldest, NULL) == OCHRE_OK)
             queue_seal(oldest);
         och_collection_release(oldest);
     }
@@ -223,9 +223,9 @@ ochre_status
 och_maintain_admit(struct och_collection *collection, struct ochre_error *err)
 {
     struct och_engine *engine = collection->engine;
-    for (unsigned i = 0; count_frozen(collection) >= FROZEN_MAX; i++) {
+    for (unsigned n_waits = 0; count_frozen(collection) >= FROZEN_MAX;) {
         bool failed = atomic_load_explicit(&collection->seal_failed, memory_order_relaxed);
-        if (engine->ports.executor == NULL || failed || i == ADMIT_WAITS_MAX) {
+        if (engine->ports.executor == NULL || failed || n_waits == ADMIT_WAITS_MAX) {
             /* Give it another try, for the writer who comes next. */
             och_commit_enter(engine->commit);
             queue_seal(collection);
@@ -236,7 +236,8 @@ och_maintain_admit(struct och_collection *collection, struct ochre_error *err)
                     "sealed files cannot be written as fast as records come; try again later");
         }
         och_mutex_lock(&engine->work_lock);
-        (void) och_cond_wait_for(&engine->work_done, &engine->work_lock, ADMIT_WAIT_MS);
+        /* Other collections' work wakes us too: only time that passed counts. */
+        n_waits += !och_cond_wait_for(&engine->work_done, &engine->work_lock, ADMIT_WAIT_MS);
         och_mutex_unlock(&engine->work_lock);
     }
     return OCHRE_OK;
@@ -305,9 +306,10 @@ write_segment(struct sealing *s, struct och_segment_row *row, struct ochre_error
     return och_seal_write(&s->seal, &row->file_hash, &row->file_size, err);
 }
 
-/* Write the files and have the catalog list them, with the facts. */
+/* Write the files and have the catalog list them, with the facts.  After an error
+ * either may have happened. */
 static ochre_status
-list_files(struct sealing *s, struct ochre_error *err)
+write_and_list(struct sealing *s, struct ochre_error *err)
 {
     struct och_mem *mem = s->engine->ports.mem;
     struct och_catalog *catalog = s->engine->ports.catalog;
@@ -338,6 +340,65 @@ list_files(struct sealing *s, struct ochre_error *err)
             ? catalog->ops->state_set(catalog, s->collection->id, &state, s->rows, s->n_rows, err)
             : och_fail_memory(err);
     och_buf_clear(&keys);
+    return status;
+}
+
+static void
+remove_file(struct sealing *s, const char *path)
+{
+    ochre_status removed = och_vfs_remove(s->engine->ports.vfs, path, NULL);
+    (void) removed; /* what stays is found at the next open */
+}
+
+/* Remove the files that a failed try wrote: the next one takes new numbers. */
+static void
+discard_files(struct sealing *s)
+{
+    char path[OCH_PATH_SIZE_MAX];
+    for (size_t i = 0; s->rows != NULL && i < s->room; i++) {
+        const struct och_segment_row *row = &s->rows[i];
+        if (i < s->view->n_segments) {
+            struct och_segment *segment = s->view->segments[i];
+            if (row->deletes_id == 0 || row->deletes_id == segment->deletes_id)
+                continue;
+            och_deletes_path(path, sizeof(path), segment, row->deletes_id);
+        } else if (row->id != 0) {
+            och_segment_path(path, sizeof(path), s->collection->id, row->id);
+        } else {
+            continue;
+        }
+        remove_file(s, path);
+    }
+}
+
+/* A transaction that failed may have happened all the same: the catalog knows. */
+static ochre_status
+settle_listing(struct sealing *s, ochre_status failure)
+{
+    struct och_catalog *catalog = s->engine->ports.catalog;
+    struct och_arena arena;
+    struct och_collection_state state;
+    struct och_segment_row *rows;
+    size_t n;
+    och_arena_init(&arena, s->engine->ports.mem);
+    ochre_status known =
+            catalog->ops->state_get(catalog, &arena, s->collection->id, &state, &rows, &n, NULL);
+    bool listed = known == OCHRE_OK && state.position == s->frozen->facts.position;
+    och_arena_clear(&arena);
+    if (listed)
+        return OCHRE_OK;
+    if (known == OCHRE_OK || known == OCHRE_NOT_FOUND)
+        discard_files(s);
+    return failure;
+}
+
+/* Write the files and have the catalog list them, or leave neither. */
+static ochre_status
+list_files(struct sealing *s, struct ochre_error *err)
+{
+    ochre_status status = write_and_list(s, err);
+    if (status != OCHRE_OK)
+        status = settle_listing(s, status);
     if (status == OCHRE_OK) {
         s->collection->seal_listed = true;
         s->collection->seal_segment = s->seal.n_rows > 0 ? s->seal.id : 0;
@@ -632,15 +693,22 @@ och_maintain_collect(struct och_engine *engine, struct ochre_error *err)
     if (engine->garbage == NULL && !log->ops->can_trim(log, keep))
         return OCHRE_OK;
     ochre_status status = note_generation(engine, err);
-    while (status == OCHRE_OK && engine->garbage != NULL) {
-        struct och_garbage *garbage = engine->garbage;
+    if (status != OCHRE_OK)
+        return status;
+    /* What cannot be removed stays in the list, and stops nothing else. */
+    ochre_status first_failure = OCHRE_OK;
+    struct och_garbage **link = &engine->garbage;
+    while (*link != NULL) {
+        struct och_garbage *garbage = *link;
         status = remove_garbage(engine, garbage, err);
-        if (status != OCHRE_OK)
-            break;
-        engine->garbage = garbage->next;
-        och_mem_release(engine->ports.mem, garbage, sizeof(*garbage));
+        if (status == OCHRE_OK) {
+            *link = garbage->next;
+            och_mem_release(engine->ports.mem, garbage, sizeof(*garbage));
+        } else {
+            first_failure = first_failure == OCHRE_OK ? status : first_failure;
+            link = &garbage->next;
+        }
     }
-    if (status == OCHRE_OK && log->ops->can_trim(log, keep))
-        status = log->ops->trim(log, keep, err);
-    return status;
+    status = log->ops->can_trim(log, keep) ? log->ops->trim(log, keep, err) : OCHRE_OK;
+    return status == OCHRE_OK ? first_failure : status;
 }

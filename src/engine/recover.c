@@ -15,6 +15,8 @@ struct recovery {
     struct och_arena arena; /* cleared after each record */
     uint64_t lsn_max;       /* the newest record the catalog knows of */
     uint64_t generation;    /* the newest one the log knows of */
+    uint16_t last_type;     /* of the newest record; 0: the log is empty */
+    uint32_t dropped;       /* the number found dropped last: its records come in rows */
 };
 
 static ochre_status
@@ -38,6 +40,8 @@ find_collection(struct recovery *recovery, uint32_t number, struct och_collectio
     struct och_engine *engine = recovery->engine;
     struct och_catalog *catalog = engine->ports.catalog;
     *collection_out = NULL;
+    if (number == recovery->dropped)
+        return OCHRE_OK;
     for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++) {
         for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table) {
             if (c->number == number) {
@@ -49,8 +53,10 @@ find_collection(struct recovery *recovery, uint32_t number, struct och_collectio
     struct och_collection_row row;
     ochre_status status =
             catalog->ops->collection_by_number(catalog, &recovery->arena, number, &row, err);
-    if (status == OCHRE_NOT_FOUND)
+    if (status == OCHRE_NOT_FOUND) {
+        recovery->dropped = number;
         return OCHRE_OK;
+    }
     if (status == OCHRE_OK)
         status = och_engine_collection(engine, &row, collection_out, err);
     return status;
@@ -117,6 +123,7 @@ visit(void *context, const struct och_log_record *record, bool damaged, struct o
 {
     struct recovery *recovery = context;
     ochre_status status = OCHRE_OK;
+    recovery->last_type = record->type;
     if (record->type == OCH_RECORD_WRITE) {
         status = recover_write(recovery, record, damaged, err);
     } else if (record->type == OCH_RECORD_GENERATION && !damaged && record->payload.size == 8) {
@@ -145,6 +152,14 @@ check_generation(struct recovery *recovery, struct ochre_error *err)
     return OCHRE_OK;
 }
 
+void
+och_engine_vouch(struct och_engine *engine)
+{
+    struct och_log_record record = {.type = OCH_RECORD_CLOSE, .payload = {"", 0}};
+    ochre_status noted = engine->log->ops->append(engine->log, &record, 1, NULL);
+    (void) noted;
+}
+
 ochre_status
 och_recover(struct och_engine *engine, struct ochre_error *err)
 {
@@ -160,6 +175,8 @@ och_recover(struct och_engine *engine, struct ochre_error *err)
                 engine->ports.log.context, recovery.lsn_max, visit, &recovery, &engine->log, err);
     if (status == OCHRE_OK)
         status = check_generation(&recovery, err);
+    if (status == OCHRE_OK && recovery.last_type != 0 && recovery.last_type != OCH_RECORD_CLOSE)
+        och_engine_vouch(engine);
     och_arena_clear(&recovery.arena);
     engine->recovering = false;
     return status;

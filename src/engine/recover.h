@@ -11,6 +11,10 @@
 
 struct och_engine;
 
+/* Append a record that says that all before it are durable, so that damage to the
+ * newest of them is not taken for a torn end.  Nothing depends on its success. */
+void och_engine_vouch(struct och_engine *engine);
+
 /*
  * Open the log and apply every record that the catalog's states do not hold
  * yet.  A record that cannot be applied, for damage of its own or of the rows

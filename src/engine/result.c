@@ -1,6 +1,7 @@
 #include "engine/result.h"
 
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "index/meta/fields.h"
 
@@ -14,7 +15,9 @@ och_result_begin(struct och_mem *mem, struct och_collection *collection, unsigne
         return och_fail_memory(err);
     result->mem = mem;
     result->include = include;
-    och_arena_init(&result->arena, mem);
+    och_mem_init(&result->account, mem);
+    result->account.limit = OCH_RESULT_MEMORY_MAX;
+    och_arena_init(&result->arena, &result->account);
     ochre_status status = och_snapshot_take(collection, &result->arena, &result->snapshot, err);
     if (status != OCHRE_OK) {
         och_result_release(result);

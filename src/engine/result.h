@@ -15,16 +15,16 @@
 
 #include "base/arena.h"
 #include "base/compiler.h"
+#include "base/mem.h"
 #include "engine/select.h"
 #include "engine/snapshot.h"
 #include "ochre/status.h"
 #include "ochre/types.h"
 
-struct och_mem;
-
 struct och_result {
-    struct och_mem *mem;
-    struct och_arena arena; /* owned: everything below */
+    struct och_mem *mem;    /* borrowed: paid for this struct */
+    struct och_mem account; /* of everything below: at most OCH_RESULT_MEMORY_MAX */
+    struct och_arena arena; /* owned */
     struct och_snapshot snapshot;
     unsigned include; /* OCHRE_INCLUDE_* */
     uint32_t dim;

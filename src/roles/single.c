@@ -10,6 +10,7 @@
 #include "os/clock.h"
 #include "os/cpu.h"
 #include "os/executor.h"
+#include "os/process.h"
 #include "os/vfs_posix.h"
 
 /* Writers wait for the disk together; so many of them can share one sync. */
@@ -99,6 +100,8 @@ och_single_open(const struct och_single_options *options, struct och_single **si
     if (single == NULL)
         return och_fail_memory(err);
     single->mem = root;
+    /* A request is refused before the machine is short of memory for all. */
+    single->mem.limit = och_process_machine_memory() / 4 * 3;
     ochre_status status = open_database(single, options, err);
     if (status == OCHRE_OK)
         status = open_server(single, options, err);

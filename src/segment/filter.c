@@ -1,5 +1,6 @@
 #include "segment/filter.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -8,6 +9,7 @@
 #include "base/mem.h"
 #include "index/meta/compare.h"
 #include "index/meta/fields.h"
+#include "index/meta/value_set.h"
 #include "index/text/contains.h"
 #include "index/text/regex.h"
 #include "segment/source.h"
@@ -67,10 +69,24 @@ leaf_is_valid(const struct ochre_filter_node *node)
     return false;
 }
 
+/* NaN compares with nothing; it comes from a C program, never from JSON. */
+static bool
+has_nan(const struct ochre_value *value)
+{
+    if (value->type == OCHRE_VALUE_FLOAT)
+        return isnan(value->as.number);
+    for (uint32_t i = 0; value->type == OCHRE_VALUE_FLOAT_LIST && i < value->n; i++)
+        if (isnan(value->as.numbers[i]))
+            return true;
+    return false;
+}
+
 static ochre_status
 check_limits(const struct ochre_filter_node *node, struct ochre_error *err)
 {
     const struct ochre_value *value = &node->value;
+    if (has_nan(value))
+        return och_fail(err, OCHRE_INVALID, "Invalid where clause: an operand is not a number");
     if (value->type >= OCHRE_VALUE_BOOL_LIST && value->n > OCH_FILTER_LIST_MAX)
         return och_fail(err, OCHRE_INVALID,
                 "Invalid where clause: a list operand has %u members; the limit is %u", value->n,
@@ -138,9 +154,13 @@ och_filter_compile(struct och_mem *mem, struct och_arena *arena, const struct oc
                 "Invalid where clause: it has %zu clauses; the limit is %u", tree->n_nodes,
                 OCH_FILTER_NODES_MAX);
     filter_out->regexes = och_arena_take_array(arena, tree->n_nodes, sizeof(struct och_regex *));
-    if (filter_out->regexes == NULL)
+    filter_out->sets = och_arena_take_array(arena, tree->n_nodes, sizeof(struct och_value_set));
+    if (filter_out->regexes == NULL || filter_out->sets == NULL) {
+        filter_out->regexes = NULL;
         return och_fail_memory(err);
+    }
     memset(filter_out->regexes, 0, tree->n_nodes * sizeof(struct och_regex *));
+    memset(filter_out->sets, 0, tree->n_nodes * sizeof(struct och_value_set));
 
     size_t ends[DEPTH_MAX];
     unsigned depth = 0;
@@ -151,6 +171,9 @@ och_filter_compile(struct och_mem *mem, struct och_arena *arena, const struct oc
         const struct ochre_filter_node *node = &tree->nodes[i];
         if (node->op == OCHRE_FILTER_REGEX || node->op == OCHRE_FILTER_NOT_REGEX)
             status = och_regex_compile(mem, node->value.as.string, &filter_out->regexes[i], err);
+        if ((node->op == OCHRE_FILTER_IN || node->op == OCHRE_FILTER_NOT_IN) &&
+                och_value_set_make(arena, &node->value, &filter_out->sets[i]) != OCHRE_OK)
+            status = och_fail_memory(err);
     }
     if (status != OCHRE_OK)
         och_filter_clear(filter_out);
@@ -190,37 +213,47 @@ document_matches(const struct ochre_filter_node *node, const struct och_regex *r
     return found != negative;
 }
 
+/* What a leaf looks at in a row; false when it is not there. */
 static bool
-row_matches(const struct ochre_filter_node *node, const struct och_regex *regex,
-        const struct och_source *source, uint32_t row)
+value_of(const struct ochre_filter_node *node, const struct och_source *source, uint32_t row,
+        struct och_field_view *view_out)
 {
+    if (node->field == OCHRE_FIELD_METADATA)
+        return och_fields_find(och_source_fields(source, row), node->key, view_out);
+    struct ochre_bytes id = och_source_id(source, row);
+    *view_out = (struct och_field_view){
+            .type = OCHRE_VALUE_STRING, .value = id.data, .value_size = (uint32_t) id.size};
+    return true;
+}
+
+static bool
+row_matches(
+        const struct och_filter *filter, size_t i, const struct och_source *source, uint32_t row)
+{
+    const struct ochre_filter_node *node = &filter->tree.nodes[i];
+    if (node->field == OCHRE_FIELD_DOCUMENT)
+        return document_matches(node, filter->regexes[i], och_source_document(source, row));
     struct och_field_view view;
-    switch (node->field) {
-    case OCHRE_FIELD_METADATA: {
-        bool found = och_fields_find(och_source_fields(source, row), node->key, &view);
+    bool found = value_of(node, source, row, &view);
+    if (filter->sets[i].items == NULL)
         return och_value_matches(found ? &view : NULL, node->op, &node->value);
-    }
-    case OCHRE_FIELD_DOCUMENT:
-        return document_matches(node, regex, och_source_document(source, row));
-    case OCHRE_FIELD_ID:
-        return och_string_matches(och_source_id(source, row), node->op, &node->value);
-    }
-    return false;
+    bool is_in = found && och_value_set_has(&filter->sets[i], &view);
+    return is_in == (node->op == OCHRE_FILTER_IN);
 }
 
 static ochre_status
-leaf_rows(const struct ochre_filter_node *node, const struct och_regex *regex,
-        const struct och_source *source, const struct och_bitset *candidates,
-        struct och_bitset *rows_out)
+leaf_rows(const struct och_filter *filter, size_t i, const struct och_source *source,
+        const struct och_bitset *candidates, struct och_bitset *rows_out)
 {
     for (uint32_t row = och_bitset_next(candidates, 0); row != OCH_ROW_NONE;
             row = och_bitset_next(candidates, row + 1)) {
-        if (!row_matches(node, regex, source, row))
+        if (!row_matches(filter, i, source, row))
             continue;
         ochre_status status = och_bitset_add(rows_out, row);
         if (status != OCHRE_OK)
             return status;
     }
+    const struct och_regex *regex = filter->regexes[i];
     return regex == NULL ? OCHRE_OK : och_regex_status(regex);
 }
 
@@ -302,8 +335,7 @@ visit_node(struct walk *walk, size_t i)
         status = open_frame(child, node, i + node->size, &walk->candidates);
     } else {
         och_bitset_clear(&walk->result);
-        status = leaf_rows(
-                node, walk->filter->regexes[i], walk->source, &walk->candidates, &walk->result);
+        status = leaf_rows(walk->filter, i, walk->source, &walk->candidates, &walk->result);
         /* Texts that a pattern had no memory to be searched for count as none. */
         if (status == OCHRE_OK && walk->filter->regexes[i] != NULL)
             status = och_regex_status(walk->filter->regexes[i]);

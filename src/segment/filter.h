@@ -21,10 +21,12 @@ struct och_arena;
 struct och_mem;
 struct och_regex;
 struct och_source;
+struct och_value_set;
 
 struct och_filter {
     struct ochre_filter tree;   /* borrowed */
     struct och_regex **regexes; /* [n_nodes]; NULL where a node has none */
+    struct och_value_set *sets; /* [n_nodes]; items NULL where a node has none */
     struct och_mem *mem;
     unsigned depth;
     unsigned columns; /* what evaluation will load */

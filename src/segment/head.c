@@ -205,9 +205,12 @@ och_head_append(struct och_head *head, const struct och_head_insert *insert)
     if (status != OCHRE_OK)
         return status;
     struct och_row_texts texts = insert->texts;
+    struct och_arena_mark mark = och_arena_mark(&head->texts);
     if (!copy_bytes(head, &texts.id) || !copy_bytes(head, &texts.document) ||
-            !copy_bytes(head, &texts.uri) || !copy_bytes(head, &texts.fields))
+            !copy_bytes(head, &texts.uri) || !copy_bytes(head, &texts.fields)) {
+        och_arena_rewind(&head->texts, &mark);
         return OCHRE_NO_MEMORY;
+    }
 
     struct och_head_chunk *chunk = &head->chunks[c];
     if (head->dim > 0)
@@ -233,7 +236,7 @@ och_head_append(struct och_head *head, const struct och_head_insert *insert)
 }
 
 void
-och_head_undo_append(struct och_head *head)
+och_head_undo_append(struct och_head *head, const struct och_arena_mark *mark)
 {
     och_assert(head->n_rows > 0);
     uint32_t row = head->n_rows - 1;
@@ -249,6 +252,7 @@ och_head_undo_append(struct och_head *head)
     else
         head->slots[slot] = chunk->previous[at] + 1;
     head->bytes -= row_bytes(head, &chunk->texts[at]);
+    och_arena_rewind(&head->texts, mark);
     head->n_rows--;
 }
 

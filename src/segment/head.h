@@ -92,8 +92,9 @@ uint32_t och_head_find(const struct och_head *head, struct ochre_bytes id);
 OCH_MUST_CHECK ochre_status och_head_append(
         struct och_head *head, const struct och_head_insert *insert);
 
-/* Take back the newest row (it was appended last and nobody has seen it). */
-void och_head_undo_append(struct och_head *head);
+/* Take back the newest row (it was appended last and nobody has seen it), and
+ * its texts: `mark` is where head->texts stood before it. */
+void och_head_undo_append(struct och_head *head, const struct och_arena_mark *mark);
 
 void och_head_kill(struct och_head *head, uint32_t row, uint64_t position);
 void och_head_undo_kill(struct och_head *head, uint32_t row);

@@ -3,7 +3,7 @@
  *
  * Rows stand in the file in insertion order (by ordinal).  The file is made
  * under tmp/, synced, renamed to its place and the directory synced: when
- * och_seal returns OCHRE_OK the file is there for good, and nothing lists it
+ * och_seal_write returns OCHRE_OK the file is there for good, and nothing lists it
  * yet.
  *
  * Threads: any; the head's rows in question are not changed by anyone.

@@ -126,7 +126,7 @@ void och_segment_undo_kill(struct och_segment *segment, uint32_t row);
 OCH_MUST_CHECK ochre_status och_segment_dead_rows(
         const struct och_segment *segment, uint64_t position, struct och_bitset *rows);
 
-/* Does everything visible at `position` include every row? */
+/* Has any row died, at whatever position? */
 static inline bool
 och_segment_has_dead(const struct och_segment *segment)
 {

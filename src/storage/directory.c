@@ -189,6 +189,14 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
         return och_fail(err, OCHRE_NOT_FOUND, "no ochre database here (no FORMAT file)");
 
     status = take_lock(vfs, machine, create, &directory.lock, err);
+    /* Only now is what is found here what will be here: another process may have
+     * made the database, and closed it, since the first look. */
+    if (status == OCHRE_OK)
+        status = och_vfs_exists(vfs, FORMAT_PATH, &has_format, err);
+    if (status == OCHRE_OK && !has_format)
+        status = check_vacant(vfs, err);
+    if (status == OCHRE_OK)
+        status = check_complete(vfs, &directory.is_new, err);
     if (status == OCHRE_OK)
         status = och_vfs_mkdir(vfs, OCH_DIR_TMP, err);
     if (status == OCHRE_OK)
@@ -196,8 +204,6 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
     if (status == OCHRE_OK)
         status = has_format ? read_format(vfs, &directory.database, err)
                             : write_format(vfs, machine, &directory.database, err);
-    if (status == OCHRE_OK)
-        status = check_complete(vfs, &directory.is_new, err);
     if (status != OCHRE_OK) {
         och_file_close(directory.lock);
         return status;

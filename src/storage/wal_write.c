@@ -197,13 +197,17 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
         goto done;
     }
     och_wal_header_put(page, &header);
+    /* Known before its header can be on disk: a file that turned up at the next
+     * open with a header nobody remembers would override what came later. */
+    if (och_wal_add_file(wal, number, wal->next_lsn, WAL_PAGE) != OCHRE_OK) {
+        status = och_fail_memory(err);
+        goto done;
+    }
     status = och_file_write(file, 0, page, WAL_PAGE, err);
     if (status == OCHRE_OK) {
         wal->stats.n_syncs++;
         status = och_file_sync(file, err);
     }
-    if (status == OCHRE_OK && och_wal_add_file(wal, number, wal->next_lsn, WAL_PAGE) != OCHRE_OK)
-        status = och_fail_memory(err);
     if (status != OCHRE_OK)
         goto done;
     wal->file = file;

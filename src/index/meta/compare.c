@@ -80,9 +80,8 @@ equals(const struct och_field_view *value, const struct ochre_value *operand)
     return false;
 }
 
-/* The i-th element of an operand list, as a scalar. */
-static struct ochre_value
-element(const struct ochre_value *list, uint32_t i)
+struct ochre_value
+och_value_element(const struct ochre_value *list, uint32_t i)
 {
     struct ochre_value scalar = {.type = OCHRE_VALUE_NULL};
     switch (list->type) {
@@ -112,11 +111,42 @@ element(const struct ochre_value *list, uint32_t i)
     return scalar;
 }
 
+int
+och_compare_bytes(struct ochre_bytes a, struct ochre_bytes b)
+{
+    size_t common = a.size < b.size ? a.size : b.size;
+    int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
+    if (order != 0)
+        return order < 0 ? -1 : 1;
+    return (a.size > b.size) - (a.size < b.size);
+}
+
+bool
+och_value_compare(
+        const struct och_field_view *value, const struct ochre_value *operand, int *order_out)
+{
+    if (is_number(value->type) && is_number(operand->type)) {
+        *order_out = compare_numbers(value, operand);
+        return true;
+    }
+    if (value->type != operand->type)
+        return false;
+    if (value->type == OCHRE_VALUE_BOOL) {
+        *order_out = (*value->value != 0) - (int) operand->as.boolean;
+        return true;
+    }
+    if (value->type != OCHRE_VALUE_STRING)
+        return false;
+    *order_out = och_compare_bytes(
+            (struct ochre_bytes){value->value, value->value_size}, operand->as.string);
+    return true;
+}
+
 static bool
 is_in(const struct och_field_view *value, const struct ochre_value *list)
 {
     for (uint32_t i = 0; i < list->n; i++) {
-        struct ochre_value scalar = element(list, i);
+        struct ochre_value scalar = och_value_element(list, i);
         if (equals(value, &scalar))
             return true;
     }

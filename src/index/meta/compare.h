@@ -21,6 +21,17 @@
 /* -1, 0 or 1 as `a` is below, equal to or above `b`, exactly; `b` is not NaN. */
 int och_compare_int_float(int64_t a, double b);
 
+/* By bytes, then length. */
+int och_compare_bytes(struct ochre_bytes a, struct ochre_bytes b);
+
+/* The i-th element of a list, as a scalar. */
+struct ochre_value och_value_element(const struct ochre_value *list, uint32_t i);
+
+/* How a scalar value stands to a scalar operand; false, and no order, when they
+ * are of different worlds or either is not a scalar. */
+bool och_value_compare(
+        const struct och_field_view *value, const struct ochre_value *operand, int *order_out);
+
 /*
  * Does the value, NULL for a missing key, satisfy the operator with this
  * operand?  `op` is a leaf operator other than the regex ones.

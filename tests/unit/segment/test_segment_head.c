@@ -138,6 +138,7 @@ struct model_row {
 
 struct model {
     struct model_row rows[ROWS_MAX];
+    struct och_arena_mark marks[ROWS_MAX]; /* before each row */
     uint32_t n;
 };
 
@@ -167,6 +168,7 @@ append_one(struct och_head *head, struct model *model, int id, uint64_t position
             .vector = vector,
             .texts = {.id = id_text(id, bytes)}};
     uint32_t before = newest_of(model, id);
+    model->marks[model->n] = och_arena_mark(&head->texts);
     check(och_head_append(head, &insert) == OCHRE_OK);
     if (before != OCH_ROW_NONE && model->rows[before].dead == OCH_ALIVE) {
         och_head_kill(head, before, position);
@@ -185,7 +187,7 @@ undo_one(struct och_head *head, struct model *model, uint64_t position)
         och_head_undo_kill(head, before);
         model->rows[before].dead = OCH_ALIVE;
     }
-    och_head_undo_append(head);
+    och_head_undo_append(head, &model->marks[row]);
 }
 
 static void
@@ -248,11 +250,12 @@ undoing_a_dead_row_forgets_its_death(void **state)
     och_mem_init(&mem, NULL);
     check(och_head_make(&mem, 1, &head) == OCHRE_OK);
     struct och_head_insert insert = insert_of("a", 0, 1, vector);
+    struct och_arena_mark mark = och_arena_mark(&head->texts);
     check(och_head_append(head, &insert) == OCHRE_OK);
     och_head_kill(head, 0, 1);
     size_t bytes = head->bytes;
     check(bytes > 0);
-    och_head_undo_append(head);
+    och_head_undo_append(head, &mark);
     check(head->n_rows == 0 && atomic_load(&head->n_dead) == 0 && head->bytes == 0);
     check(och_head_find(head, text("a")) == OCH_ROW_NONE);
     och_head_release(head);

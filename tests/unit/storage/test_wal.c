@@ -371,6 +371,41 @@ after_one_failed_call_the_log_goes_on(void **state)
     }
 }
 
+/* A file whose header may be on disk although beginning it failed must not come
+ * between the records before and after it. */
+static void
+a_file_that_failed_to_begin_overrides_nothing(void **state)
+{
+    (void) state;
+    for (uint64_t n = 1; n < 40; n++) {
+        struct fixture f;
+        struct ochre_error err;
+        begin(&f);
+        check_ok(open_log(&f, &err), &err);
+        check_ok(append(&f, 1, 100, &err), &err);
+        size_t acknowledged = 1;
+        size_t n_prepare_failures = 0;
+        sim_disk_fail(f.disk, n, SIM_IO_ONCE);
+        for (int i = 0; i < 6; i++) {
+            acknowledged += append(&f, 1, 600000, &err) == OCHRE_OK;
+            if (och_wal_wants_prepare(f.wal))
+                n_prepare_failures += och_wal_prepare(f.wal, &err) != OCHRE_OK;
+        }
+        uint64_t keep = och_wal_next_lsn(f.wal) - 1;
+        bool failed = sim_disk_has_failed(f.disk);
+        check(n_prepare_failures <= 1);
+        ochre_status trimmed = och_wal_trim(f.wal, keep, &err);
+        uint64_t oldest = och_wal_oldest_lsn(f.wal);
+        if (failed) {
+            check_ok(trimmed, &err);
+            check_ok(open_log(&f, &err), &err);
+            check(f.seen.n >= acknowledged - (oldest - 1));
+            check(f.seen.n == 0 || f.seen.lsn[0] == oldest);
+        }
+        end(&f);
+    }
+}
+
 static bool
 append_and_reopen(struct och_mem *mem)
 {
@@ -412,6 +447,7 @@ main(void)
             cmocka_unit_test(either_copy_of_a_file_header_is_enough),
             cmocka_unit_test(a_crash_loses_nothing_that_was_acknowledged),
             cmocka_unit_test(after_one_failed_call_the_log_goes_on),
+            cmocka_unit_test(a_file_that_failed_to_begin_overrides_nothing),
             cmocka_unit_test(any_allocation_may_fail_without_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
