@@ -10,7 +10,8 @@ both as HTTP gives them, whichever way they went:
 
     HttpTransport   over HTTP to a server process
     PipeTransport   a request a line to a program that uses the C API, which
-                    answers a line: {"status": 200, "body": {...}}
+                    answers a line: {"status": 200, "body": {...}}; a status of
+                    null says that C has no words for the request
 
 Both can stop the process, gently or with SIGKILL, and start it again on the
 same directory.  `embeddings` in a body are lists of numbers; `base64` in a
@@ -142,7 +143,8 @@ class HttpTransport:
 
 
 class PipeTransport:
-    """`driver DIRECTORY`: a JSON request a line on stdin, an answer a line on stdout.
+    """`capi_driver.py LIBRARY DIRECTORY`: a JSON request a line on stdin, an answer a
+    line on stdout.
 
     End of input asks it to close the database and end with status 0.
     """
@@ -150,8 +152,10 @@ class PipeTransport:
     name = "capi"
     can_send_text = False
 
-    def __init__(self, driver, directory, arguments=()):
-        self.command = [driver, os.path.join(directory, "data"), *arguments]
+    def __init__(self, library, directory, arguments=()):
+        driver = pathlib.Path(__file__).resolve().parent / "capi_driver.py"
+        self.command = [sys.executable, str(driver), str(library),
+                        os.path.join(directory, "data"), *arguments]
         self.log = os.path.join(directory, "driver.log")
         self.process = None
 
