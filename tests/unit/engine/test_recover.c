@@ -103,7 +103,7 @@ a_damaged_payload_spoils_its_collection_alone(void **state)
     check_ok(add_to("things", 100, 7777, &model, &err), &err);
     check_ok(add_to("others", 100, 8, &other_model, &err), &err);
     rig_close(&rig);
-    uint64_t at;
+    uint64_t at = 0;
     check(find_in_file(log_path, "d7777", 5, &at));
     check(sim_disk_flip(rig.disk, log_path, at, 0));
     check_ok(rig_open(&rig, &err), &err);
