@@ -84,6 +84,9 @@ check_value(const struct ochre_value *value, const char *what, struct ochre_erro
         return och_fail(err, OCHRE_INVALID, "Validation error: %s: a number is not finite", what);
     if (value->type < OCHRE_VALUE_BOOL_LIST)
         return OCHRE_OK;
+    if (value->type > OCHRE_VALUE_STRING_LIST) /* from C; the wire has no such thing */
+        return och_fail(err, OCHRE_INVALID, "Validation error: %s: there is no type %u of values",
+                what, (unsigned) value->type);
     if (value->n == 0)
         return och_fail(err, OCHRE_INVALID, "Validation error: %s: a list is empty", what);
     if (value->n > OCH_LIST_VALUE_MAX)
@@ -108,8 +111,10 @@ value_size(const struct ochre_value *value)
 {
     if (value->type == OCHRE_VALUE_STRING)
         return value->as.string.size;
+    if (value->type < OCHRE_VALUE_BOOL_LIST)
+        return 8;
     if (value->type != OCHRE_VALUE_STRING_LIST)
-        return value->n == 0 ? 8 : (size_t) value->n * 8;
+        return (size_t) value->n * 8;
     size_t size = 0;
     for (uint32_t i = 0; i < value->n; i++)
         size += value->as.strings[i].size + 4;
@@ -148,7 +153,7 @@ dim_of(const struct och_write_input *input, size_t i)
 {
     if (input->records.dims != NULL)
         return input->records.dims[i];
-    return (uint32_t) input->records.dim;
+    return input->records.dim > UINT32_MAX ? UINT32_MAX : (uint32_t) input->records.dim;
 }
 
 /* Step 4: every vector has components, and all are finite. */
