@@ -305,6 +305,9 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
  * nothing.  What is shown to readers from here on must be durable.  So the same
  * bytes are written again, where they are, which needs no space; all before
  * them was synced before they were written.
+ *
+ * Nothing will be added to this file: what it has allocated behind them goes
+ * back, or many starts with little written in between would fill a disk.
  */
 static ochre_status
 renew_end(struct scan *scan, const struct progress *at, struct ochre_error *err)
@@ -318,6 +321,10 @@ renew_end(struct scan *scan, const struct progress *at, struct ochre_error *err)
         status = fetch(scan, next, size, &bytes, err);
         if (status == OCHRE_OK)
             status = och_file_write(scan->file, next, bytes, size, err);
+    }
+    if (status == OCHRE_OK && at->offset < scan->file_size) {
+        ochre_status cut = och_file_truncate(scan->file, at->offset, NULL);
+        (void) cut; /* the space goes with the file */
     }
     if (status == OCHRE_OK)
         status = och_file_sync(scan->file, err);
