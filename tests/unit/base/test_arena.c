@@ -95,6 +95,35 @@ sizes_that_overflow_are_refused(void **state)
     check(och_mem_used(&mem) == 0);
 }
 
+static void
+rewinding_gives_back_what_was_taken_since(void **state)
+{
+    (void) state;
+    static const size_t sizes[] = {1, 100, 5000, 3, 1u << 21, 40, 2000, 2000, 2000};
+    enum { n_sizes = sizeof(sizes) / sizeof(sizes[0]) };
+    struct och_mem mem;
+    struct och_arena arena;
+    och_mem_init(&mem, NULL);
+    och_arena_init(&arena, &mem);
+    struct och_arena_mark marks[n_sizes];
+    size_t used[n_sizes];
+    for (size_t i = 0; i < n_sizes; i++) {
+        marks[i] = och_arena_mark(&arena);
+        used[i] = och_mem_used(&mem);
+        char *bytes = och_arena_take(&arena, sizes[i]);
+        check(bytes != NULL);
+        memset(bytes, (int) i, sizes[i]);
+    }
+    for (size_t i = n_sizes; i > 0; i--) {
+        och_arena_rewind(&arena, &marks[i - 1]);
+        check(och_mem_used(&mem) == used[i - 1]);
+        check(och_arena_take(&arena, 10) != NULL);
+        och_arena_rewind(&arena, &marks[i - 1]);
+    }
+    check(och_mem_used(&mem) == 0);
+    och_arena_clear(&arena);
+}
+
 static bool
 take_many(struct och_mem *mem)
 {
@@ -123,6 +152,7 @@ main(void)
             cmocka_unit_test(a_large_request_does_not_waste_the_shared_block),
             cmocka_unit_test(a_copy_has_a_nul_behind_it),
             cmocka_unit_test(sizes_that_overflow_are_refused),
+            cmocka_unit_test(rewinding_gives_back_what_was_taken_since),
             cmocka_unit_test(any_allocation_may_fail_without_harm),
     };
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
