@@ -250,6 +250,7 @@ look_after_touched(struct group *group)
         och_collection_release(group->touched[i]);
     }
     och_maintain_log(group->engine);
+    och_maintain_memory(group->engine);
 }
 
 /* With the role taken and the lock held: commit one group. */

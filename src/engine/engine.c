@@ -46,6 +46,7 @@ settle(struct och_engine *engine, struct ochre_error *err)
         for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++)
             for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table)
                 och_maintain_collection(c);
+        och_maintain_memory(engine);
         if (engine->garbage != NULL) {
             ochre_status collected = och_maintain_collect(engine, NULL);
             (void) collected;

@@ -208,6 +208,58 @@ och_maintain_log(struct och_engine *engine)
     }
 }
 
+/* --- what memory allows ----------------------------------------------------- */
+
+/* The limit of an account that has less than a quarter of it left; 0: none has. */
+static size_t
+limit_in_sight(const struct och_mem *mem)
+{
+    for (; mem != NULL; mem = mem->parent)
+        if (och_mem_used(mem) > mem->limit - mem->limit / 4)
+            return mem->limit;
+    return 0;
+}
+
+/* The collection with the largest head of at least `least` bytes, or with heads
+ * that wait already; retained, or NULL. */
+static struct och_collection *
+largest_collection(struct och_engine *engine, size_t least)
+{
+    struct och_collection *largest = NULL;
+    och_mutex_lock(&engine->table_lock);
+    for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++) {
+        for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table) {
+            const struct och_view *view = c->view;
+            size_t bytes = view->head == NULL ? 0 : view->head->bytes;
+            if (view->n_frozen > 0)
+                bytes = SIZE_MAX;
+            if (bytes < least || och_collection_usable(c, NULL) != OCHRE_OK)
+                continue;
+            least = bytes;
+            largest = c;
+        }
+    }
+    if (largest != NULL)
+        (void) och_collection_retain(largest);
+    och_mutex_unlock(&engine->table_lock);
+    return largest;
+}
+
+void
+och_maintain_memory(struct och_engine *engine)
+{
+    size_t limit = limit_in_sight(engine->ports.mem);
+    if (limit == 0)
+        return;
+    /* A head that is small beside the limit is not what fills it. */
+    struct och_collection *largest = largest_collection(engine, limit / 64 + 1);
+    if (largest == NULL)
+        return;
+    if (largest->view->n_frozen > 0 || och_maintain_freeze(largest, NULL) == OCHRE_OK)
+        queue_seal(largest);
+    och_collection_release(largest);
+}
+
 /* --- admission -------------------------------------------------------------- */
 
 static uint32_t

@@ -34,6 +34,10 @@ OCH_MUST_CHECK ochre_status och_maintain_admit(
 void och_maintain_collection(struct och_collection *collection);
 void och_maintain_log(struct och_engine *engine);
 
+/* When less than a quarter is left of what memory may be used: have the largest
+ * head sealed, while there is room for doing it (the committer). */
+void och_maintain_memory(struct och_engine *engine);
+
 /* While recovering: freeze a full head, to be sealed when the log is open. */
 void och_maintain_recovered(struct och_collection *collection);
 
