@@ -1,0 +1,904 @@
+/*
+ * test_public.c - what include/ochre promises, in a real directory, through
+ * nothing but its headers.
+ */
+#include <ftw.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ochre/ochre.h"
+#include "support/check.h"
+
+enum { DIM = 2 };
+
+static char directory[] = "/tmp/ochre-public-XXXXXX";
+static ochre_db *db;
+static struct ochre_error err;
+
+static struct ochre_bytes
+text(const char *string)
+{
+    return (struct ochre_bytes){string, strlen(string)};
+}
+
+static bool
+same(struct ochre_bytes bytes, const char *string)
+{
+    return bytes.data != NULL && bytes.size == strlen(string) &&
+            memcmp(bytes.data, string, bytes.size) == 0;
+}
+
+static int
+remove_one(const char *path, const struct stat *info, int type, struct FTW *where)
+{
+    (void) info;
+    (void) type;
+    return where->level == 0 ? 0 : remove(path);
+}
+
+static ochre_status
+open_with(struct ochre_options options)
+{
+    options.size = sizeof(options);
+    return ochre_open(directory, &options, &db, &err);
+}
+
+static int
+set_up(void **state)
+{
+    (void) state;
+    check(nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0);
+    check_ok(ochre_open(directory, NULL, &db, &err), &err);
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    (void) state;
+    ochre_close(db);
+    db = NULL;
+    return 0;
+}
+
+static void
+reopen(void)
+{
+    ochre_close(db);
+    check_ok(ochre_open(directory, NULL, &db, &err), &err);
+}
+
+static ochre_collection *
+create(const char *name)
+{
+    ochre_collection *collection;
+    check_ok(ochre_collection_create(db, name, NULL, &collection, &err), &err);
+    return collection;
+}
+
+/* Add records "<first>", ... with a vector that says the number twice. */
+static ochre_status
+add_numbers(ochre_collection *collection, int first, int n)
+{
+    enum { N_MAX = 64 };
+    static char ids[N_MAX][16];
+    struct ochre_bytes names[N_MAX];
+    struct ochre_bytes documents[N_MAX];
+    struct ochre_field fields[N_MAX];
+    struct ochre_metadata metadatas[N_MAX];
+    float vectors[N_MAX * DIM];
+    for (int i = 0; i < n; i++) {
+        (void) snprintf(ids[i], sizeof(ids[i]), "%d", first + i);
+        names[i] = text(ids[i]);
+        documents[i] = text(i % 2 == 0 ? "even" : "odd");
+        fields[i] = (struct ochre_field){
+                text("number"), {.type = OCHRE_VALUE_INT, .as.integer = first + i}};
+        metadatas[i] = (struct ochre_metadata){&fields[i], 1};
+        vectors[i * DIM] = (float) (first + i);
+        vectors[i * DIM + 1] = (float) (first + i);
+    }
+    struct ochre_records records = {.n = (size_t) n,
+            .ids = names,
+            .embeddings = vectors,
+            .dim = DIM,
+            .documents = documents,
+            .metadatas = metadatas};
+    return ochre_add(collection, &records, &err);
+}
+
+static uint64_t
+count_of(ochre_collection *collection)
+{
+    uint64_t count;
+    check_ok(ochre_count(collection, &count, &err), &err);
+    return count;
+}
+
+/* --- opening --------------------------------------------------------------------- */
+
+static void
+the_library_has_a_version(void **state)
+{
+    (void) state;
+    check(ochre_version() != NULL && strchr(ochre_version(), '.') != NULL);
+    for (int status = OCHRE_OK; status <= OCHRE_INTERNAL + 1; status++)
+        check(ochre_status_name((ochre_status) status) != NULL);
+}
+
+static void
+a_second_opener_is_refused_until_the_first_closes(void **state)
+{
+    (void) state;
+    ochre_db *second;
+    char pid[24];
+    check(ochre_open(directory, NULL, &second, &err) == OCHRE_BUSY);
+    check(second == NULL && err.status == OCHRE_BUSY);
+    (void) snprintf(pid, sizeof(pid), "%ld", (long) getpid());
+    check(strstr(err.message, pid) != NULL);
+    ochre_close(db);
+    check_ok(ochre_open(directory, NULL, &db, &err), &err);
+}
+
+static void
+options_say_their_size(void **state)
+{
+    (void) state;
+    ochre_db *second;
+    struct ochre_options options = {.size = sizeof(options) - 1};
+    check(ochre_open(directory, &options, &second, &err) == OCHRE_INVALID && second == NULL);
+    struct ochre_collection_options other = {.size = 1};
+    ochre_collection *collection;
+    check(ochre_collection_create(db, "things", &other, &collection, &err) == OCHRE_INVALID);
+    check(collection == NULL);
+}
+
+static void
+must_exist_makes_nothing(void **state)
+{
+    (void) state;
+    ochre_close(db);
+    check(nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0);
+    check(open_with((struct ochre_options){.must_exist = true}) == OCHRE_NOT_FOUND);
+    check(db == NULL);
+    check_ok(open_with((struct ochre_options){.simd = "scalar"}), &err);
+    ochre_close(db);
+    check_ok(open_with((struct ochre_options){.must_exist = true, .simd = "no such"}), &err);
+}
+
+static void
+another_programs_directory_is_left_alone(void **state)
+{
+    (void) state;
+    char path[128];
+    ochre_close(db);
+    check(nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0);
+    (void) snprintf(path, sizeof(path), "%s/chroma.sqlite3", directory);
+    FILE *file = fopen(path, "w");
+    check(file != NULL && fclose(file) == 0);
+    check(ochre_open(directory, NULL, &db, &err) == OCHRE_UNSUPPORTED && db == NULL);
+}
+
+static void
+closing_nothing_is_fine(void **state)
+{
+    (void) state;
+    ochre_close(NULL);
+    ochre_collection_close(NULL);
+    ochre_result_close(NULL);
+}
+
+static void
+errors_may_be_unwanted(void **state)
+{
+    (void) state;
+    ochre_db *second;
+    check(ochre_open(directory, NULL, &second, NULL) == OCHRE_BUSY);
+    check(ochre_tenant_check(db, "nobody", NULL) == OCHRE_NOT_FOUND);
+    check(ochre_reset(db, NULL) == OCHRE_DENIED);
+}
+
+/* --- tenants and databases ----------------------------------------------------------- */
+
+struct names {
+    char text[256];
+    int left; /* until the visit has enough */
+};
+
+static bool
+note_name(void *context, struct ochre_bytes name)
+{
+    struct names *names = context;
+    size_t size = strlen(names->text);
+    (void) snprintf(
+            names->text + size, sizeof(names->text) - size, "%.*s ", (int) name.size, name.data);
+    return --names->left > 0;
+}
+
+static void
+defaults_are_there_from_the_beginning(void **state)
+{
+    (void) state;
+    struct names names = {.left = 100};
+    check_ok(ochre_tenant_check(db, "default_tenant", &err), &err);
+    check_ok(ochre_database_check(db, "default_tenant", "default_database", &err), &err);
+    check_ok(ochre_database_list(db, "default_tenant", note_name, &names, &err), &err);
+    assert_string_equal(names.text, "default_database ");
+}
+
+static void
+tenants_and_databases_come_and_go(void **state)
+{
+    (void) state;
+    struct names names = {.left = 100};
+    check_ok(ochre_tenant_create(db, "acme", &err), &err);
+    check(ochre_tenant_create(db, "acme", &err) == OCHRE_EXISTS);
+    check(ochre_tenant_create(db, "ab", &err) == OCHRE_INVALID);
+    check(ochre_tenant_create(db, NULL, &err) == OCHRE_INVALID);
+    check(ochre_tenant_check(db, "other", &err) == OCHRE_NOT_FOUND);
+    check_ok(ochre_database_create(db, "acme", "two", &err), &err);
+    check_ok(ochre_database_create(db, "acme", "one", &err), &err);
+    check(ochre_database_create(db, "acme", "one", &err) == OCHRE_EXISTS);
+    check(ochre_database_create(db, "acme", "a b", &err) == OCHRE_INVALID);
+    check_ok(ochre_database_list(db, "acme", note_name, &names, &err), &err);
+    assert_string_equal(names.text, "one two ");
+    names = (struct names){.left = 1};
+    check_ok(ochre_database_list(db, "acme", note_name, &names, &err), &err);
+    assert_string_equal(names.text, "one "); /* the visit had enough */
+    reopen();
+    check_ok(ochre_database_check(db, "acme", "two", &err), &err);
+    check_ok(ochre_database_delete(db, "acme", "two", &err), &err);
+    check(ochre_database_check(db, "acme", "two", &err) == OCHRE_NOT_FOUND);
+    check(ochre_database_delete(db, "acme", "two", &err) == OCHRE_NOT_FOUND);
+}
+
+static void
+a_database_goes_with_its_collections(void **state)
+{
+    (void) state;
+    ochre_collection *collection;
+    struct ochre_collection_options options = {
+            .size = sizeof(options), .tenant = "acme", .database = "one"};
+    check_ok(ochre_tenant_create(db, "acme", &err), &err);
+    check(ochre_collection_create(db, "things", &options, &collection, &err) == OCHRE_INVALID);
+    check_ok(ochre_database_create(db, "acme", "one", &err), &err);
+    check_ok(ochre_collection_create(db, "things", &options, &collection, &err), &err);
+    check_ok(add_numbers(collection, 0, 5), &err);
+    check_ok(ochre_database_delete(db, "acme", "one", &err), &err);
+    uint64_t count;
+    check(ochre_count(collection, &count, &err) == OCHRE_NOT_FOUND);
+    ochre_collection_close(collection);
+    check(ochre_collection_open(db, "acme", "one", "things", &collection, &err) == OCHRE_NOT_FOUND);
+}
+
+/* --- collections ------------------------------------------------------------------------ */
+
+/* What a description said, copied. */
+struct shown {
+    int n;
+    char names[256];
+    char id[37];
+    char configuration[2048];
+    char schema[8192];
+    ochre_space space;
+    uint32_t dim;
+    size_t n_fields;
+    char key[32];
+    int stop_at;
+};
+
+static bool
+note_collection(void *context, const struct ochre_collection_info *info)
+{
+    struct shown *shown = context;
+    size_t size = strlen(shown->names);
+    (void) snprintf(shown->names + size, sizeof(shown->names) - size, "%.*s/%.*s/%.*s ",
+            (int) info->tenant.size, info->tenant.data, (int) info->database.size,
+            info->database.data, (int) info->name.size, info->name.data);
+    memcpy(shown->id, info->id, sizeof(shown->id));
+    (void) snprintf(shown->configuration, sizeof(shown->configuration), "%.*s",
+            (int) info->configuration.size, info->configuration.data);
+    (void) snprintf(shown->schema, sizeof(shown->schema), "%.*s", (int) info->schema.size,
+            info->schema.data);
+    shown->space = info->space;
+    shown->dim = info->dim;
+    shown->n_fields = info->metadata.n_fields;
+    if (info->metadata.n_fields > 0)
+        (void) snprintf(shown->key, sizeof(shown->key), "%.*s",
+                (int) info->metadata.fields[0].key.size, info->metadata.fields[0].key.data);
+    return ++shown->n != shown->stop_at;
+}
+
+static void
+a_collection_describes_itself(void **state)
+{
+    (void) state;
+    static struct shown shown;
+    char id[37];
+    struct ochre_field fields[] = {
+            {text("b"), {.type = OCHRE_VALUE_INT, .as.integer = 1}},
+            {text("a"), {.type = OCHRE_VALUE_STRING, .as.string = {"x", 1}}},
+    };
+    struct ochre_collection_options options = {
+            .size = sizeof(options), .space = OCHRE_SPACE_IP, .metadata = {fields, 2}};
+    ochre_collection *collection;
+    check_ok(ochre_collection_create(db, "things", &options, &collection, &err), &err);
+    check_ok(ochre_collection_describe(collection, note_collection, &shown, &err), &err);
+    check(shown.n == 1 && shown.dim == 0 && shown.space == OCHRE_SPACE_IP);
+    check(shown.n_fields == 2 && strcmp(shown.key, "a") == 0);
+    assert_string_equal(shown.names, "default_tenant/default_database/things ");
+    ochre_collection_id(collection, id);
+    assert_string_equal(shown.id, id);
+    check(strlen(id) == 36);
+    check(strstr(shown.configuration, "\"space\":\"ip\"") != NULL);
+    check(strstr(shown.schema, "\"number\"") == NULL);
+    check_ok(add_numbers(collection, 0, 3), &err);
+    check_ok(ochre_collection_describe(collection, note_collection, &shown, &err), &err);
+    check(shown.dim == DIM && strstr(shown.schema, "\"number\"") != NULL);
+    ochre_collection_close(collection);
+}
+
+static void
+collections_are_listed_in_creation_order(void **state)
+{
+    (void) state;
+    static struct shown shown;
+    static const char *const names[] = {"zebra", "apple", "mouse"};
+    for (int i = 0; i < 3; i++)
+        ochre_collection_close(create(names[i]));
+    check_ok(ochre_collection_list(db, NULL, NULL, UINT64_MAX, 0, note_collection, &shown, &err),
+            &err);
+    assert_string_equal(shown.names,
+            "default_tenant/default_database/zebra default_tenant/default_database/apple "
+            "default_tenant/default_database/mouse ");
+    memset(&shown, 0, sizeof(shown));
+    check_ok(ochre_collection_list(db, NULL, NULL, 1, 1, note_collection, &shown, &err), &err);
+    assert_string_equal(shown.names, "default_tenant/default_database/apple ");
+    memset(&shown, 0, sizeof(shown));
+    shown.stop_at = 2;
+    check_ok(ochre_collection_list(db, NULL, NULL, 10, 0, note_collection, &shown, &err), &err);
+    check(shown.n == 2);
+    memset(&shown, 0, sizeof(shown));
+    check_ok(ochre_collection_list(db, "nobody", "nothing", 10, 0, note_collection, &shown, &err),
+            &err);
+    check(shown.n == 0);
+}
+
+static void
+one_name_is_one_collection(void **state)
+{
+    (void) state;
+    ochre_collection *first = create("things");
+    ochre_collection *second;
+    char ids[2][37];
+    check(ochre_collection_create(db, "things", NULL, &second, &err) == OCHRE_EXISTS);
+    check(second == NULL);
+    check(ochre_collection_create(db, "no", NULL, &second, &err) == OCHRE_INVALID);
+    check(ochre_collection_create(db, NULL, NULL, &second, &err) == OCHRE_INVALID);
+    struct ochre_collection_options options = {
+            .size = sizeof(options), .get_or_create = true, .space = OCHRE_SPACE_COSINE};
+    check_ok(ochre_collection_create(db, "things", &options, &second, &err), &err);
+    ochre_collection_id(first, ids[0]);
+    ochre_collection_id(second, ids[1]);
+    assert_string_equal(ids[0], ids[1]);
+    static struct shown shown;
+    check_ok(ochre_collection_describe(second, note_collection, &shown, &err), &err);
+    check(shown.space == OCHRE_SPACE_L2); /* opened as it is */
+    ochre_collection_close(first);
+    ochre_collection_close(second);
+    check(ochre_collection_open(db, NULL, NULL, "others", &first, &err) == OCHRE_NOT_FOUND);
+    check(first == NULL);
+}
+
+static void
+a_configuration_is_json_of_the_right_shape(void **state)
+{
+    (void) state;
+    static const struct {
+        const char *configuration, *schema;
+        ochre_status status;
+    } cases[] = {
+            {"{\"hnsw\":{\"space\":\"cosine\",\"ef_search\":77}}", NULL, OCHRE_OK},
+            {"{\"hnsw\":", NULL, OCHRE_INVALID},
+            {"{\"hnsw\":5}", NULL, OCHRE_SHAPE},
+            {"[]", NULL, OCHRE_SHAPE},
+            {NULL, "{\"defaults\":{},\"keys\":{}}", OCHRE_OK},
+            {NULL, "{\"keys\":{}}", OCHRE_SHAPE},
+            {NULL, "nonsense", OCHRE_INVALID},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ochre_collection_options options = {.size = sizeof(options)};
+        if (cases[i].configuration != NULL)
+            options.configuration = text(cases[i].configuration);
+        if (cases[i].schema != NULL)
+            options.schema = text(cases[i].schema);
+        char name[16];
+        ochre_collection *collection;
+        (void) snprintf(name, sizeof(name), "case-%zu", i);
+        ochre_status status = ochre_collection_create(db, name, &options, &collection, &err);
+        check_status(status, cases[i].status, &err, __FILE__, __LINE__);
+        check((collection != NULL) == (status == OCHRE_OK));
+        ochre_collection_close(collection);
+    }
+}
+
+static void
+a_collection_may_be_changed_and_renamed(void **state)
+{
+    (void) state;
+    static struct shown shown;
+    ochre_collection *collection = create("things");
+    ochre_collection_close(create("taken"));
+    struct ochre_bytes none = {NULL, 0};
+    struct ochre_field field = {text("k"), {.type = OCHRE_VALUE_BOOL, .as.boolean = true}};
+    struct ochre_metadata metadata = {&field, 1};
+    check_ok(ochre_collection_update(collection, NULL, NULL, none, &err), &err);
+    check_ok(ochre_collection_update(collection, "renamed", &metadata,
+                     text("{\"hnsw\":{\"ef_search\":123}}"), &err),
+            &err);
+    check_ok(ochre_collection_describe(collection, note_collection, &shown, &err), &err);
+    assert_string_equal(shown.names, "default_tenant/default_database/renamed ");
+    check(shown.n_fields == 1 && strstr(shown.configuration, "123") != NULL);
+    check(ochre_collection_update(collection, "taken", NULL, none, &err) == OCHRE_EXISTS);
+    check(ochre_collection_update(collection, "x", NULL, none, &err) == OCHRE_INVALID);
+    check(ochre_collection_update(collection, NULL, NULL, text("{"), &err) == OCHRE_INVALID);
+    check(ochre_collection_update(collection, NULL, NULL, text("{\"hnsw\":{\"space\":\"ip\"}}"),
+                  &err) == OCHRE_SHAPE);
+    check_ok(add_numbers(collection, 0, 3), &err); /* the handle is the same collection */
+    ochre_collection_close(collection);
+    check(ochre_collection_open(db, NULL, NULL, "things", &collection, &err) == OCHRE_NOT_FOUND);
+    reopen();
+    check_ok(ochre_collection_open(db, NULL, NULL, "renamed", &collection, &err), &err);
+    check(count_of(collection) == 3);
+    ochre_collection_close(collection);
+}
+
+static void
+handles_of_a_deleted_collection_find_nothing(void **state)
+{
+    (void) state;
+    static struct shown shown;
+    ochre_collection *collection = create("things");
+    check_ok(add_numbers(collection, 0, 3), &err);
+    check_ok(ochre_collection_delete(db, NULL, NULL, "things", &err), &err);
+    check(ochre_collection_delete(db, NULL, NULL, "things", &err) == OCHRE_NOT_FOUND);
+    uint64_t n;
+    ochre_result *result;
+    struct ochre_get get = {.limit = 1};
+    struct ochre_selection all = {.ids = NULL};
+    check(ochre_count(collection, &n, &err) == OCHRE_NOT_FOUND);
+    check(ochre_get(collection, &get, &result, &err) == OCHRE_NOT_FOUND && result == NULL);
+    check(add_numbers(collection, 5, 1) == OCHRE_NOT_FOUND);
+    check(ochre_delete(collection, &all, UINT64_MAX, &n, &err) == OCHRE_NOT_FOUND);
+    check(ochre_collection_describe(collection, note_collection, &shown, &err) == OCHRE_NOT_FOUND);
+    ochre_collection *again = create("things"); /* another one of that name */
+    check(count_of(again) == 0);
+    check(ochre_count(collection, &n, &err) == OCHRE_NOT_FOUND);
+    ochre_collection_close(again);
+    ochre_collection_close(collection);
+}
+
+/* --- records -------------------------------------------------------------------------------- */
+
+static void
+every_column_and_type_comes_back(void **state)
+{
+    (void) state;
+    static const bool booleans[] = {true, false};
+    static const int64_t integers[] = {INT64_MIN, INT64_MAX};
+    static const double numbers[] = {0.1, -1e300};
+    static const struct ochre_bytes strings[] = {{"", 0}, {"a\0b", 3}};
+    struct ochre_field fields[] = {
+            {text("s"), {.type = OCHRE_VALUE_STRING, .as.string = {"x", 1}}},
+            {text("b"), {.type = OCHRE_VALUE_BOOL, .as.boolean = true}},
+            {text("i"), {.type = OCHRE_VALUE_INT, .as.integer = -5}},
+            {text("f"), {.type = OCHRE_VALUE_FLOAT, .as.number = 2.5}},
+            {text("lb"), {.type = OCHRE_VALUE_BOOL_LIST, .n = 2, .as.booleans = booleans}},
+            {text("li"), {.type = OCHRE_VALUE_INT_LIST, .n = 2, .as.integers = integers}},
+            {text("lf"), {.type = OCHRE_VALUE_FLOAT_LIST, .n = 2, .as.numbers = numbers}},
+            {text("ls"), {.type = OCHRE_VALUE_STRING_LIST, .n = 2, .as.strings = strings}},
+    };
+    struct ochre_metadata metadata = {fields, 8};
+    struct ochre_bytes id = {"i\0d", 3};
+    struct ochre_bytes document = {"\xe6\x97\xa5", 3};
+    struct ochre_bytes uri = text("");
+    const float vector[] = {1.5f, -0.25f, 3e38f};
+    struct ochre_records records = {.n = 1,
+            .ids = &id,
+            .embeddings = vector,
+            .dim = 3,
+            .documents = &document,
+            .uris = &uri,
+            .metadatas = &metadata};
+    ochre_collection *collection = create("things");
+    check_ok(ochre_add(collection, &records, &err), &err);
+    for (int round = 0; round < 3; round++) { /* in memory, in a file, after a restart */
+        struct ochre_get get = {.limit = UINT64_MAX, .include = ~0u};
+        ochre_result *result;
+        check_ok(ochre_get(collection, &get, &result, &err), &err);
+        size_t n;
+        const struct ochre_hit *hit = ochre_result_hits(result, 0, &n);
+        check(ochre_result_lists(result) == 1 && n == 1 && ochre_result_dim(result) == 3);
+        check(hit->id.size == 3 && memcmp(hit->id.data, "i\0d", 3) == 0);
+        check(same(hit->document, "\xe6\x97\xa5") && same(hit->uri, ""));
+        check(memcmp(hit->embedding, vector, sizeof(vector)) == 0);
+        check(hit->metadata.n_fields == 8);
+        static const char *const sorted[] = {"b", "f", "i", "lb", "lf", "li", "ls", "s"};
+        for (size_t i = 0; i < 8; i++)
+            check(same(hit->metadata.fields[i].key, sorted[i]));
+        check(hit->metadata.fields[2].value.as.integer == -5);
+        check(hit->metadata.fields[3].value.n == 2 && hit->metadata.fields[3].value.as.booleans[0]);
+        check(hit->metadata.fields[5].value.as.integers[1] == INT64_MAX);
+        check(hit->metadata.fields[6].value.as.strings[1].size == 3);
+        check(ochre_result_hits(result, 1, &n) == NULL && n == 0);
+        ochre_result_close(result);
+        if (round == 0)
+            check_ok(ochre_seal(db, &err), &err);
+        if (round == 1) {
+            ochre_collection_close(collection);
+            reopen();
+            check_ok(ochre_collection_open(db, NULL, NULL, "things", &collection, &err), &err);
+        }
+    }
+    ochre_collection_close(collection);
+}
+
+static void
+add_update_and_upsert_do_what_they_say(void **state)
+{
+    (void) state;
+    ochre_collection *collection = create("things");
+    check_ok(add_numbers(collection, 0, 3), &err);
+    check_ok(add_numbers(collection, 2, 2), &err); /* "2" stays as it is */
+    check(count_of(collection) == 4);
+    struct ochre_bytes ids[] = {text("2"), text("new")};
+    struct ochre_field fields[] = {
+            {text("number"), {.type = OCHRE_VALUE_NULL}},
+            {text("more"), {.type = OCHRE_VALUE_INT, .as.integer = 1}},
+    };
+    struct ochre_metadata metadatas[] = {{fields, 2}, {NULL, 0}};
+    struct ochre_records records = {.n = 2, .ids = ids, .metadatas = metadatas};
+    check_ok(ochre_update(collection, &records, &err), &err);
+    check(count_of(collection) == 4); /* "new" was passed over */
+    const float vectors[] = {9, 9, 8, 8};
+    records.embeddings = vectors;
+    records.dim = 2;
+    check_ok(ochre_upsert(collection, &records, &err), &err);
+    check(count_of(collection) == 5);
+    struct ochre_get get = {.selection = {.ids = ids, .n_ids = 2},
+            .limit = UINT64_MAX,
+            .include =
+                    OCHRE_INCLUDE_METADATAS | OCHRE_INCLUDE_EMBEDDINGS | OCHRE_INCLUDE_DOCUMENTS};
+    ochre_result *result;
+    check_ok(ochre_get(collection, &get, &result, &err), &err);
+    size_t n;
+    const struct ochre_hit *hits = ochre_result_hits(result, 0, &n);
+    check(n == 2 && same(hits[0].id, "2") && same(hits[1].id, "new"));
+    check(hits[0].metadata.n_fields == 1 && same(hits[0].metadata.fields[0].key, "more"));
+    check(same(hits[0].document, "even") && hits[1].document.data == NULL);
+    check((int) hits[0].embedding[0] == 9 && (int) hits[1].embedding[0] == 8);
+    check(hits[1].metadata.n_fields == 0 && hits[0].uri.data == NULL);
+    ochre_result_close(result);
+    ochre_collection_close(collection);
+}
+
+static void
+an_update_may_leave_vectors_out(void **state)
+{
+    (void) state;
+    ochre_collection *collection = create("things");
+    check_ok(add_numbers(collection, 0, 3), &err);
+    struct ochre_bytes ids[] = {text("0"), text("1"), text("2")};
+    const uint32_t dims[] = {0, 2, 0};
+    const float vectors[] = {7, 7};
+    struct ochre_records records = {.n = 3, .ids = ids, .embeddings = vectors, .dims = dims};
+    check_ok(ochre_update(collection, &records, &err), &err);
+    struct ochre_get get = {.limit = UINT64_MAX, .include = OCHRE_INCLUDE_EMBEDDINGS};
+    ochre_result *result;
+    check_ok(ochre_get(collection, &get, &result, &err), &err);
+    size_t n;
+    const struct ochre_hit *hits = ochre_result_hits(result, 0, &n);
+    check((int) hits[0].embedding[0] == 0 && (int) hits[1].embedding[0] == 7);
+    check((int) hits[2].embedding[0] == 2);
+    ochre_result_close(result);
+    check(ochre_add(collection, &records, &err) == OCHRE_INVALID);
+    records.embeddings = NULL;
+    records.dims = NULL;
+    check(ochre_add(collection, &records, &err) == OCHRE_INVALID);
+    check(ochre_upsert(collection, &records, &err) == OCHRE_INVALID);
+    check_ok(ochre_update(collection, &records, &err), &err);
+    records.n = 0;
+    check_ok(ochre_add(collection, &records, &err), &err); /* nothing is fine */
+    ochre_collection_close(collection);
+}
+
+static void
+a_refused_write_leaves_none_of_its_records(void **state)
+{
+    (void) state;
+    ochre_collection *collection = create("things");
+    struct ochre_bytes ids[] = {text("a"), text("")};
+    const float vectors[] = {1, 2, 3, 4};
+    struct ochre_records records = {.n = 2, .ids = ids, .embeddings = vectors, .dim = 2};
+    check(ochre_add(collection, &records, &err) == OCHRE_INVALID);
+    ids[1] = text("b");
+    const float bad[] = {1, 2, 3, NAN};
+    records.embeddings = bad;
+    check(ochre_add(collection, &records, &err) == OCHRE_INVALID);
+    records.embeddings = vectors;
+    records.dim = 65536;
+    check(ochre_add(collection, &records, &err) == OCHRE_INVALID);
+    check(count_of(collection) == 0);
+    records.dim = 2;
+    check_ok(ochre_add(collection, &records, &err), &err);
+    records.n = 1;
+    ids[0] = text("c");
+    records.dim = 4;
+    check(ochre_add(collection, &records, &err) == OCHRE_INVALID); /* another dimension */
+    check(count_of(collection) == 2);
+    ochre_collection_close(collection);
+}
+
+static struct ochre_filter_node
+number_is(ochre_filter_op op, int64_t number)
+{
+    return (struct ochre_filter_node){.op = op,
+            .size = 1,
+            .key = text("number"),
+            .value = {.type = OCHRE_VALUE_INT, .as.integer = number}};
+}
+
+static void
+deleting_takes_what_is_selected(void **state)
+{
+    (void) state;
+    uint64_t n = 99;
+    ochre_collection *collection = create("things");
+    check_ok(add_numbers(collection, 0, 20), &err);
+    struct ochre_selection nothing = {.ids = NULL};
+    check_ok(ochre_delete(collection, &nothing, UINT64_MAX, &n, &err), &err);
+    check(n == 0 && count_of(collection) == 20);
+    check(ochre_delete(collection, &nothing, 5, &n, &err) == OCHRE_INVALID);
+    struct ochre_bytes ids[] = {text("3"), text("nobody")};
+    struct ochre_selection by_id = {.ids = ids, .n_ids = 2};
+    check_ok(ochre_delete(collection, &by_id, UINT64_MAX, &n, &err), &err);
+    check(count_of(collection) == 19);
+    by_id.n_ids = 0;
+    check(ochre_delete(collection, &by_id, UINT64_MAX, &n, &err) == OCHRE_INVALID);
+    struct ochre_filter_node node = number_is(OCHRE_FILTER_LT, 10);
+    struct ochre_selection by_filter = {.filter = {&node, 1}};
+    check_ok(ochre_delete(collection, &by_filter, 4, &n, &err), &err);
+    check(n == 4 && count_of(collection) == 15); /* 0 1 2 4 */
+    by_filter.ids = ids;
+    by_filter.n_ids = 2;
+    ids[0] = text("5");
+    ids[1] = text("15");
+    check_ok(ochre_delete(collection, &by_filter, UINT64_MAX, &n, &err), &err);
+    check(n == 1 && count_of(collection) == 14); /* 5: both must hold */
+    ochre_collection_close(collection);
+    reopen();
+    check_ok(ochre_collection_open(db, NULL, NULL, "things", &collection, &err), &err);
+    check(count_of(collection) == 14);
+    ochre_collection_close(collection);
+}
+
+static void
+queries_find_the_nearest_of_what_is_selected(void **state)
+{
+    (void) state;
+    ochre_collection *collection = create("things");
+    check_ok(add_numbers(collection, 0, 20), &err);
+    const float queries[] = {4.25f, 4.25f, 100, 100};
+    struct ochre_filter_node node = number_is(OCHRE_FILTER_NE, 4);
+    struct ochre_query query = {.selection = {.filter = {&node, 1}},
+            .queries = queries,
+            .n_queries = 2,
+            .dim = 2,
+            .k = 3,
+            .include = OCHRE_INCLUDE_DISTANCES};
+    ochre_result *result;
+    check_ok(ochre_query(collection, &query, &result, &err), &err);
+    check(ochre_result_lists(result) == 2);
+    size_t n;
+    const struct ochre_hit *hits = ochre_result_hits(result, 0, &n);
+    check(n == 3 && same(hits[0].id, "5") && same(hits[1].id, "3") && same(hits[2].id, "6"));
+    check((int) (hits[0].distance * 1000) == 1125 && hits[0].document.data == NULL);
+    hits = ochre_result_hits(result, 1, &n);
+    check(n == 3 && same(hits[0].id, "19"));
+    ochre_result_close(result);
+    query.k = 100;
+    check_ok(ochre_query(collection, &query, &result, &err), &err);
+    (void) ochre_result_hits(result, 0, &n);
+    check(n == 19); /* min(k, matches) */
+    ochre_result_close(result);
+
+    struct ochre_bytes id = text("nobody");
+    query.selection = (struct ochre_selection){.ids = &id, .n_ids = 1};
+    check(ochre_query(collection, &query, &result, &err) == OCHRE_INTERNAL && result == NULL);
+    query.selection.filter = (struct ochre_filter){&node, 1};
+    check_ok(ochre_query(collection, &query, &result, &err), &err);
+    ochre_result_close(result);
+    query.dim = 4;
+    query.n_queries = 1;
+    check(ochre_query(collection, &query, &result, &err) == OCHRE_INVALID && result == NULL);
+    query.dim = 65536;
+    check(ochre_query(collection, &query, &result, &err) == OCHRE_INVALID && result == NULL);
+    const float bad[] = {NAN, 1};
+    query.dim = 2;
+    query.queries = bad;
+    check(ochre_query(collection, &query, &result, &err) == OCHRE_INVALID && result == NULL);
+    node.size = 7;
+    query.queries = queries;
+    check(ochre_query(collection, &query, &result, &err) == OCHRE_INVALID && result == NULL);
+    ochre_collection_close(collection);
+}
+
+static void
+a_result_does_not_change_with_the_collection(void **state)
+{
+    (void) state;
+    ochre_collection *collection = create("things");
+    check_ok(add_numbers(collection, 0, 20), &err);
+    struct ochre_get get = {.limit = UINT64_MAX, .include = OCHRE_INCLUDE_DOCUMENTS};
+    ochre_result *result;
+    check_ok(ochre_get(collection, &get, &result, &err), &err);
+    check_ok(ochre_seal(db, &err), &err);
+    check_ok(ochre_collection_delete(db, NULL, NULL, "things", &err), &err);
+    ochre_collection_close(collection);
+    size_t n;
+    const struct ochre_hit *hits = ochre_result_hits(result, 0, &n);
+    check(n == 20 && same(hits[19].id, "19") && same(hits[19].document, "odd"));
+    ochre_result_close(result);
+}
+
+/* --- the whole database ------------------------------------------------------------------ */
+
+static void
+a_reset_must_be_allowed(void **state)
+{
+    (void) state;
+    ochre_collection *collection = create("things");
+    check_ok(add_numbers(collection, 0, 3), &err);
+    check(ochre_reset(db, &err) == OCHRE_DENIED);
+    check(count_of(collection) == 3);
+    ochre_collection_close(collection);
+    ochre_close(db);
+    check_ok(open_with((struct ochre_options){.allow_reset = true}), &err);
+    check_ok(ochre_tenant_create(db, "acme", &err), &err);
+    check_ok(ochre_reset(db, &err), &err);
+    check(ochre_collection_open(db, NULL, NULL, "things", &collection, &err) == OCHRE_NOT_FOUND);
+    check(ochre_tenant_check(db, "acme", &err) == OCHRE_NOT_FOUND);
+    check_ok(ochre_database_check(db, "default_tenant", "default_database", &err), &err);
+}
+
+static ochre_status
+add_document(ochre_collection *collection, const char *name, struct ochre_bytes document)
+{
+    const float vector[] = {1, 2};
+    struct ochre_bytes id = text(name);
+    struct ochre_records records = {
+            .n = 1, .ids = &id, .embeddings = vector, .dim = 2, .documents = &document};
+    return ochre_add(collection, &records, &err);
+}
+
+/* Documents of many times the limit go through it to files; what is too large for
+ * it at once is refused, and the database goes on. */
+static void
+a_memory_limit_is_an_answer_and_not_the_end(void **state)
+{
+    (void) state;
+    enum { LIMIT = 6 << 20, SMALL = 100000, LARGE = 7 << 20, N = 300 };
+    static char letters[LARGE];
+    memset(letters, 'x', sizeof(letters));
+    for (unsigned n_threads = 0; n_threads < 2; n_threads++) {
+        struct ochre_options options = {.memory_limit = LIMIT, .n_threads = n_threads};
+        char collection_name[16];
+        (void) snprintf(collection_name, sizeof(collection_name), "limited-%u", n_threads);
+        ochre_close(db);
+        check_ok(open_with(options), &err);
+        ochre_collection *collection = create(collection_name);
+        uint64_t n_added = 0;
+        for (int i = 0; n_added < N; i++) {
+            char name[32];
+            (void) snprintf(name, sizeof(name), "%d", i);
+            ochre_status status =
+                    add_document(collection, name, (struct ochre_bytes){letters, SMALL});
+            /* With threads of its own, writing may be ahead of sealing for a while. */
+            check(status == OCHRE_OK || (n_threads > 0 && status == OCHRE_NO_MEMORY));
+            n_added += status == OCHRE_OK;
+            if (i % 50 == 25) {
+                check(add_document(collection, "large", (struct ochre_bytes){letters, LARGE}) ==
+                        OCHRE_NO_MEMORY);
+                check(err.status == OCHRE_NO_MEMORY && err.message[0] != '\0');
+            }
+        }
+        check(count_of(collection) == n_added);
+        ochre_collection_close(collection);
+        ochre_close(db);
+        check_ok(open_with(options), &err); /* what was left in the log fits as well */
+        check_ok(ochre_collection_open(db, NULL, NULL, collection_name, &collection, &err), &err);
+        check(count_of(collection) == n_added);
+        struct ochre_get get = {.limit = UINT64_MAX, .include = OCHRE_INCLUDE_DOCUMENTS};
+        ochre_result *result;
+        check_ok(ochre_get(collection, &get, &result, &err), &err);
+        size_t n;
+        const struct ochre_hit *hits = ochre_result_hits(result, 0, &n);
+        check(n == n_added && hits[n - 1].document.size == SMALL);
+        ochre_result_close(result);
+        ochre_collection_close(collection);
+    }
+    ochre_close(db);
+    check(open_with((struct ochre_options){.memory_limit = 1000}) == OCHRE_NO_MEMORY);
+    check(db == NULL);
+}
+
+static void
+threads_of_its_own_end_with_the_database(void **state)
+{
+    (void) state;
+    ochre_close(db);
+    check_ok(open_with((struct ochre_options){.n_threads = 3, .seal_rows = 10}), &err);
+    ochre_collection *collection = create("things");
+    for (int i = 0; i < 20; i++)
+        check_ok(add_numbers(collection, i * 20, 20), &err);
+    check(count_of(collection) == 400);
+    ochre_collection_close(collection);
+    reopen();
+    check_ok(ochre_collection_open(db, NULL, NULL, "things", &collection, &err), &err);
+    check(count_of(collection) == 400);
+    ochre_collection_close(collection);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test_setup_teardown(the_library_has_a_version, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_second_opener_is_refused_until_the_first_closes, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(options_say_their_size, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(must_exist_makes_nothing, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    another_programs_directory_is_left_alone, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(closing_nothing_is_fine, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(errors_may_be_unwanted, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    defaults_are_there_from_the_beginning, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(tenants_and_databases_come_and_go, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_database_goes_with_its_collections, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_collection_describes_itself, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    collections_are_listed_in_creation_order, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(one_name_is_one_collection, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_configuration_is_json_of_the_right_shape, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_collection_may_be_changed_and_renamed, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    handles_of_a_deleted_collection_find_nothing, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(every_column_and_type_comes_back, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    add_update_and_upsert_do_what_they_say, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(an_update_may_leave_vectors_out, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_refused_write_leaves_none_of_its_records, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(deleting_takes_what_is_selected, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    queries_find_the_nearest_of_what_is_selected, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_result_does_not_change_with_the_collection, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_reset_must_be_allowed, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_memory_limit_is_an_answer_and_not_the_end, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    threads_of_its_own_end_with_the_database, set_up, tear_down),
+    };
+    if (mkdtemp(directory) == NULL)
+        return 1;
+    int result = cmocka_run_group_tests(tests, NULL, NULL);
+    (void) nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return rmdir(directory) == 0 ? result : 1;
+}
