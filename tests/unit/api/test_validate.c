@@ -207,7 +207,7 @@ static void
 numbers_are_finite(void **state)
 {
     (void) state;
-    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    static const double bad[] = {(double) NAN, HUGE_VAL, -HUGE_VAL};
     for (size_t i = 0; i < 3; i++) {
         struct one one;
         struct ochre_error err;
