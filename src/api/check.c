@@ -3,12 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/schema.h"
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "drivers/catalog_sqlite.h"
 #include "engine/write.h"
 #include "index/meta/fields.h"
+#include "index/meta/keys.h"
 #include "os/clock.h"
 #include "os/vfs_posix.h"
 #include "segment/deletes.h"
@@ -25,8 +28,14 @@ struct check {
     struct och_catalog *catalog;
     const struct och_check_options *options;
     struct och_check_totals *totals;
-    uint64_t lsn_max;
-    struct och_uuid collection; /* whose directory is listed */
+    uint64_t lsn_max;        /* the newest record the catalog knows of */
+    uint64_t generation_max; /* the newest catalog the log knows of */
+    struct och_uuid *ids;    /* owned: of all collections */
+    size_t n_ids, room;
+    /* The collection that is looked at; what points, into the arena. */
+    struct och_uuid collection;
+    ochre_space space;
+    struct och_collection_state state;
     const struct och_segment_row *rows;
     size_t n_rows;
 };
@@ -61,10 +70,15 @@ judge(struct check *check, ochre_status status, const char *path, const struct o
 
 /* What checksums cannot tell: that the contents make sense. */
 static ochre_status
-check_contents(struct och_segment *segment, struct ochre_error *err)
+check_contents(const struct check *check, struct och_segment *segment, struct ochre_error *err)
 {
     const uint64_t *ordinals = och_segment_ordinals(segment);
     for (uint32_t row = 0; row < segment->n_rows; row++) {
+        if (ordinals[row] >= check->state.next_ordinal)
+            return och_fail(err, OCHRE_CORRUPT,
+                    "row %u is number %llu of a collection that the catalog says gave %llu", row,
+                    (unsigned long long) ordinals[row],
+                    (unsigned long long) check->state.next_ordinal);
         if (row > 0 && ordinals[row - 1] >= ordinals[row])
             return och_fail(err, OCHRE_CORRUPT, "row %u is out of insertion order", row);
         if (!och_fields_are_valid(och_segment_fields(segment, row)))
@@ -86,11 +100,20 @@ check_open_segment(struct check *check, struct och_segment *segment,
     if (segment->footer_hash != row->file_hash || segment->n_rows != row->n_rows ||
             segment->file_size != row->file_size)
         return och_fail(err, OCHRE_CORRUPT, "the file is not the one the catalog lists");
+    if (segment->dim != check->state.dim || segment->space != check->space)
+        return och_fail(err, OCHRE_CORRUPT,
+                "its dimension %u and space %u are not the collection's, %u and %u",
+                (unsigned) segment->dim, (unsigned) segment->space, (unsigned) check->state.dim,
+                (unsigned) check->space);
+    if (segment->position > check->state.position)
+        return och_fail(err, OCHRE_CORRUPT,
+                "it was sealed at position %llu; the catalog knows %llu",
+                (unsigned long long) segment->position, (unsigned long long) check->state.position);
     ochre_status status = och_segment_verify(segment, err);
     if (status == OCHRE_OK)
         status = och_segment_load(segment, OCH_COLUMN_ORDINALS, err);
     if (status == OCHRE_OK)
-        status = check_contents(segment, err);
+        status = check_contents(check, segment, err);
     if (status == OCHRE_OK && row->deletes_id != 0)
         status = och_deletes_read(check->vfs, segment, row->deletes_id, err);
     if (status == OCHRE_OK && segment->n_dead_stored != row->n_deleted)
@@ -119,32 +142,7 @@ check_segment(struct check *check, const struct och_segment_row *row, struct och
     return judge(check, status, path, &why, err);
 }
 
-static ochre_status
-visit_collection(void *context, struct och_uuid id, uint32_t number,
-        const struct och_collection_state *state, size_t n_segments)
-{
-    struct check *check = context;
-    (void) number;
-    char uuid[OCH_UUID_TEXT_SIZE + 1];
-    char path[OCH_PATH_SIZE_MAX];
-    och_uuid_put(id, uuid);
-    (void) snprintf(path, sizeof(path), OCH_DIR_SEGMENTS "/%s", uuid);
-    bool there = true;
-    ochre_status status = OCHRE_OK;
-    if (n_segments > 0)
-        status = och_vfs_exists(check->vfs, path, &there, NULL);
-    if (status != OCHRE_OK)
-        return status;
-    if (!there)
-        report(check, OCH_CHECK_DAMAGE, path,
-                "the catalog lists segments in it, but it is missing");
-    check->totals->n_collections++;
-    if (state->lsn > check->lsn_max)
-        check->lsn_max = state->lsn;
-    return OCHRE_OK;
-}
-
-/* --- the directory of segments ---------------------------------------------- */
+/* --- a collection's directory ------------------------------------------------ */
 
 static bool
 is_listed(const struct check *check, const char *name)
@@ -172,36 +170,137 @@ visit_file(void *context, const char *name, bool is_dir)
     return OCHRE_OK;
 }
 
+/* The files of the collection that is looked at, and strangers among them. */
+static ochre_status
+check_files(struct check *check, struct ochre_error *err)
+{
+    char uuid[OCH_UUID_TEXT_SIZE + 1];
+    char path[OCH_PATH_SIZE_MAX];
+    och_uuid_put(check->collection, uuid);
+    (void) snprintf(path, sizeof(path), OCH_DIR_SEGMENTS "/%s", uuid);
+    bool there;
+    ochre_status status = och_vfs_exists(check->vfs, path, &there, err);
+    if (status != OCHRE_OK)
+        return status;
+    if (!there) {
+        if (check->n_rows > 0)
+            report(check, OCH_CHECK_DAMAGE, path,
+                    "the catalog lists segments in it, but it is missing");
+        return OCHRE_OK;
+    }
+    for (size_t i = 0; status == OCHRE_OK && i < check->n_rows; i++)
+        status = check_segment(check, &check->rows[i], err);
+    if (status == OCHRE_OK)
+        status = och_vfs_list(check->vfs, path, visit_file, check, err);
+    return status;
+}
+
+/* --- collections -------------------------------------------------------------- */
+
+/* What the catalog has of a collection makes sense; it becomes the one looked at. */
+static ochre_status
+read_collection(struct check *check, struct ochre_error *err)
+{
+    struct och_catalog *catalog = check->catalog;
+    struct och_collection_row row;
+    struct och_segment_row *rows;
+    const struct och_schema *schema;
+    struct och_keys *keys = NULL;
+    ochre_status status =
+            catalog->ops->collection_by_id(catalog, &check->arena, check->collection, &row, err);
+    if (status == OCHRE_OK)
+        status = och_schema_parse(&check->arena, row.schema, &schema, err);
+    if (status == OCHRE_OK && !och_fields_are_valid(row.metadata))
+        status = och_fail(err, OCHRE_CORRUPT, "a collection's metadata is not whole");
+    if (status == OCHRE_OK)
+        status = catalog->ops->state_get(catalog, &check->arena, check->collection, &check->state,
+                &rows, &check->n_rows, err);
+    if (status != OCHRE_OK)
+        return status;
+    check->space = och_schema_space(schema);
+    check->rows = rows;
+    status = och_keys_decode(&check->mem, check->state.keys, &keys);
+    och_keys_release(keys);
+    if (status == OCHRE_CORRUPT)
+        return och_fail(err, status, "a collection's set of keys is not whole");
+    return status == OCHRE_OK ? OCHRE_OK : och_fail_memory(err);
+}
+
+static ochre_status
+check_collection(struct check *check, struct och_uuid id, struct ochre_error *err)
+{
+    struct ochre_error why = {.status = OCHRE_OK};
+    check->collection = id;
+    check->n_rows = 0;
+    ochre_status status = read_collection(check, &why);
+    status = status == OCHRE_OK ? check_files(check, err)
+                                : judge(check, status, "catalog.db", &why, err);
+    och_arena_clear(&check->arena);
+    return status;
+}
+
+/* Remember each one: the catalog answers one question at a time. */
+static ochre_status
+visit_collection(void *context, struct och_uuid id, uint32_t number,
+        const struct och_collection_state *state, size_t n_segments)
+{
+    struct check *check = context;
+    (void) number;
+    (void) n_segments;
+    if (check->n_ids == check->room) {
+        size_t room = check->room == 0 ? 64 : check->room * 2;
+        struct och_uuid *ids = och_mem_resize(
+                &check->mem, check->ids, check->room * sizeof(*ids), room * sizeof(*ids));
+        if (ids == NULL)
+            return OCHRE_NO_MEMORY;
+        check->ids = ids;
+        check->room = room;
+    }
+    check->ids[check->n_ids++] = id;
+    check->totals->n_collections++;
+    if (state->lsn > check->lsn_max)
+        check->lsn_max = state->lsn;
+    return OCHRE_OK;
+}
+
 struct listing {
     struct check *check;
     struct ochre_error *err;
 };
 
+/* In the directory of segments: is this one a collection's? */
 static ochre_status
 visit_directory(void *context, const char *name, bool is_dir)
 {
     struct listing *listing = context;
     struct check *check = listing->check;
-    if (!is_dir || !och_uuid_parse(name, strlen(name), &check->collection)) {
+    struct och_uuid id;
+    if (!is_dir || !och_uuid_parse(name, strlen(name), &id)) {
         report(check, OCH_CHECK_NOTE, name, "not a collection's directory");
         return OCHRE_OK;
     }
-    struct och_collection_state state;
-    struct och_segment_row *rows;
-    ochre_status status = check->catalog->ops->state_get(check->catalog, &check->arena,
-            check->collection, &state, &rows, &check->n_rows, listing->err);
-    if (status == OCHRE_NOT_FOUND) {
-        report(check, OCH_CHECK_NOTE, name, "of a dropped collection; it will be removed");
-        return OCHRE_OK;
-    }
-    check->rows = rows;
-    for (size_t i = 0; status == OCHRE_OK && i < check->n_rows; i++)
-        status = check_segment(check, &rows[i], listing->err);
-    char path[OCH_PATH_SIZE_MAX];
-    (void) snprintf(path, sizeof(path), OCH_DIR_SEGMENTS "/%s", name);
-    if (status == OCHRE_OK)
-        status = och_vfs_list(check->vfs, path, visit_file, check, listing->err);
+    struct och_collection_row row;
+    ochre_status status = check->catalog->ops->collection_by_id(
+            check->catalog, &check->arena, id, &row, listing->err);
     och_arena_clear(&check->arena);
+    if (status != OCHRE_NOT_FOUND)
+        return status;
+    report(check, OCH_CHECK_NOTE, name, "of a dropped collection; it will be removed");
+    return OCHRE_OK;
+}
+
+static ochre_status
+check_collections(struct check *check, struct ochre_error *err)
+{
+    struct och_catalog *catalog = check->catalog;
+    struct listing listing = {check, err};
+    ochre_status status =
+            catalog->ops->each_collection(catalog, &check->arena, visit_collection, check, err);
+    och_arena_clear(&check->arena);
+    for (size_t i = 0; i < check->n_ids && status == OCHRE_OK; i++)
+        status = check_collection(check, check->ids[i], err);
+    if (status == OCHRE_OK)
+        status = och_vfs_list(check->vfs, OCH_DIR_SEGMENTS, visit_directory, &listing, err);
     return status;
 }
 
@@ -217,6 +316,11 @@ visit_record(
     check->totals->n_bytes += record->payload.size;
     char message[96];
     struct och_write write;
+    if (record->type == OCH_RECORD_GENERATION && !damaged && record->payload.size == 8) {
+        uint64_t generation = och_load_u64(record->payload.data);
+        if (generation > check->generation_max)
+            check->generation_max = generation;
+    }
     if (damaged)
         (void) snprintf(message, sizeof(message), "the payload of record %llu fails its checksum",
                 (unsigned long long) record->lsn);
@@ -247,6 +351,21 @@ check_log(struct check *check, struct ochre_error *err)
     if (status == OCHRE_NOT_FOUND)
         status = och_fail(&why, OCHRE_CORRUPT, "the log is missing");
     return judge(check, status, "log", &why, err);
+}
+
+/* An old catalog in place of the newest one lists files that are gone, and knows
+ * nothing of others. */
+static ochre_status
+check_generation(struct check *check, struct ochre_error *err)
+{
+    struct ochre_error why = {.status = OCHRE_OK};
+    uint64_t generation = 0;
+    ochre_status status = check->catalog->ops->generation(check->catalog, &generation, &why);
+    if (status == OCHRE_OK && generation < check->generation_max)
+        status = och_fail(&why, OCHRE_CORRUPT,
+                "it is older (generation %llu) than the log knows (%llu)",
+                (unsigned long long) generation, (unsigned long long) check->generation_max);
+    return judge(check, status, "catalog.db", &why, err);
 }
 
 /* --- all of it ---------------------------------------------------------------- */
@@ -280,14 +399,11 @@ check_all(struct check *check, struct ochre_error *err)
         status = check_catalog(check, err);
     if (status != OCHRE_OK || check->totals->n_damaged > 0)
         return status; /* without a catalog nothing else can be told */
-    status = check->catalog->ops->each_collection(
-            check->catalog, &check->arena, visit_collection, check, err);
-    och_arena_clear(&check->arena);
-    struct listing listing = {check, err};
-    if (status == OCHRE_OK)
-        status = och_vfs_list(check->vfs, OCH_DIR_SEGMENTS, visit_directory, &listing, err);
+    status = check_collections(check, err);
     if (status == OCHRE_OK)
         status = check_log(check, err);
+    if (status == OCHRE_OK)
+        status = check_generation(check, err);
     return status;
 }
 
@@ -309,6 +425,7 @@ och_check_vfs(struct och_vfs *vfs, const struct och_machine *machine,
         check.catalog->ops->close(check.catalog);
     och_directory_close(&check.directory);
     och_arena_clear(&check.arena);
+    och_mem_release(&check.mem, check.ids, check.room * sizeof(*check.ids));
     if (totals_out != NULL)
         *totals_out = totals;
     if (status == OCHRE_OK && totals.n_damaged > 0)

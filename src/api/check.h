@@ -2,7 +2,11 @@
  * check.h - is every byte in this directory what ochre wrote?
  *
  * Reads every file of a data directory that nobody uses, verifies every
- * checksum, and compares the catalog with the files it names.  Changes nothing.
+ * checksum, and compares the catalog with the files it names.
+ *
+ * Changes nothing that is checked.  It does hold the directory meanwhile, so its
+ * pid comes into LOCK, and it completes what a crash interrupted in the catalog,
+ * as any reader must: a transaction in the journal is rolled back.
  *
  * Threads: one directory, one thread.
  */
