@@ -20,10 +20,14 @@ random_list(struct och_arena *arena, uint64_t *seed, ochre_value_type type, uint
     for (uint32_t i = 0; i < n; i++) {
         ochre_value_type scalar = (ochre_value_type) (type - 4);
         struct ochre_value one = random_value(arena, seed, scalar);
-        booleans[i] = one.as.boolean;
-        integers[i] = one.as.integer;
-        numbers[i] = one.as.number;
-        strings[i] = one.as.string;
+        if (scalar == OCHRE_VALUE_BOOL)
+            booleans[i] = one.as.boolean;
+        else if (scalar == OCHRE_VALUE_INT)
+            integers[i] = one.as.integer;
+        else if (scalar == OCHRE_VALUE_FLOAT)
+            numbers[i] = one.as.number;
+        else
+            strings[i] = one.as.string;
     }
     if (type == OCHRE_VALUE_BOOL_LIST)
         list.as.booleans = booleans;
