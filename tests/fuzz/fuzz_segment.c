@@ -1,18 +1,20 @@
 /*
- * fuzz_segment.c - a segment file with bytes overwritten.
+ * fuzz_segment.c - a segment file, or its delete file, with bytes overwritten.
  *
- * The target seals a small head once.  The input says which bytes of the file
- * to overwrite, and whether the checksums are then made right again, so that
- * the checks behind them are reached too: a checksum does not protect from a
- * bug in whoever wrote the file.  Opening, verifying and reading everything
- * gives an error or values inside the file; never a crash.  With checksums left
- * alone, what is read is what was sealed.
+ * The target seals a small head once and keeps the disk; each run works on a
+ * clone of it.  The input's first byte says which of the two files, whether it is
+ * cut or made longer, and whether its checksums are made right again afterwards,
+ * so that the checks behind them are reached too: a checksum does not protect
+ * from a bug in whoever wrote the file.  The rest says which bytes to overwrite.  Opening, verifying and reading
+ * everything gives an error or values inside the file; never a crash.  With
+ * checksums left alone, what is read is what was sealed.
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bitset.h"
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/limits.h"
@@ -28,24 +30,50 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { N_ROWS = 9, DIM = 3 };
+enum { N_ROWS = 9, DIM = 3, FILE_MAX = 1 << 18 };
 
 static const struct och_uuid collection = {{1}};
 
-struct fixture {
+/* A file of the sealed segment: where it is and what is in it. */
+struct original {
+    char path[OCH_PATH_SIZE_MAX];
+    char bytes[FILE_MAX];
+    size_t size;
+};
+
+/* Made in the first run, and never changed. */
+static struct {
+    bool is_made;
     struct och_mem mem;
     struct sim_disk *disk;
+    struct original segment, deletes;
+    uint64_t whole; /* what reading everything gives */
+} sealed;
+
+struct fixture {
+    struct och_mem mem;
     struct och_vfs *vfs;
-    char path[OCH_PATH_SIZE_MAX];
-    char *file; /* the segment's bytes, to be damaged */
+    char *file; /* the bytes to be damaged */
     size_t size;
 };
 
 static void
-seal_one(struct fixture *f)
+read_original(struct och_vfs *vfs, struct original *original)
+{
+    struct och_file *file;
+    uint64_t size;
+    och_assert(och_vfs_open(vfs, original->path, OCH_OPEN_READ, &file, NULL) == OCHRE_OK);
+    och_assert(och_file_size(file, &size, NULL) == OCHRE_OK && size <= FILE_MAX);
+    original->size = (size_t) size;
+    och_assert(och_file_read_all(file, 0, original->bytes, original->size, NULL) == OCHRE_OK);
+    och_file_close(file);
+}
+
+static struct och_head *
+make_head(struct och_mem *mem)
 {
     struct och_head *head;
-    och_assert(och_head_make(&f->mem, DIM, &head) == OCHRE_OK);
+    och_assert(och_head_make(mem, DIM, &head) == OCHRE_OK);
     static const char fields[] = "\1\0\0\0\1\0\2\0\10\0\0\0k\7\0\0\0\0\0\0\0";
     for (uint64_t i = 0; i < N_ROWS; i++) {
         char id[16];
@@ -62,8 +90,16 @@ seal_one(struct fixture *f)
             insert.texts.fields = (struct ochre_bytes){fields, sizeof(fields) - 1};
         och_assert(och_head_append(head, &insert) == OCHRE_OK);
     }
-    struct och_seal seal = {.mem = &f->mem,
-            .vfs = f->vfs,
+    return head;
+}
+
+/* A segment of all rows, and a delete file with two of them. */
+static void
+seal(struct och_vfs *vfs)
+{
+    struct och_head *head = make_head(&sealed.mem);
+    struct och_seal seal = {.mem = &sealed.mem,
+            .vfs = vfs,
             .collection = collection,
             .id = 1,
             .position = 1,
@@ -74,7 +110,18 @@ seal_one(struct fixture *f)
     och_assert(och_seal_write(&seal, &hash, &size, NULL) == OCHRE_OK);
     och_seal_clear(&seal);
     och_head_release(head);
-    f->size = (size_t) size;
+    struct och_segment *segment;
+    struct och_bitset rows;
+    och_bitset_init(&rows, &sealed.mem);
+    och_assert(och_bitset_add(&rows, 2) == OCHRE_OK && och_bitset_add(&rows, 8) == OCHRE_OK);
+    och_assert(och_segment_open(&sealed.mem, vfs, collection, 1, &segment, NULL) == OCHRE_OK);
+    och_assert(och_deletes_write(vfs, segment, 2, 1, &rows, NULL) == OCHRE_OK);
+    och_segment_path(sealed.segment.path, sizeof(sealed.segment.path), collection, 1);
+    och_deletes_path(sealed.deletes.path, sizeof(sealed.deletes.path), segment, 2);
+    och_segment_release(segment);
+    och_bitset_clear(&rows);
+    read_original(vfs, &sealed.segment);
+    read_original(vfs, &sealed.deletes);
 }
 
 /* Make every checksum fit the bytes again, as far as the offsets allow. */
@@ -101,11 +148,13 @@ mend(struct fixture *f)
 }
 
 static void
-write_back(struct fixture *f)
+write_back(const struct fixture *f, const struct original *original)
 {
     struct och_file *file;
-    och_assert(och_vfs_open(f->vfs, f->path, OCH_OPEN_WRITE, &file, NULL) == OCHRE_OK);
+    och_assert(och_vfs_open(f->vfs, original->path, OCH_OPEN_WRITE, &file, NULL) == OCHRE_OK);
     och_assert(och_file_write(file, 0, f->file, f->size, NULL) == OCHRE_OK);
+    if (f->size < original->size)
+        och_assert(och_file_truncate(file, f->size, NULL) == OCHRE_OK);
     och_file_close(file);
 }
 
@@ -126,14 +175,15 @@ read_everything(struct och_segment *segment)
             sum += (uint64_t) och_segment_find(segment, texts[0], &found, NULL);
         sum = sum * 31 + och_segment_ordinals(segment)[row];
     }
+    sum = sum * 31 + och_hash64(och_segment_norms(segment), segment->n_rows * sizeof(float));
     return sum +
             och_hash64(och_segment_vectors(segment),
                     (size_t) segment->n_rows * segment->dim * sizeof(float));
 }
 
-/* 0 when the file was refused. */
+/* 0 when one of the files was refused. */
 static uint64_t
-try_file(struct fixture *f)
+try_files(struct fixture *f)
 {
     struct och_segment *segment;
     struct ochre_error err;
@@ -143,31 +193,81 @@ try_file(struct fixture *f)
                 OCH_COLUMN_URIS | OCH_COLUMN_FIELDS | OCH_COLUMN_ORDINALS;
         status = och_segment_load(segment, all, &err);
     }
-    uint64_t sum = status == OCHRE_OK ? read_everything(segment) | 1 : 0;
+    uint64_t sum = status == OCHRE_OK ? read_everything(segment) : 0;
+    if (status == OCHRE_OK)
+        status = och_segment_verify(segment, &err);
+    if (status == OCHRE_OK)
+        status = och_deletes_read(f->vfs, segment, 2, &err);
+    for (uint32_t row = 0; status == OCHRE_OK && row < segment->n_rows; row++)
+        sum = sum * 31 + (och_segment_dead(segment, row) == 0);
     och_assert(status == OCHRE_OK || status == OCHRE_CORRUPT || status == OCHRE_NO_MEMORY);
     och_segment_release(segment);
-    return sum;
+    return status == OCHRE_OK ? sum | 1 : 0;
 }
 
+/* Three bytes each: where to overwrite, and with what. */
 static void
-damage(struct fixture *f, const uint8_t *data, size_t size)
+damage_segment(struct fixture *f, const uint8_t *data, size_t size)
 {
-    bool mended = (data[0] & 1) != 0;
-    uint64_t whole = try_file(f);
-    och_assert(whole != 0);
-    for (size_t at = 1; at + 3 <= size; at += 3) {
-        /* Three bytes: half of them aim at the root and footer, where it is dense. */
+    for (size_t at = 0; at + 3 <= size; at += 3) {
+        /* Half of them aim at the root and footer, where it is dense. */
         size_t offset = (size_t) data[at] << 8 | data[at + 1];
-        offset = (data[at] & 0x80) != 0 ? f->size - 1 - (offset & 0x7fff) % 2048
+        offset = (data[at] & 0x80) != 0 ? f->size - 1 - (offset & 0x7fff) % 2048 % f->size
                                         : offset * 7 % f->size;
         f->file[offset] = (char) data[at + 2];
     }
-    if (mended)
+}
+
+static void
+damage_deletes(struct fixture *f, const uint8_t *data, size_t size)
+{
+    for (size_t at = 0; at + 2 <= size; at += 2)
+        f->file[data[at] % f->size] = (char) data[at + 1];
+}
+
+static void
+run(struct fixture *f, const uint8_t *data, size_t size)
+{
+    static char bytes[FILE_MAX];
+    bool mended = (data[0] & 1) != 0;
+    bool deletes = (data[0] & 2) != 0;
+    const struct original *original = deletes ? &sealed.deletes : &sealed.segment;
+    f->file = bytes;
+    f->size = original->size;
+    memcpy(bytes, original->bytes, original->size);
+    if ((data[0] & 4) != 0 && size >= 3) {
+        memset(bytes + f->size, 0, 512);
+        f->size = ((size_t) data[1] << 8 | data[2]) * 2 % (f->size + 512);
+        size_t least = deletes ? 16 : 64; /* where the checksums stand */
+        f->size = f->size < least ? least : f->size;
+    }
+    if (deletes)
+        damage_deletes(f, data + 1, size - 1);
+    else
+        damage_segment(f, data + 1, size - 1);
+    if (mended && deletes)
+        och_store_u64(f->file + f->size - 8, och_hash64(f->file, f->size - 8));
+    else if (mended)
         mend(f);
-    write_back(f);
-    uint64_t sum = try_file(f);
-    if (!mended)
-        och_assert(sum == 0 || sum == whole);
+    write_back(f, original);
+    uint64_t sum = try_files(f);
+    och_assert(mended || sum == 0 || sum == sealed.whole);
+}
+
+static void
+make_original(void)
+{
+    och_mem_init(&sealed.mem, NULL);
+    sealed.disk = sim_disk_open(&sealed.mem, 1);
+    struct och_vfs *vfs = sim_disk_vfs(sealed.disk);
+    och_assert(och_vfs_mkdir(vfs, OCH_DIR_TMP, NULL) == OCHRE_OK);
+    och_assert(och_vfs_mkdir(vfs, OCH_DIR_SEGMENTS, NULL) == OCHRE_OK);
+    seal(vfs);
+    struct fixture f = {.vfs = vfs};
+    och_mem_init(&f.mem, NULL);
+    sealed.whole = try_files(&f);
+    och_assert(sealed.whole != 0);
+    sealed.is_made = true;
 }
 
 int
@@ -175,22 +275,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
         return 0;
-    struct fixture f = {.size = 0};
+    if (!sealed.is_made)
+        make_original();
+    size_t used = och_mem_used(&sealed.mem);
+    struct sim_disk *disk = sim_disk_clone(sealed.disk);
+    struct fixture f = {.vfs = sim_disk_vfs(disk)};
     och_mem_init(&f.mem, NULL);
-    f.disk = sim_disk_open(&f.mem, 1);
-    f.vfs = sim_disk_vfs(f.disk);
-    och_assert(och_vfs_mkdir(f.vfs, OCH_DIR_TMP, NULL) == OCHRE_OK);
-    och_assert(och_vfs_mkdir(f.vfs, OCH_DIR_SEGMENTS, NULL) == OCHRE_OK);
-    och_segment_path(f.path, sizeof(f.path), collection, 1);
-    seal_one(&f);
-    f.file = och_mem_take(&f.mem, f.size);
-    struct och_file *file;
-    och_assert(och_vfs_open(f.vfs, f.path, OCH_OPEN_READ, &file, NULL) == OCHRE_OK);
-    och_assert(och_file_read_all(file, 0, f.file, f.size, NULL) == OCHRE_OK);
-    och_file_close(file);
-    damage(&f, data, size);
-    och_mem_release(&f.mem, f.file, f.size);
-    sim_disk_close(f.disk);
-    och_assert(och_mem_used(&f.mem) == 0);
+    run(&f, data, size);
+    sim_disk_close(disk);
+    och_assert(och_mem_used(&f.mem) == 0 && och_mem_used(&sealed.mem) == used);
     return 0;
 }
