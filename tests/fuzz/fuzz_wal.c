@@ -124,6 +124,7 @@ damage_log(const uint8_t *data, size_t size)
     struct log log = {.n = 0};
     och_mem_init(&log.mem, NULL);
     log.disk = sim_disk_open(&log.mem, 1);
+    sim_disk_set_capacity(log.disk, 1 << 20); /* small disk, small files: quick to make */
     sim_machine_init(&log.machine, 1);
     log.options = (struct och_wal_options){
             .mem = &log.mem, .vfs = sim_disk_vfs(log.disk), .machine = &log.machine.machine};
