@@ -203,7 +203,7 @@ read_collection(struct check *check, struct ochre_error *err)
 {
     struct och_catalog *catalog = check->catalog;
     struct och_collection_row row;
-    struct och_segment_row *rows;
+    struct och_segment_row *rows = NULL;
     const struct och_schema *schema;
     struct och_keys *keys = NULL;
     ochre_status status =
