@@ -239,12 +239,18 @@ check_collection(struct check *check, struct och_uuid id, struct ochre_error *er
     return status;
 }
 
+struct listing {
+    struct check *check;
+    struct ochre_error *err;
+};
+
 /* Remember each one: the catalog answers one question at a time. */
 static ochre_status
 visit_collection(void *context, struct och_uuid id, uint32_t number,
         const struct och_collection_state *state, size_t n_segments)
 {
-    struct check *check = context;
+    struct listing *listing = context;
+    struct check *check = listing->check;
     (void) number;
     (void) n_segments;
     if (check->n_ids == check->room) {
@@ -252,7 +258,7 @@ visit_collection(void *context, struct och_uuid id, uint32_t number,
         struct och_uuid *ids = och_mem_resize(
                 &check->mem, check->ids, check->room * sizeof(*ids), room * sizeof(*ids));
         if (ids == NULL)
-            return OCHRE_NO_MEMORY;
+            return och_fail_memory(listing->err);
         check->ids = ids;
         check->room = room;
     }
@@ -262,11 +268,6 @@ visit_collection(void *context, struct och_uuid id, uint32_t number,
         check->lsn_max = state->lsn;
     return OCHRE_OK;
 }
-
-struct listing {
-    struct check *check;
-    struct ochre_error *err;
-};
 
 /* In the directory of segments: is this one a collection's? */
 static ochre_status
@@ -295,7 +296,7 @@ check_collections(struct check *check, struct ochre_error *err)
     struct och_catalog *catalog = check->catalog;
     struct listing listing = {check, err};
     ochre_status status =
-            catalog->ops->each_collection(catalog, &check->arena, visit_collection, check, err);
+            catalog->ops->each_collection(catalog, &check->arena, visit_collection, &listing, err);
     och_arena_clear(&check->arena);
     for (size_t i = 0; i < check->n_ids && status == OCHRE_OK; i++)
         status = check_collection(check, check->ids[i], err);

@@ -190,6 +190,7 @@ struct listing {
     struct och_mem *mem;
     struct found *files;
     size_t n, room;
+    struct ochre_error *err;
 };
 
 static ochre_status
@@ -205,7 +206,7 @@ note_file(void *context, const char *name, bool is_dir)
         struct found *files = och_mem_resize(listing->mem, listing->files,
                 listing->room * sizeof(*files), room * sizeof(*files));
         if (files == NULL)
-            return OCHRE_NO_MEMORY;
+            return och_fail_memory(listing->err);
         listing->files = files;
         listing->room = room;
     }
@@ -413,7 +414,7 @@ och_wal_open(const struct och_wal_options *options, och_log_visit visit, void *c
     wal->next_size = OCH_LOG_FILE_SIZE_MIN;
     och_mutex_init(&wal->lock);
 
-    struct listing listing = {.mem = options->mem};
+    struct listing listing = {.mem = options->mem, .err = err};
     ochre_status status = OCHRE_OK;
     if (!options->read_only)
         status = och_vfs_mkdir(options->vfs, WAL_DIR, err);

@@ -410,7 +410,7 @@ static bool
 append_and_reopen(struct och_mem *mem)
 {
     struct fixture f;
-    struct ochre_error err;
+    struct ochre_error err = {.status = OCHRE_OK};
     begin(&f);
     f.options.mem = mem;
     size_t acknowledged = 0;
@@ -423,6 +423,7 @@ append_and_reopen(struct och_mem *mem)
     ok = open_log(&f, &err) == OCHRE_OK && ok;
     if (ok)
         check(f.seen.n == acknowledged);
+    check(ok || err.status == OCHRE_NO_MEMORY); /* and there is a message */
     end(&f);
     return ok;
 }
