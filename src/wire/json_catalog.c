@@ -52,7 +52,8 @@ report(const struct och_metadata_rules *rules, struct ochre_error *err)
     return och_fail(err, rules->invalid.status, "%s", rules->invalid.message);
 }
 
-enum create_field { NAME, METADATA, CONFIGURATION, SCHEMA, GET_OR_CREATE, N_CREATE_FIELDS };
+enum create_field { NAME, METADATA, CONFIGURATION, SCHEMA, GET_OR_CREATE };
+enum { N_CREATE_FIELDS = GET_OR_CREATE + 1 };
 
 static const char *const create_names[] = {
         [NAME] = "name",
@@ -73,21 +74,25 @@ static ochre_status
 read_create_field(struct och_body *body, enum create_field field, struct och_create *create,
         struct create_trees *trees, struct och_metadata_rules *rules, struct ochre_error *err)
 {
+    ochre_status status = OCHRE_OK;
     switch (field) {
     case NAME:
-        return och_body_string(body, &create->name, err);
+        status = och_body_string(body, &create->name, err);
+        break;
     case METADATA:
-        return read_metadata(body, rules, &create->metadata, err);
+        status = read_metadata(body, rules, &create->metadata, err);
+        break;
     case CONFIGURATION:
-        return och_body_tree(body, &trees->configuration, err);
+        status = och_body_tree(body, &trees->configuration, err);
+        break;
     case SCHEMA:
-        return och_body_tree(body, &trees->schema, err);
+        status = och_body_tree(body, &trees->schema, err);
+        break;
     case GET_OR_CREATE:
-        return och_body_bool(body, &create->get_or_create, err);
-    case N_CREATE_FIELDS:
+        status = och_body_bool(body, &create->get_or_create, err);
         break;
     }
-    return OCHRE_OK;
+    return status;
 }
 
 ochre_status
@@ -116,7 +121,8 @@ och_wire_read_create(struct och_arena *arena, struct ochre_bytes text,
     return status == OCHRE_OK ? report(&rules, err) : status;
 }
 
-enum update_field { NEW_NAME, NEW_METADATA, NEW_CONFIGURATION, N_UPDATE_FIELDS };
+enum update_field { NEW_NAME, NEW_METADATA, NEW_CONFIGURATION };
+enum { N_UPDATE_FIELDS = NEW_CONFIGURATION + 1 };
 
 static const char *const update_names[] = {
         [NEW_NAME] = "new_name",
@@ -135,9 +141,12 @@ read_update_field(struct och_body *body, enum update_field field, struct och_upd
     ochre_status status = OCHRE_OK;
     switch (field) {
     case NEW_NAME:
-        return och_body_is_null(body) ? OCHRE_OK : och_body_string(body, &update->new_name, err);
+        if (!och_body_is_null(body))
+            status = och_body_string(body, &update->new_name, err);
+        break;
     case NEW_METADATA:
-        return read_metadata(body, rules, &update->new_metadata, err);
+        status = read_metadata(body, rules, &update->new_metadata, err);
+        break;
     case NEW_CONFIGURATION:
         status = och_body_tree(body, &tree, err);
         if (status == OCHRE_OK && tree->kind != OCH_JSON_KIND_NULL) {
@@ -148,11 +157,9 @@ read_update_field(struct och_body *body, enum update_field field, struct och_upd
             update->change = change;
             status = och_schema_change_parse(tree, change, err);
         }
-        return status;
-    case N_UPDATE_FIELDS:
         break;
     }
-    return OCHRE_OK;
+    return status;
 }
 
 ochre_status
