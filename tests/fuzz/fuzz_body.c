@@ -2,13 +2,16 @@
  * fuzz_body.c - every decoder of a request's body.
  *
  * The first byte says which, the rest is the body.  What a decoder accepts is
- * read from end to end, so that a sanitizer sees a slice that lies outside.
+ * read from end to end, so that a sanitizer sees a slice that lies outside, and
+ * gives the same sum when it is decoded again.  Short of memory (shortage.h) it
+ * is accepted or refused for that; what is wrong with it is told the same way.
  */
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "fuzz/shortage.h"
 #include "wire/json_catalog.h"
 #include "wire/json_read.h"
 #include "wire/json_records.h"
@@ -16,14 +19,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static volatile unsigned sum; /* what was read must have been */
+static unsigned sum; /* of all that was read */
 
 static void
 use(const void *bytes, size_t size)
 {
     const unsigned char *next = bytes;
     for (size_t i = 0; i < size; i++)
-        sum = sum + next[i];
+        sum = sum * 31 + next[i];
 }
 
 static void
@@ -149,25 +152,43 @@ read_body(struct och_arena *arena, struct ochre_bytes body, unsigned which, stru
     }
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* Decode and read; the sum of it goes to *sum_out. */
+static ochre_status
+decode(struct shortage shortage, struct ochre_bytes input, unsigned *sum_out)
 {
     enum { n_decoders = 11 };
     struct och_mem mem;
     struct och_arena arena;
     struct ochre_error err = {.status = OCHRE_OK};
-    if (size == 0)
-        return 0;
 
     /* Digits and letters choose, so that a corpus can be read. */
-    unsigned which = (unsigned) (data[0] - '0') % n_decoders;
+    unsigned which = (unsigned) (input.data[0] - '0') % n_decoders;
     och_mem_init(&mem, NULL);
     och_arena_init(&arena, &mem);
+    fuzz_run_short(shortage, &arena);
+    sum = 0;
     ochre_status status =
-            read_body(&arena, (struct ochre_bytes){(const char *) data + 1, size - 1}, which, &err);
-    och_assert(status == OCHRE_OK || status == OCHRE_INVALID || status == OCHRE_SHAPE);
+            read_body(&arena, (struct ochre_bytes){input.data + 1, input.size - 1}, which, &err);
     och_assert(status == OCHRE_OK || (err.status == status && err.message[0] != '\0'));
     och_arena_clear(&arena);
     och_assert(och_mem_used(&mem) == 0);
+    *sum_out = sum;
+    return status;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct ochre_bytes input;
+    struct shortage shortage = fuzz_shortage(data, size, &input);
+    if (input.size == 0)
+        return 0;
+    unsigned whole, again;
+    ochre_status status = decode((struct shortage){SHORTAGE_NONE, 0}, input, &whole);
+    och_assert(status == OCHRE_OK || status == OCHRE_INVALID || status == OCHRE_SHAPE);
+    ochre_status second = decode(shortage, input, &again);
+    if (shortage.kind != SHORTAGE_NONE && second == OCHRE_NO_MEMORY)
+        return 0;
+    och_assert(second == status && again == whole);
     return 0;
 }

@@ -6,7 +6,8 @@
  * the stream of tokens; printed and parsed again a tree prints the same; a
  * member is found by its name; skipping gives the same verdict; an array read as
  * floats has the values its tokens have; an error's message is UTF-8 and its
- * offset lies in the text.
+ * offset lies in the text; short of memory (shortage.h), the verdict is that or
+ * the tree the same.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "fuzz/shortage.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -379,10 +381,48 @@ check_floats(struct och_arena *arena, const char *text, size_t size)
     }
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* `full` is what the tree prints with enough memory; empty when it is refused. */
+static void
+check_short(struct shortage shortage, struct ochre_bytes text, const struct och_buf *full)
 {
-    const char *text = (const char *) data;
+    struct och_mem mem, plenty;
+    struct och_arena arena;
+    struct och_json_reader reader;
+    struct och_json *root;
+    struct och_buf tree;
+    struct ochre_error err;
+    och_mem_init(&mem, NULL);
+    och_mem_init(&plenty, NULL);
+    och_arena_init(&arena, &mem);
+    och_buf_init(&tree, &plenty, SIZE_MAX / 2);
+
+    fuzz_run_short(shortage, &arena);
+    ochre_status status = och_json_parse(&arena, text.data, text.size, &root, &err);
+    och_assert((status == OCHRE_OK) == (root != NULL));
+    if (root != NULL) {
+        och_json_put_tree(&tree, root);
+        och_assert(same(&tree, full));
+    }
+    och_assert(status != OCHRE_INVALID || full->size == 0);
+
+    /* What is left is for strings with escapes. */
+    och_json_init(&reader, &arena, text.data, text.size);
+    while (och_json_next(&reader) != OCH_JSON_ERROR && reader.token != OCH_JSON_END)
+        continue;
+    status = och_json_status(&reader, &err);
+    och_assert(status == OCHRE_NO_MEMORY || (status == OCHRE_OK) == (full->size > 0));
+    och_buf_clear(&tree);
+    och_arena_clear(&arena);
+    och_assert(och_mem_used(&mem) == 0 && och_mem_used(&plenty) == 0);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_size)
+{
+    struct ochre_bytes bytes;
+    struct shortage shortage = fuzz_shortage(data, data_size, &bytes);
+    const char *text = bytes.data;
+    size_t size = bytes.size;
     struct och_mem mem;
     struct och_arena arena;
     struct och_buf tokens, tree, again;
@@ -411,6 +451,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             och_json_next(&reader) == OCH_JSON_END;
     och_assert(skipped == valid);
     check_floats(&arena, text, size);
+    if (!valid)
+        och_buf_reset(&tree);
+    if (shortage.kind != SHORTAGE_NONE)
+        check_short(shortage, bytes, &tree);
 
     och_buf_clear(&tokens);
     och_buf_clear(&tree);

@@ -3,7 +3,8 @@
  * "metadata": ..., "new_configuration": ...}, all optional.
  *
  * Whatever is built must come back from its stored text the same, before and
- * after the change; whatever is refused must say why in valid UTF-8.
+ * after the change; whatever is refused must say why in valid UTF-8.  Short of
+ * memory (shortage.h), reading gives the same verdict or says so.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "fuzz/shortage.h"
 #include "index/meta/keys.h"
 
 enum { N_CPUS = 2, FIELDS_MAX = 16 };
@@ -125,9 +127,42 @@ run_request(struct och_arena *arena, const struct och_json *root)
     check_round_trip(arena, schema);
 }
 
+/* Read a request and a stored text in an arena that runs short. */
+static void
+check_short(struct shortage shortage, const struct och_json *root, struct ochre_bytes text)
+{
+    struct och_mem mem;
+    struct och_arena arena, plenty;
+    struct ochre_error err, err_plenty;
+    struct och_schema_request *request = NULL;
+    const struct och_schema *schema = NULL;
+    const struct och_json *configuration = och_json_get(root, "configuration");
+    const struct och_json *members = och_json_get(root, "schema");
+    och_mem_init(&mem, NULL);
+    och_arena_init(&plenty, &mem);
+    ochre_status wanted =
+            och_schema_request_parse(&plenty, configuration, members, &request, &err_plenty);
+    ochre_status wanted_stored = och_schema_parse(&plenty, text, &schema, NULL);
+    och_arena_clear(&plenty);
+    for (int stored = 0; stored < 2; stored++) {
+        och_mem_init(&mem, NULL);
+        och_arena_init(&arena, &mem);
+        fuzz_run_short(shortage, &arena);
+        ochre_status status = stored != 0
+                ? och_schema_parse(&arena, text, &schema, &err)
+                : och_schema_request_parse(&arena, configuration, members, &request, &err);
+        och_assert(status == OCHRE_NO_MEMORY || status == (stored != 0 ? wanted_stored : wanted));
+        och_assert(status == OCHRE_OK || err.status == status);
+        och_arena_clear(&arena);
+        och_assert(och_mem_used(&mem) == 0);
+    }
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct ochre_bytes text;
+    struct shortage shortage = fuzz_shortage(data, size, &text);
     struct och_mem mem;
     struct och_arena arena;
     struct och_json *root = NULL;
@@ -135,12 +170,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     och_mem_init(&mem, NULL);
     och_arena_init(&arena, &mem);
-    if (och_json_parse(&arena, (const char *) data, size, &root, NULL) == OCHRE_OK &&
+    if (och_json_parse(&arena, text.data, text.size, &root, NULL) == OCHRE_OK &&
             root->kind == OCH_JSON_KIND_OBJECT)
         run_request(&arena, root);
+    if (shortage.kind != SHORTAGE_NONE && root != NULL)
+        check_short(shortage, root, text);
     /* The same bytes as a damaged stored text. */
-    struct ochre_bytes text = {(const char *) data, size};
-    if (size > 0 && och_schema_parse(&arena, text, &schema, NULL) == OCHRE_OK)
+    if (text.size > 0 && och_schema_parse(&arena, text, &schema, NULL) == OCHRE_OK)
         check_round_trip(&arena, schema);
     och_arena_clear(&arena);
     och_assert(och_mem_used(&mem) == 0);

@@ -2,10 +2,18 @@
  * fuzz_segment.c - a segment file, or its delete file, with bytes overwritten.
  *
  * The target seals a small head once and keeps the disk; each run works on a
- * clone of it.  The input's first byte says which of the two files, whether it is
- * cut or made longer, and whether its checksums are made right again afterwards,
- * so that the checks behind them are reached too: a checksum does not protect
- * from a bug in whoever wrote the file.  The rest says which bytes to overwrite.  Opening, verifying and reading
+ * clone of it.  The bits of the input's first byte say what happens:
+ *
+ *      1    checksums are made right again afterwards, so that the checks behind
+ *           them are reached too: a checksum does not protect from a bug in
+ *           whoever wrote the file
+ *      2    the delete file is damaged, not the segment
+ *      4    the file is cut or made longer
+ *      8    memory runs out while it is read, at the grant the last byte says
+ *      16   the disk fails a call, the one the last byte says
+ *      32   the file is missing
+ *
+ * The rest says which bytes to overwrite.  Opening, verifying and reading
  * everything gives an error or values inside the file; never a crash.  With
  * checksums left alone, what is read is what was sealed.
  */
@@ -55,6 +63,7 @@ struct fixture {
     struct och_vfs *vfs;
     char *file; /* the bytes to be damaged */
     size_t size;
+    bool disk_fails;
 };
 
 static void
@@ -181,6 +190,43 @@ read_everything(struct och_segment *segment)
                     (size_t) segment->n_rows * segment->dim * sizeof(float));
 }
 
+/* The rows that are dead say so in each of the ways there are. */
+static ochre_status
+read_deaths(struct fixture *f, struct och_segment *segment, uint64_t *sum)
+{
+    struct och_bitset dead;
+    och_bitset_init(&dead, &f->mem);
+    ochre_status status = och_segment_dead_rows(segment, 0, &dead);
+    uint32_t n = 0;
+    for (uint32_t row = 0; status == OCHRE_OK && row < segment->n_rows; row++) {
+        bool is_dead = och_segment_dead(segment, row) == 0;
+        och_assert(och_bitset_has(&dead, row) == is_dead);
+        *sum = *sum * 31 + is_dead;
+        n += is_dead;
+    }
+    och_assert(status != OCHRE_OK || n == segment->n_dead_stored);
+    och_bitset_clear(&dead);
+    return status;
+}
+
+/* A death that is taken back was none. */
+static ochre_status
+kill_and_undo(struct och_segment *segment)
+{
+    for (uint32_t row = 0; row < segment->n_rows; row++) {
+        if (och_segment_dead(segment, row) != OCH_ALIVE)
+            continue;
+        ochre_status status = och_segment_reserve_mark(segment, row);
+        if (status != OCHRE_OK)
+            return status;
+        och_segment_kill(segment, row, 5);
+        och_assert(och_segment_dead(segment, row) == 5);
+        och_segment_undo_kill(segment, row);
+        och_assert(och_segment_dead(segment, row) == OCH_ALIVE);
+    }
+    return OCHRE_OK;
+}
+
 /* 0 when one of the files was refused. */
 static uint64_t
 try_files(struct fixture *f)
@@ -192,15 +238,19 @@ try_files(struct fixture *f)
         unsigned all = OCH_COLUMN_VECTORS | OCH_COLUMN_IDS | OCH_COLUMN_DOCUMENTS |
                 OCH_COLUMN_URIS | OCH_COLUMN_FIELDS | OCH_COLUMN_ORDINALS;
         status = och_segment_load(segment, all, &err);
+        och_segment_release(och_segment_retain(segment));
     }
     uint64_t sum = status == OCHRE_OK ? read_everything(segment) : 0;
     if (status == OCHRE_OK)
         status = och_segment_verify(segment, &err);
     if (status == OCHRE_OK)
         status = och_deletes_read(f->vfs, segment, 2, &err);
-    for (uint32_t row = 0; status == OCHRE_OK && row < segment->n_rows; row++)
-        sum = sum * 31 + (och_segment_dead(segment, row) == 0);
-    och_assert(status == OCHRE_OK || status == OCHRE_CORRUPT || status == OCHRE_NO_MEMORY);
+    if (status == OCHRE_OK)
+        status = read_deaths(f, segment, &sum);
+    if (status == OCHRE_OK)
+        status = kill_and_undo(segment);
+    och_assert(status == OCHRE_OK || status == OCHRE_CORRUPT || status == OCHRE_NO_MEMORY ||
+            (status == OCHRE_IO && f->disk_fails));
     och_segment_release(segment);
     return status == OCHRE_OK ? sum | 1 : 0;
 }
@@ -226,7 +276,7 @@ damage_deletes(struct fixture *f, const uint8_t *data, size_t size)
 }
 
 static void
-run(struct fixture *f, const uint8_t *data, size_t size)
+run(struct fixture *f, struct sim_disk *disk, const uint8_t *data, size_t size)
 {
     static char bytes[FILE_MAX];
     bool mended = (data[0] & 1) != 0;
@@ -250,7 +300,15 @@ run(struct fixture *f, const uint8_t *data, size_t size)
     else if (mended)
         mend(f);
     write_back(f, original);
+    if ((data[0] & 32) != 0)
+        och_assert(och_vfs_remove(f->vfs, original->path, NULL) == OCHRE_OK);
+    if ((data[0] & 8) != 0)
+        f->mem.fail_from = 1u + data[size - 1];
+    if ((data[0] & 16) != 0)
+        sim_disk_fail(disk, 1u + data[size - 1], SIM_IO_ONCE);
+    f->disk_fails = (data[0] & 16) != 0;
     uint64_t sum = try_files(f);
+    och_assert((data[0] & 32) == 0 || sum == 0);
     och_assert(mended || sum == 0 || sum == sealed.whole);
 }
 
@@ -281,7 +339,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sim_disk *disk = sim_disk_clone(sealed.disk);
     struct fixture f = {.vfs = sim_disk_vfs(disk)};
     och_mem_init(&f.mem, NULL);
-    run(&f, data, size);
+    run(&f, disk, data, size);
     sim_disk_close(disk);
     och_assert(och_mem_used(&f.mem) == 0 && och_mem_used(&sealed.mem) == used);
     return 0;
