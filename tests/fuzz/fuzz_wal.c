@@ -481,7 +481,7 @@ change_files(struct log *log, struct program *program)
             make_file(log, "log/000000000000000g.log");
             make_file(log, "log/0000000000000001.lock");
             och_assert(
-                    och_vfs_mkdir(log->options.vfs, "log/00000000000000ff.log", NULL) == OCHRE_OK);
+                    och_vfs_mkdir(log->options.vfs, "log/0000000000000fff.log", NULL) == OCHRE_OK);
         } else if (strchr("nkd", letter) != NULL) {
             move_file(log, letter, program);
             log->is_damaged = true;
