@@ -49,7 +49,7 @@ struct ochre_options {
     size_t size;         /* sizeof(struct ochre_options) */
     bool must_exist;     /* do not make a new database */
     bool allow_reset;    /* ochre_reset may drop everything */
-    unsigned n_threads;  /* background threads; 0: none, work is done inside calls */
+    unsigned n_threads;  /* background threads, of low priority; 0: work is done inside calls */
     size_t memory_limit; /* bytes this database may take, SQLite's apart; 0: no limit */
     const char *simd;    /* "scalar", "avx2", "avx512", "neon"; NULL: the best there is */
     uint32_t seal_rows;  /* rows kept in memory before they go to a file; 0: 8192 */

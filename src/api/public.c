@@ -103,7 +103,7 @@ open_on_ground(struct ground *ground, const char *path, const struct ochre_optio
             .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
     ochre_status status = och_vfs_posix_open(&ground->mem, path, !options->must_exist, &vfs, err);
     if (status == OCHRE_OK && options->n_threads > 0)
-        status = och_executor_open(&ground->mem, options->n_threads, &executor, err);
+        status = och_executor_open(&ground->mem, 0, options->n_threads, &executor, err);
     struct och_db_options db_options = {.mem = &ground->mem,
             .vfs = vfs,
             .machine = och_machine_posix(),

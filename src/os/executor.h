@@ -1,15 +1,25 @@
 /*
- * executor.h - a small pool of worker threads for work that may block.
+ * executor.h - two small crews of worker threads for work that may block.
  *
- * Tasks are structs the caller owns, so submitting never allocates.  Two
- * queues: foreground tasks (a client waits) go before background ones (seal,
- * log preparation); at most half of the workers run background tasks.
+ *      foreground   a client waits for it: requests
+ *      background   nobody does: seals, log preparation, index builds
+ *
+ * Each crew has its own threads and its own queue, first come, first served.
+ * Background threads run at a lower priority (OCH_BACKGROUND_NICE), so that a
+ * busy machine gives the foreground the processors and the background what is
+ * left; an idle machine gives it everything.  What a background task holds
+ * while it runs (a lock, the committer role), it may therefore hold for long:
+ * let it hold such things only for a few steps.
+ *
+ * Tasks are structs the caller owns, so submitting never allocates.
  *
  * Threads: submit from any thread.  A task's `run` is called once, on a
  * worker, and may free the task.
  */
 #ifndef OCH_OS_EXECUTOR_H
 #define OCH_OS_EXECUTOR_H
+
+#include <stddef.h>
 
 #include "base/compiler.h"
 #include "ochre/status.h"
@@ -22,11 +32,29 @@ struct och_task {
     struct och_task *next; /* private */
 };
 
-OCH_MUST_CHECK ochre_status och_executor_open(struct och_mem *mem, unsigned n_threads,
-        struct och_executor **executor_out, struct ochre_error *err);
+/* Start the threads of both crews; either may have none, but not both. */
+OCH_MUST_CHECK ochre_status och_executor_open(struct och_mem *mem, unsigned n_foreground,
+        unsigned n_background, struct och_executor **executor_out, struct ochre_error *err);
 
+/* Queue a task for a crew, which must have threads. */
 void och_executor_submit(struct och_executor *executor, struct och_task *task);
 void och_executor_submit_background(struct och_executor *executor, struct och_task *task);
+
+/*
+ * Call part(context, i) once for each i below n_parts, several at a time, and
+ * return when all have returned.  The caller takes parts like everyone else and
+ * background workers that have no task of their own help; so it works without an
+ * executor (NULL), ends whoever else is busy, and may be called from a task and
+ * from a part.  A worker that helps goes back to its queue after the part in
+ * which a task arrives there.
+ *
+ * Cost: a lock for each part: let it be worth 10 microseconds or more.
+ */
+void och_executor_parallel(struct och_executor *executor, size_t n_parts,
+        void (*part)(void *context, size_t i), void *context);
+
+/* How many threads och_executor_parallel may use at once; for choosing parts. */
+unsigned och_executor_width(const struct och_executor *executor);
 
 /* Run everything that was submitted, then stop the threads.  NULL is fine. */
 void och_executor_close(struct och_executor *executor);

@@ -4,7 +4,9 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -15,6 +17,7 @@
 #define WAIT_MS_MAX (UINT64_C(365) * 24 * 3600 * 1000)
 
 enum { STACK_SIZE = 512 * 1024 };
+enum { NICE_MAX = 19 };
 
 /* A pthread call that fails here was given a lock in the wrong state. */
 static void
@@ -155,4 +158,17 @@ void
 och_thread_join(struct och_thread *thread)
 {
     must(pthread_join(thread->handle, NULL));
+}
+
+/* Linux keeps a priority for each thread, POSIX for a process: the thread's own
+ * number says which is meant. */
+void
+och_thread_lower_priority(void)
+{
+    id_t self = (id_t) gettid();
+    int nice_now = getpriority(PRIO_PROCESS, self);
+    int nice_then = nice_now + OCH_BACKGROUND_NICE;
+    /* Becoming nicer needs no right; where it is refused all the same (a filter
+     * on system calls), the work is done as before. */
+    (void) setpriority(PRIO_PROCESS, self, nice_then < NICE_MAX ? nice_then : NICE_MAX);
 }

@@ -73,4 +73,9 @@ OCH_MUST_CHECK ochre_status och_thread_start(struct och_thread *thread, const ch
         void (*main)(void *argument), void *argument, struct ochre_error *err);
 void och_thread_join(struct och_thread *thread);
 
+/* Let the calling thread, and it alone, have a lower share of busy processors:
+ * nicer by OCH_BACKGROUND_NICE, or as nice as can be.  There is no way back. */
+enum { OCH_BACKGROUND_NICE = 10 };
+void och_thread_lower_priority(void);
+
 #endif /* OCH_OS_THREAD_H */

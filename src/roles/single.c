@@ -15,12 +15,15 @@
 
 /* Writers wait for the disk together; so many of them can share one sync. */
 #define WORKERS_MIN 24u
+/* A seal, which writers may come to wait for, never queues behind one long merge
+ * or index build. */
+#define BACKGROUND_MIN 2u
 
 struct och_single {
     struct och_mem mem; /* the process */
     struct och_vfs *vfs;
     struct och_executor *workers;    /* run handlers: clients wait for these */
-    struct och_executor *background; /* seals and prepares log files */
+    struct och_executor *background; /* seals, builds, prepares log files */
     struct ochre_db *db;
     struct och_routes_context routes;
     struct och_http_server *server;
@@ -34,8 +37,9 @@ open_database(struct och_single *single, const struct och_single_options *option
     struct och_distance_cpu sets = {
             .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
     ochre_status status = och_vfs_posix_open(&single->mem, options->path, true, &single->vfs, err);
+    unsigned n_background = cpu.cores / 2 > BACKGROUND_MIN ? cpu.cores / 2 : BACKGROUND_MIN;
     if (status == OCHRE_OK)
-        status = och_executor_open(&single->mem, 2, &single->background, err);
+        status = och_executor_open(&single->mem, 0, n_background, &single->background, err);
     if (status != OCHRE_OK)
         return status;
     struct och_db_options db_options = {.mem = &single->mem,
@@ -57,7 +61,7 @@ open_server(struct och_single *single, const struct och_single_options *options,
     unsigned n_workers = options->n_threads;
     if (n_workers == 0)
         n_workers = cpu.cores * 2 > WORKERS_MIN ? cpu.cores * 2 : WORKERS_MIN;
-    ochre_status status = och_executor_open(&single->mem, n_workers, &single->workers, err);
+    ochre_status status = och_executor_open(&single->mem, n_workers, 0, &single->workers, err);
     if (status != OCHRE_OK)
         return status;
     single->routes.db = single->db;

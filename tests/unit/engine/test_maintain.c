@@ -544,7 +544,7 @@ writes_and_reads_go_on_while_a_head_is_sealed(void **state)
     och_cond_init(&door_changed);
     door_open = false;
     at_door = false;
-    check_ok(och_executor_open(&mem, 2, &executor, &err), &err);
+    check_ok(och_executor_open(&mem, 0, 2, &executor, &err), &err);
     struct och_collection *collection = begin(20);
     och_collection_release(collection);
     rig_close(&rig);
@@ -591,7 +591,7 @@ writers_wait_for_a_sealer_that_works(void **state)
     struct och_mem mem;
     struct och_executor *executor;
     och_mem_init(&mem, NULL);
-    check_ok(och_executor_open(&mem, 2, &executor, &err), &err);
+    check_ok(och_executor_open(&mem, 0, 2, &executor, &err), &err);
     struct och_collection *collection = begin(20);
     och_collection_release(collection);
     rig_close(&rig);

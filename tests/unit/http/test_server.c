@@ -1211,7 +1211,7 @@ set_up(void **state)
     och_mem_init(&service.mem, NULL);
     och_mutex_init(&service.lock);
     och_cond_init(&service.changed);
-    return och_executor_open(&service.mem, 3, &service.executor, &err) == OCHRE_OK ? 0 : -1;
+    return och_executor_open(&service.mem, 3, 0, &service.executor, &err) == OCHRE_OK ? 0 : -1;
 }
 
 static int

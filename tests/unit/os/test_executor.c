@@ -1,6 +1,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "os/executor.h"
@@ -114,92 +116,121 @@ open_door(struct och_task *task)
 }
 
 static struct och_executor *
-open_executor(struct och_mem *mem, unsigned n_threads)
+open_executor(struct och_mem *mem, unsigned n_foreground, unsigned n_background)
 {
     struct ochre_error err;
     struct och_executor *executor = NULL;
-    check_ok(och_executor_open(mem, n_threads, &executor, &err), &err);
+    check_ok(och_executor_open(mem, n_foreground, n_background, &executor, &err), &err);
     return executor;
 }
 
 static void
-foreground_tasks_go_first_and_each_kind_in_order(void **state)
+submit(struct och_executor *executor, bool background, struct och_task *task)
 {
-    (void) state;
-    struct och_mem mem;
-    och_mem_init(&mem, NULL);
-    struct hall hall;
-    hall_init(&hall);
-    struct hall door;
-    hall_init(&door);
-    struct och_executor *executor = open_executor(&mem, 1);
-
-    /* The only worker waits while the others queue up. */
-    struct visit gate = {{wait_inside, NULL}, &door, 0};
-    och_executor_submit(executor, &gate.task);
-    hall_wait_inside(&door, 1);
-    struct visit visits[6];
-    for (size_t i = 0; i < 6; i++) {
-        visits[i] = (struct visit){{leave_mark, NULL}, &hall, "aAbBcC"[i]};
-        if (i % 2 == 0)
-            och_executor_submit_background(executor, &visits[i].task);
-        else
-            och_executor_submit(executor, &visits[i].task);
-    }
-    hall_open(&door);
-    och_executor_close(executor);
-    och_mutex_lock(&hall.lock);
-    assert_string_equal(hall.order, "ABCabc");
-    och_mutex_unlock(&hall.lock);
-    hall_clear(&hall);
-    hall_clear(&door);
-    check(och_mem_used(&mem) == 0);
+    if (background)
+        och_executor_submit_background(executor, task);
+    else
+        och_executor_submit(executor, task);
 }
 
-/* If the background could take every worker, nobody would open the door. */
 static void
-background_tasks_leave_half_of_the_workers_free(void **state)
+tasks_of_each_kind_run_in_order(void **state)
+{
+    (void) state;
+    for (int background = 0; background < 2; background++) {
+        struct och_mem mem;
+        och_mem_init(&mem, NULL);
+        struct hall hall;
+        hall_init(&hall);
+        struct hall door;
+        hall_init(&door);
+        struct och_executor *executor = open_executor(&mem, 1, 1);
+
+        /* The only worker of that kind waits while the others queue up. */
+        struct visit gate = {{wait_inside, NULL}, &door, 0};
+        submit(executor, background, &gate.task);
+        hall_wait_inside(&door, 1);
+        struct visit visits[6];
+        for (size_t i = 0; i < 6; i++) {
+            visits[i] = (struct visit){{leave_mark, NULL}, &hall, "abcdef"[i]};
+            submit(executor, background, &visits[i].task);
+        }
+        hall_open(&door);
+        och_executor_close(executor);
+        och_mutex_lock(&hall.lock);
+        assert_string_equal(hall.order, "abcdef");
+        och_mutex_unlock(&hall.lock);
+        hall_clear(&hall);
+        hall_clear(&door);
+        check(och_mem_used(&mem) == 0);
+    }
+}
+
+/* All workers of one kind wait for a task of the other to open the door; each
+ * kind uses the workers it has, and no more. */
+static void
+neither_kind_of_task_holds_up_the_other(void **state)
 {
     (void) state;
     enum { n_visits = 8 };
-    struct och_mem mem;
-    och_mem_init(&mem, NULL);
-    struct hall hall;
-    hall_init(&hall);
-    struct och_executor *executor = open_executor(&mem, 4);
-    struct visit visits[n_visits];
-    for (size_t i = 0; i < n_visits; i++) {
-        visits[i] = (struct visit){{wait_inside, NULL}, &hall, 0};
-        och_executor_submit_background(executor, &visits[i].task);
+    for (int background = 0; background < 2; background++) {
+        struct och_mem mem;
+        och_mem_init(&mem, NULL);
+        struct hall hall;
+        hall_init(&hall);
+        struct och_executor *executor = open_executor(&mem, 2, 2);
+        struct visit visits[n_visits];
+        for (size_t i = 0; i < n_visits; i++) {
+            visits[i] = (struct visit){{wait_inside, NULL}, &hall, 0};
+            submit(executor, background, &visits[i].task);
+        }
+        hall_wait_inside(&hall, 2);
+        struct visit opener = {{open_door, NULL}, &hall, 0};
+        submit(executor, !background, &opener.task);
+        och_executor_close(executor);
+        och_mutex_lock(&hall.lock);
+        check(hall.n_inside_most == 2);
+        check(hall.n_done == n_visits);
+        och_mutex_unlock(&hall.lock);
+        hall_clear(&hall);
+        check(och_mem_used(&mem) == 0);
     }
-    hall_wait_inside(&hall, 2);
-    struct visit opener = {{open_door, NULL}, &hall, 0};
-    och_executor_submit(executor, &opener.task);
-    och_executor_close(executor);
-    och_mutex_lock(&hall.lock);
-    check(hall.n_inside_most == 2);
-    check(hall.n_done == n_visits);
-    och_mutex_unlock(&hall.lock);
-    hall_clear(&hall);
-    check(och_mem_used(&mem) == 0);
+}
+
+static int
+nice_now(void)
+{
+    return getpriority(PRIO_PROCESS, (id_t) gettid());
+}
+
+struct look {
+    struct och_task task;
+    int nice;
+};
+
+static void
+look_at_priority(struct och_task *task)
+{
+    ((struct look *) task)->nice = nice_now();
 }
 
 static void
-a_single_worker_does_background_work_too(void **state)
+background_workers_alone_are_nicer(void **state)
 {
     (void) state;
     struct och_mem mem;
     och_mem_init(&mem, NULL);
-    struct hall hall;
-    hall_init(&hall);
-    struct och_executor *executor = open_executor(&mem, 1);
-    struct visit visit = {{leave_mark, NULL}, &hall, 'x'};
-    och_executor_submit_background(executor, &visit.task);
+    int before = nice_now();
+    int nicer = before + OCH_BACKGROUND_NICE < 19 ? before + OCH_BACKGROUND_NICE : 19;
+    struct och_executor *executor = open_executor(&mem, 1, 1);
+    struct look foreground = {{look_at_priority, NULL}, -100};
+    struct look background = {{look_at_priority, NULL}, -100};
+    och_executor_submit(executor, &foreground.task);
+    och_executor_submit_background(executor, &background.task);
     och_executor_close(executor);
-    och_mutex_lock(&hall.lock);
-    check(hall.n_done == 1);
-    och_mutex_unlock(&hall.lock);
-    hall_clear(&hall);
+    check(foreground.nice == before);
+    check(background.nice == nicer);
+    check(nice_now() == before);
 }
 
 /* A task that submits two more, down to a depth, and gives itself back. */
@@ -222,10 +253,7 @@ run_tree(struct och_task *task)
             break;
         *child = *tree;
         child->depth--;
-        if (i == 0)
-            och_executor_submit(tree->executor, &child->task);
-        else
-            och_executor_submit_background(tree->executor, &child->task);
+        submit(tree->executor, i == 1, &child->task);
     }
     och_mem_release(tree->mem, tree, sizeof(*tree));
 }
@@ -237,7 +265,7 @@ closing_runs_what_running_tasks_still_submit(void **state)
     struct och_mem mem;
     och_mem_init(&mem, NULL);
     for (unsigned n_threads = 1; n_threads <= 4; n_threads++) {
-        struct och_executor *executor = open_executor(&mem, n_threads);
+        struct och_executor *executor = open_executor(&mem, n_threads, 5 - n_threads);
         atomic_uint n_run;
         atomic_init(&n_run, 0);
         struct tree *root = och_mem_take(&mem, sizeof(*root));
@@ -262,12 +290,8 @@ static void
 submit_all(void *argument)
 {
     struct submitter *submitter = argument;
-    for (size_t i = 0; i < 200; i++) {
-        if (i % 3 == 0)
-            och_executor_submit_background(submitter->executor, &submitter->visits[i].task);
-        else
-            och_executor_submit(submitter->executor, &submitter->visits[i].task);
-    }
+    for (size_t i = 0; i < 200; i++)
+        submit(submitter->executor, i % 3 == 0, &submitter->visits[i].task);
 }
 
 static void
@@ -280,7 +304,7 @@ many_threads_may_submit_at_once(void **state)
     och_mem_init(&mem, NULL);
     struct hall hall;
     hall_init(&hall);
-    struct och_executor *executor = open_executor(&mem, 3);
+    struct och_executor *executor = open_executor(&mem, 2, 1);
     struct ochre_error err;
     for (size_t i = 0; i < n_submitters; i++) {
         submitters[i].executor = executor;
@@ -306,22 +330,212 @@ a_refused_thread_stops_those_already_started(void **state)
     (void) state;
     struct och_mem mem;
     och_mem_init(&mem, NULL);
-    for (unsigned n = 1; n <= 3; n++) {
+    for (unsigned n = 1; n <= 4; n++) {
         struct ochre_error err;
         struct och_executor *executor = NULL;
         refuse_at = n;
-        check(och_executor_open(&mem, 3, &executor, &err) == OCHRE_UNAVAILABLE);
+        check(och_executor_open(&mem, 2, 2, &executor, &err) == OCHRE_UNAVAILABLE);
         check(executor == NULL);
         check(och_mem_used(&mem) == 0);
     }
     refuse_at = 0;
 }
 
+/* --- parallel work ------------------------------------------------------------ */
+
+enum { PARTS_MAX = 1000 };
+
+struct tally {
+    atomic_uint n_times[PARTS_MAX];
+};
+
+static void
+count_part(void *context, size_t i)
+{
+    struct tally *tally = context;
+    atomic_fetch_add(&tally->n_times[i], 1);
+}
+
+static void
+check_each_part_once(struct och_executor *executor, size_t n_parts)
+{
+    static struct tally tally;
+    for (size_t i = 0; i < PARTS_MAX; i++)
+        atomic_init(&tally.n_times[i], 0);
+    och_executor_parallel(executor, n_parts, count_part, &tally);
+    for (size_t i = 0; i < PARTS_MAX; i++)
+        check(atomic_load(&tally.n_times[i]) == (i < n_parts ? 1 : 0));
+}
+
+static void
+each_part_is_done_once(void **state)
+{
+    (void) state;
+    static const size_t counts[] = {0, 1, 2, 3, 4, 5, 100, PARTS_MAX};
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    for (unsigned n_background = 0; n_background <= 4; n_background++) {
+        struct och_executor *executor = open_executor(&mem, 1, n_background);
+        check(och_executor_width(executor) == n_background + 1);
+        for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+            check_each_part_once(executor, counts[i]);
+        och_executor_close(executor);
+    }
+    check_each_part_once(NULL, PARTS_MAX);
+    check(och_executor_width(NULL) == 1);
+    check(och_mem_used(&mem) == 0);
+}
+
+/* Wait until three are inside. */
+static void
+meet(void *context, size_t i)
+{
+    (void) i;
+    struct hall *hall = context;
+    och_mutex_lock(&hall->lock);
+    hall->n_inside++;
+    och_cond_broadcast(&hall->changed);
+    while (hall->n_inside < 3)
+        och_cond_wait(&hall->changed, &hall->lock);
+    och_mutex_unlock(&hall->lock);
+}
+
+static void
+idle_background_workers_help_the_caller(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    struct hall hall;
+    hall_init(&hall);
+    struct och_executor *executor = open_executor(&mem, 1, 2);
+    och_executor_parallel(executor, 3, meet, &hall); /* ends only with three of them */
+    och_executor_close(executor);
+    hall_clear(&hall);
+    check(och_mem_used(&mem) == 0);
+}
+
+static void
+parallel_work_is_done_while_every_worker_is_busy(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    struct hall hall;
+    hall_init(&hall);
+    struct och_executor *executor = open_executor(&mem, 0, 2);
+    struct visit visits[2];
+    for (size_t i = 0; i < 2; i++) {
+        visits[i] = (struct visit){{wait_inside, NULL}, &hall, 0};
+        och_executor_submit_background(executor, &visits[i].task);
+    }
+    hall_wait_inside(&hall, 2);
+    check_each_part_once(executor, 10);
+    hall_open(&hall);
+    och_executor_close(executor);
+    hall_clear(&hall);
+    check(och_mem_used(&mem) == 0);
+}
+
+/* Parallel work whose parts begin parallel work, begun by tasks. */
+struct nest {
+    struct och_task task;
+    struct och_executor *executor;
+    atomic_uint *n_leaves;
+};
+
+static void
+count_leaf(void *context, size_t i)
+{
+    (void) i;
+    struct nest *nest = context;
+    atomic_fetch_add(nest->n_leaves, 1);
+}
+
+static void
+begin_leaves(void *context, size_t i)
+{
+    struct nest *nest = context;
+    och_executor_parallel(nest->executor, i % 7, count_leaf, nest);
+}
+
+static void
+run_nest(struct och_task *task)
+{
+    struct nest *nest = (struct nest *) task;
+    och_executor_parallel(nest->executor, 14, begin_leaves, nest);
+}
+
+static void
+parallel_work_may_be_begun_by_tasks_and_by_parts(void **state)
+{
+    (void) state;
+    enum { n_nests = 200 };
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    atomic_uint n_leaves;
+    atomic_init(&n_leaves, 0);
+    struct och_executor *executor = open_executor(&mem, 2, 3);
+    static struct nest nests[n_nests];
+    for (size_t i = 0; i < n_nests; i++) {
+        nests[i] = (struct nest){{run_nest, NULL}, executor, &n_leaves};
+        submit(executor, i % 2 == 0, &nests[i].task);
+    }
+    och_executor_close(executor);
+    check(atomic_load(&n_leaves) == n_nests * 2 * (1 + 2 + 3 + 4 + 5 + 6));
+    check(och_mem_used(&mem) == 0);
+}
+
+/* The caller's parts wait for a task that the helper submits to itself. */
+struct detour {
+    struct visit visit; /* the task, which counts in n_done */
+    struct och_executor *executor;
+    pthread_t caller;
+    bool submitted; /* the helper's */
+};
+
+static void
+take_detour(void *context, size_t i)
+{
+    (void) i;
+    struct detour *detour = context;
+    struct hall *hall = detour->visit.hall;
+    bool is_caller = pthread_equal(pthread_self(), detour->caller) != 0;
+    if (!is_caller && !detour->submitted) {
+        detour->submitted = true;
+        och_executor_submit_background(detour->executor, &detour->visit.task);
+        return;
+    }
+    och_mutex_lock(&hall->lock);
+    while (is_caller && !hall->is_open)
+        och_cond_wait(&hall->changed, &hall->lock);
+    check(hall->is_open); /* a helper that comes back has run the task */
+    och_mutex_unlock(&hall->lock);
+}
+
+static void
+a_helper_goes_back_to_a_task_that_arrives(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    struct hall hall;
+    hall_init(&hall);
+    struct och_executor *executor = open_executor(&mem, 0, 1);
+    struct detour detour = {
+            {{open_door, NULL}, &hall, 0}, executor, pthread_self(), .submitted = false};
+    och_executor_parallel(executor, 10, take_detour, &detour);
+    check(detour.submitted);
+    och_executor_close(executor);
+    hall_clear(&hall);
+    check(och_mem_used(&mem) == 0);
+}
+
 static bool
 open_and_close(struct och_mem *mem)
 {
     struct och_executor *executor = NULL;
-    ochre_status status = och_executor_open(mem, 2, &executor, NULL);
+    ochre_status status = och_executor_open(mem, 1, 1, &executor, NULL);
     check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
     och_executor_close(executor);
     return status == OCHRE_OK;
@@ -339,12 +553,17 @@ int
 main(void)
 {
     static const struct CMUnitTest tests[] = {
-            cmocka_unit_test(foreground_tasks_go_first_and_each_kind_in_order),
-            cmocka_unit_test(background_tasks_leave_half_of_the_workers_free),
-            cmocka_unit_test(a_single_worker_does_background_work_too),
+            cmocka_unit_test(tasks_of_each_kind_run_in_order),
+            cmocka_unit_test(neither_kind_of_task_holds_up_the_other),
+            cmocka_unit_test(background_workers_alone_are_nicer),
             cmocka_unit_test(closing_runs_what_running_tasks_still_submit),
             cmocka_unit_test(many_threads_may_submit_at_once),
             cmocka_unit_test(a_refused_thread_stops_those_already_started),
+            cmocka_unit_test(each_part_is_done_once),
+            cmocka_unit_test(idle_background_workers_help_the_caller),
+            cmocka_unit_test(parallel_work_is_done_while_every_worker_is_busy),
+            cmocka_unit_test(parallel_work_may_be_begun_by_tasks_and_by_parts),
+            cmocka_unit_test(a_helper_goes_back_to_a_task_that_arrives),
             cmocka_unit_test(any_allocation_may_fail_without_harm),
     };
     return cmocka_run_group_tests_name("os/executor", tests, NULL, NULL);
