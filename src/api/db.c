@@ -9,7 +9,8 @@
 
 /* What the engine needs to know of a schema. */
 static ochre_status
-space_of(void *context, struct ochre_bytes text, ochre_space *space_out, struct ochre_error *err)
+settings_of(void *context, struct ochre_bytes text, struct och_collection_settings *settings_out,
+        struct ochre_error *err)
 {
     struct ochre_db *db = context;
     struct och_arena arena;
@@ -17,7 +18,7 @@ space_of(void *context, struct ochre_bytes text, ochre_space *space_out, struct 
     const struct och_schema *schema;
     ochre_status status = och_schema_parse(&arena, text, &schema, err);
     if (status == OCHRE_OK)
-        *space_out = och_schema_space(schema);
+        *settings_out = och_schema_settings(schema);
     och_arena_clear(&arena);
     return status;
 }
@@ -45,7 +46,7 @@ open_parts(struct ochre_db *db, struct ochre_error *err)
             .catalog = db->catalog,
             .log = och_log_file_source(&db->log_options),
             .executor = options->executor};
-    return och_engine_open(&ports, &options->engine, space_of, db, &db->engine, err);
+    return och_engine_open(&ports, &options->engine, settings_of, db, &db->engine, err);
 }
 
 ochre_status

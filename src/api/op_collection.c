@@ -378,7 +378,7 @@ och_op_collection_update(struct ochre_db *db, const struct och_target *target,
     bool changes =
             update->change != NULL || update->new_metadata != NULL || update->new_name.data != NULL;
     if (status == OCHRE_OK && changes)
-        status = db->catalog->ops->collection_update(db->catalog, &row, err);
+        status = och_engine_update(db->engine, &row, err);
     och_commit_leave(db->engine->commit);
     och_arena_clear(&arena);
     return status;

@@ -408,6 +408,29 @@ och_schema_space(const struct och_schema *schema)
     return embedding_index(schema)->space;
 }
 
+/* A parameter as a floor.  Every schema has the standard values, so nobody is
+ * known to have asked for one. */
+static uint32_t
+floor_of(uint64_t value, uint64_t standard)
+{
+    if (value == standard)
+        return 0;
+    return value < OCH_EFFORT_MAX ? (uint32_t) value : OCH_EFFORT_MAX;
+}
+
+struct och_collection_settings
+och_schema_settings(const struct och_schema *schema)
+{
+    const struct och_vector_index *index = embedding_index(schema);
+    struct och_hnsw standard = och_hnsw_default(0);
+    return (struct och_collection_settings){.space = index->space,
+            .recall_target = (float) OCH_RECALL_TARGET_DEFAULT,
+            .ef_search_floor = floor_of(index->hnsw.ef_search, standard.ef_search),
+            .ef_construction_floor =
+                    floor_of(index->hnsw.ef_construction, standard.ef_construction),
+            .max_neighbors_floor = floor_of(index->hnsw.max_neighbors, standard.max_neighbors)};
+}
+
 const struct och_hnsw *
 och_schema_hnsw(const struct och_schema *schema)
 {

@@ -51,6 +51,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "engine/settings.h"
 #include "ochre/status.h"
 #include "ochre/types.h"
 
@@ -243,6 +244,9 @@ void och_schema_put_configuration(struct och_buf *buf, const struct och_schema *
 /* --- asking --------------------------------------------------------------- */
 
 ochre_space och_schema_space(const struct och_schema *schema);
+
+/* What the engine acts on. */
+struct och_collection_settings och_schema_settings(const struct och_schema *schema);
 
 /* The graph's parameters, all of them given. */
 const struct och_hnsw *och_schema_hnsw(const struct och_schema *schema);

@@ -44,6 +44,13 @@
 #define OCH_REGEX_NESTING_MAX 250u
 #define OCH_REGEX_PROGRAM_MEMORY_MAX (8u << 20)
 
+/* --- vector search --------------------------------------------------------- */
+
+/* What people expect of a search that nobody tuned. */
+#define OCH_RECALL_TARGET_DEFAULT 0.99
+/* Candidates that a walk keeps: past this an exact scan is cheaper. */
+#define OCH_EFFORT_MAX 65536u
+
 /* --- requests ------------------------------------------------------------ */
 
 #define OCH_BODY_SIZE_MAX (40u << 20) /* the reference's 41,943,040 bytes */

@@ -200,7 +200,8 @@ release_name(struct och_mem *mem, struct ochre_bytes name)
 
 ochre_status
 och_collection_load(struct och_engine *engine, const struct och_collection_row *row,
-        ochre_space space, struct och_collection **collection_out, struct ochre_error *err)
+        const struct och_collection_settings *settings, struct och_collection **collection_out,
+        struct ochre_error *err)
 {
     *collection_out = NULL;
     struct och_mem *mem = engine->ports.mem;
@@ -210,7 +211,8 @@ och_collection_load(struct och_engine *engine, const struct och_collection_row *
     collection->engine = engine;
     collection->id = row->id;
     collection->number = row->number;
-    collection->space = space;
+    collection->space = settings->space;
+    collection->settings = *settings;
     atomic_init(&collection->n_owners, 1);
     och_mutex_init(&collection->lock);
 
@@ -252,6 +254,51 @@ och_collection_release(struct och_collection *collection)
     release_name(collection->engine->ports.mem, collection->database);
     och_mutex_clear(&collection->lock);
     och_mem_release(collection->engine->ports.mem, collection, sizeof(*collection));
+}
+
+struct och_collection_settings
+och_collection_settings(struct och_collection *collection)
+{
+    och_mutex_lock(&collection->lock);
+    struct och_collection_settings settings = collection->settings;
+    och_mutex_unlock(&collection->lock);
+    return settings;
+}
+
+static void
+set_settings(struct och_collection *collection, const struct och_collection_settings *settings)
+{
+    collection->settings = *settings;
+    collection->settings.space = collection->space;
+}
+
+void
+och_collection_change(
+        struct och_collection *collection, const struct och_collection_settings *settings)
+{
+    och_mutex_lock(&collection->lock);
+    set_settings(collection, settings);
+    collection->n_changes++;
+    och_mutex_unlock(&collection->lock);
+}
+
+uint32_t
+och_collection_changes(struct och_collection *collection)
+{
+    och_mutex_lock(&collection->lock);
+    uint32_t n_changes = collection->n_changes;
+    och_mutex_unlock(&collection->lock);
+    return n_changes;
+}
+
+void
+och_collection_settle(struct och_collection *collection,
+        const struct och_collection_settings *settings, uint32_t n_changes)
+{
+    och_mutex_lock(&collection->lock);
+    if (collection->n_changes == n_changes)
+        set_settings(collection, settings);
+    och_mutex_unlock(&collection->lock);
 }
 
 ochre_status

@@ -10,8 +10,8 @@
  * a group is put together; when the group is durable, `published` follows, and
  * only then do readers see it.
  *
- * Threads: `lock` guards view, published, dropped, failure and every head's id
- * map.  `staged` and all changes to rows belong to the committer (commit.h).
+ * Threads: `lock` guards view, published, settings, dropped, failure and every
+ * head's id map.  `staged` and all changes to rows belong to the committer (commit.h).
  */
 #ifndef OCH_ENGINE_COLLECTION_H
 #define OCH_ENGINE_COLLECTION_H
@@ -23,6 +23,7 @@
 #include "base/compiler.h"
 #include "base/uuid.h"
 #include "engine/catalog.h"
+#include "engine/settings.h"
 #include "index/meta/keys.h"
 #include "ochre/status.h"
 #include "ochre/types.h"
@@ -69,6 +70,8 @@ struct och_collection {
     struct och_view *view OCH_GUARDED_BY(lock); /* counted */
     struct och_facts published OCH_GUARDED_BY(lock);
     uint32_t head_rows OCH_GUARDED_BY(lock); /* of view->head, that readers see */
+    struct och_collection_settings settings OCH_GUARDED_BY(lock);
+    uint32_t n_changes OCH_GUARDED_BY(lock); /* of the settings, since it was loaded */
     bool dropped OCH_GUARDED_BY(lock);
     /* Why nothing can be done with it: damage found while recovering. */
     struct ochre_error failure OCH_GUARDED_BY(lock);
@@ -92,11 +95,24 @@ struct och_collection {
  * and the next load tries again.
  */
 OCH_MUST_CHECK ochre_status och_collection_load(struct och_engine *engine,
-        const struct och_collection_row *row, ochre_space space,
+        const struct och_collection_row *row, const struct och_collection_settings *settings,
         struct och_collection **collection_out, struct ochre_error *err);
 
 struct och_collection *och_collection_retain(struct och_collection *collection);
 void och_collection_release(struct och_collection *collection); /* NULL is fine */
+
+/* The settings as they are now. */
+struct och_collection_settings och_collection_settings(struct och_collection *collection);
+
+/* Change them, but for the space, which stays. */
+void och_collection_change(
+        struct och_collection *collection, const struct och_collection_settings *settings);
+
+/* How often they were changed; and take settings that the catalog had after so
+ * many changes, unless there was another since. */
+uint32_t och_collection_changes(struct och_collection *collection);
+void och_collection_settle(struct och_collection *collection,
+        const struct och_collection_settings *settings, uint32_t n_changes);
 
 /* OCHRE_OK; OCHRE_NOT_FOUND when it was dropped; or why it does not work. */
 OCH_MUST_CHECK ochre_status och_collection_usable(

@@ -58,9 +58,8 @@ settle(struct och_engine *engine, struct ochre_error *err)
 
 ochre_status
 och_engine_open(const struct och_ports *ports, const struct och_engine_options *options,
-        ochre_status (*space_of)(void *context, struct ochre_bytes schema, ochre_space *space_out,
-                struct ochre_error *err),
-        void *space_context, struct och_engine **engine_out, struct ochre_error *err)
+        och_settings_of settings_of, void *settings_context, struct och_engine **engine_out,
+        struct ochre_error *err)
 {
     *engine_out = NULL;
     struct och_engine *engine = och_mem_take_zeroed(ports->mem, sizeof(*engine));
@@ -74,8 +73,8 @@ och_engine_open(const struct och_ports *ports, const struct och_engine_options *
         engine->options.head_bytes_max = OCH_HEAD_BYTES_MAX;
     if (engine->options.log_size_seal == 0)
         engine->options.log_size_seal = OCH_LOG_SIZE_SEAL;
-    engine->space_of = space_of;
-    engine->space_context = space_context;
+    engine->settings_of = settings_of;
+    engine->settings_context = settings_context;
     och_mutex_init(&engine->table_lock);
     och_mutex_init(&engine->work_lock);
     och_cond_init(&engine->work_done);
@@ -173,20 +172,42 @@ forget(struct och_engine *engine, struct och_uuid id)
     och_collection_release(collection);
 }
 
-/* A drop takes a collection from the catalog and then from the table.  One that
- * was entered in between, or after, is taken out by whoever entered it. */
 static ochre_status
-still_listed(struct och_engine *engine, struct och_collection **collection, struct ochre_error *err)
+read_settings(struct och_engine *engine, const struct och_collection_row *row,
+        struct och_collection_settings *settings_out, struct ochre_error *err)
+{
+    return engine->settings_of(engine->settings_context, row->schema, settings_out, err);
+}
+
+/*
+ * A drop takes a collection from the catalog and then from the table.  One that
+ * was entered in between, or after, is taken out by whoever entered it.  So with
+ * an update, which changes the catalog and then what is in the table: whoever
+ * entered what the catalog said before looks again, and leaves alone what an
+ * update has changed meanwhile.
+ */
+static ochre_status
+look_again(struct och_engine *engine, const struct och_collection_row *loaded,
+        struct och_collection **collection, struct ochre_error *err)
 {
     struct och_catalog *catalog = engine->ports.catalog;
     struct och_uuid id = (*collection)->id;
     struct och_arena arena;
     struct och_collection_row row;
+    struct och_collection_settings settings;
+    uint32_t n_changes = och_collection_changes(*collection);
     och_arena_init(&arena, engine->ports.mem);
     ochre_status status = catalog->ops->collection_by_id(catalog, &arena, id, &row, err);
-    och_arena_clear(&arena);
     if (status == OCHRE_NOT_FOUND)
         forget(engine, id);
+    bool differs = status == OCHRE_OK &&
+            (row.schema.size != loaded->schema.size ||
+                    memcmp(row.schema.data, loaded->schema.data, row.schema.size) != 0);
+    if (differs)
+        status = read_settings(engine, &row, &settings, err);
+    if (differs && status == OCHRE_OK)
+        och_collection_settle(*collection, &settings, n_changes);
+    och_arena_clear(&arena);
     if (status != OCHRE_OK) {
         och_collection_release(*collection);
         *collection = NULL;
@@ -201,16 +222,36 @@ och_engine_collection(struct och_engine *engine, const struct och_collection_row
     *collection_out = och_engine_loaded(engine, row->id);
     if (*collection_out != NULL)
         return OCHRE_OK;
-    ochre_space space;
-    ochre_status status = engine->space_of(engine->space_context, row->schema, &space, err);
+    struct och_collection_settings settings;
+    ochre_status status = read_settings(engine, row, &settings, err);
     if (status != OCHRE_OK)
         return status;
     struct och_collection *collection;
-    status = och_collection_load(engine, row, space, &collection, err);
+    status = och_collection_load(engine, row, &settings, &collection, err);
     if (status != OCHRE_OK)
         return status;
     *collection_out = enter(engine, collection);
-    return still_listed(engine, collection_out, err);
+    return look_again(engine, row, collection_out, err);
+}
+
+/* --- changing --------------------------------------------------------------- */
+
+ochre_status
+och_engine_update(
+        struct och_engine *engine, const struct och_collection_row *row, struct ochre_error *err)
+{
+    struct och_catalog *catalog = engine->ports.catalog;
+    struct och_collection_settings settings;
+    ochre_status status = read_settings(engine, row, &settings, err);
+    if (status == OCHRE_OK)
+        status = catalog->ops->collection_update(catalog, row, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct och_collection *loaded = och_engine_loaded(engine, row->id);
+    if (loaded != NULL)
+        och_collection_change(loaded, &settings);
+    och_collection_release(loaded);
+    return OCHRE_OK;
 }
 
 /* --- dropping --------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #include "base/uuid.h"
 #include "engine/catalog.h"
 #include "engine/ports.h"
+#include "engine/settings.h"
 #include "ochre/status.h"
 #include "os/executor.h"
 #include "os/thread.h"
@@ -36,11 +37,8 @@ struct och_engine {
     struct och_ports ports;
     struct och_engine_options options;
     struct och_record_log *log; /* owned; the committer's */
-    /* What space a collection measures distances in, from its schema: filled in
-     * by the composer, because only the api layer reads schemas. */
-    ochre_status (*space_of)(void *context, struct ochre_bytes schema, ochre_space *space_out,
-            struct ochre_error *err);
-    void *space_context;
+    och_settings_of settings_of;
+    void *settings_context;
     bool recovering; /* the log is being read; nobody else is there yet */
 
     struct och_mutex table_lock;                         /* guards the tables */
@@ -69,10 +67,8 @@ struct och_engine_stats {
  * Errors: OCHRE_CORRUPT when the log or catalog is damaged beyond one collection.
  */
 OCH_MUST_CHECK ochre_status och_engine_open(const struct och_ports *ports,
-        const struct och_engine_options *options,
-        ochre_status (*space_of)(void *context, struct ochre_bytes schema, ochre_space *space_out,
-                struct ochre_error *err),
-        void *space_context, struct och_engine **engine_out, struct ochre_error *err);
+        const struct och_engine_options *options, och_settings_of settings_of,
+        void *settings_context, struct och_engine **engine_out, struct ochre_error *err);
 
 /* Wait for background work, note the close in the log, free everything.  No
  * other call may be in progress.  NULL is fine. */
@@ -88,6 +84,14 @@ OCH_MUST_CHECK ochre_status och_engine_collection(struct och_engine *engine,
 
 /* The collection if it is loaded, or NULL.  Release it after use. */
 struct och_collection *och_engine_loaded(struct och_engine *engine, struct och_uuid id);
+
+/*
+ * Change a collection's row in the catalog (its name, metadata, schema), and its
+ * settings here with it.  The caller is the committer, so that of two changes at
+ * once neither undoes the other.  Errors: the catalog's, and then nothing changed.
+ */
+OCH_MUST_CHECK ochre_status och_engine_update(
+        struct och_engine *engine, const struct och_collection_row *row, struct ochre_error *err);
 
 /*
  * Drop a collection, in the catalog and here.  Its files go with the next

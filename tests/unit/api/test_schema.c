@@ -979,6 +979,34 @@ a_change_leaves_what_it_does_not_name(void **state)
     world_clear(&world);
 }
 
+/* What nobody is known to have chosen is no wish, and no wish is without bounds. */
+static void
+graph_parameters_are_floors_for_the_engine(void **state)
+{
+    struct world world;
+    const struct och_schema *schema = NULL;
+    (void) state;
+    world_init(&world);
+    check_ok(create(&world, "{\"hnsw\":{\"space\":\"ip\",\"ef_search\":100}}", NULL, NULL, &schema),
+            &world.err);
+    struct och_collection_settings settings = och_schema_settings(schema);
+    check(settings.space == OCHRE_SPACE_IP && settings.ef_search_floor == 0);
+    check(settings.ef_construction_floor == 0 && settings.max_neighbors_floor == 0);
+    check_ok(create(&world,
+                     "{\"hnsw\":{\"ef_construction\":65535,\"max_neighbors\":65537,"
+                     "\"ef_search\":0}}",
+                     NULL, NULL, &schema),
+            &world.err);
+    settings = och_schema_settings(schema);
+    check(settings.ef_construction_floor == 65535 && settings.max_neighbors_floor == 65536);
+    check(settings.ef_search_floor == 0);
+    check_ok(change(&world, schema, "{\"hnsw\":{\"ef_search\":18446744073709551615}}", &schema),
+            &world.err);
+    settings = och_schema_settings(schema);
+    check(settings.ef_search_floor == 65536 && settings.ef_construction_floor == 65535);
+    world_clear(&world);
+}
+
 static void
 changes_of_the_wrong_shape_are_told_apart(void **state)
 {
@@ -1360,6 +1388,7 @@ main(void)
             cmocka_unit_test(more_keys_than_can_be_stored_are_refused_early),
             cmocka_unit_test(a_change_shows_in_both_vector_indexes),
             cmocka_unit_test(a_change_leaves_what_it_does_not_name),
+            cmocka_unit_test(graph_parameters_are_floors_for_the_engine),
             cmocka_unit_test(changes_of_the_wrong_shape_are_told_apart),
             cmocka_unit_test(keys_seen_in_records_take_their_indexes_from_the_defaults),
             cmocka_unit_test(a_filter_needs_the_index_of_its_operands_type),

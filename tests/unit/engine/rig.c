@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/error.h"
 #include "base/limits.h"
 #include "distance/distance.h"
 #include "drivers/catalog_sqlite.h"
@@ -25,12 +26,19 @@ enum {
 
 /* --- opening ------------------------------------------------------------------ */
 
+/* A schema here is "l2" or "cosine", and perhaps a mark for another recall. */
 static ochre_status
-space_of(void *context, struct ochre_bytes schema, ochre_space *space_out, struct ochre_error *err)
+settings_of(void *context, struct ochre_bytes schema, struct och_collection_settings *settings_out,
+        struct ochre_error *err)
 {
     (void) context;
-    (void) err;
-    *space_out = same_text(schema, text("cosine")) ? OCHRE_SPACE_COSINE : OCHRE_SPACE_L2;
+    bool cosine = schema.size >= 6 && memcmp(schema.data, "cosine", 6) == 0;
+    bool marked = schema.size > 0 && schema.data[schema.size - 1] == '!';
+    if (schema.size == 0)
+        return och_fail(err, OCHRE_CORRUPT, "no schema");
+    *settings_out =
+            (struct och_collection_settings){.space = cosine ? OCHRE_SPACE_COSINE : OCHRE_SPACE_L2,
+                    .recall_target = marked ? 0.5F : 0.99F};
     return OCHRE_OK;
 }
 
@@ -87,7 +95,7 @@ rig_open(struct rig *rig, struct ochre_error *err)
             .catalog = rig->catalog,
             .log = {open_log, rig},
             .executor = rig->executor};
-    status = och_engine_open(&ports, &rig->options, space_of, rig, &rig->engine, err);
+    status = och_engine_open(&ports, &rig->options, settings_of, rig, &rig->engine, err);
     if (status != OCHRE_OK) {
         rig->catalog->ops->close(rig->catalog);
         rig->catalog = NULL;

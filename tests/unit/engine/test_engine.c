@@ -438,6 +438,135 @@ a_collection_dropped_while_it_loads_is_dropped(void **state)
     rig_end(&rig);
 }
 
+/* --- settings ---------------------------------------------------------------------------- */
+
+/* The recall of a schema in the rig: plain 0.99, with a mark 0.5. */
+static void
+update(struct och_collection_row *row, const char *schema)
+{
+    struct ochre_error err;
+    row->schema = text(schema);
+    och_commit_enter(rig.engine->commit);
+    check_ok(och_engine_update(rig.engine, row, &err), &err);
+    och_commit_leave(rig.engine->commit);
+}
+
+static struct och_collection_row
+row_of(const struct och_collection *collection, const char *schema)
+{
+    return (struct och_collection_row){.id = collection->id,
+            .tenant = text(OCH_DEFAULT_TENANT),
+            .database = text(OCH_DEFAULT_DATABASE),
+            .name = text("things"),
+            .schema = text(schema),
+            .number = collection->number};
+}
+
+static void
+an_update_changes_the_settings_of_a_loaded_collection_but_not_its_space(void **state)
+{
+    (void) state;
+    struct och_collection *collection = begin(10);
+    check(och_collection_settings(collection).recall_target == 0.99F);
+    struct och_collection_row row = row_of(collection, "l2");
+    update(&row, "cosine!");
+    check(och_collection_settings(collection).recall_target == 0.5F);
+    check(och_collection_settings(collection).space == OCHRE_SPACE_L2);
+    check(collection->space == OCHRE_SPACE_L2);
+    update(&row, "l2");
+    check(och_collection_settings(collection).recall_target == 0.99F);
+    och_collection_release(collection);
+    rig_end(&rig);
+}
+
+static void
+a_refused_update_changes_no_settings(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_collection *collection = begin(10);
+    struct och_collection_row row = row_of(collection, "");
+    och_commit_enter(rig.engine->commit);
+    check(och_engine_update(rig.engine, &row, &err) == OCHRE_CORRUPT);
+    row.schema = text("l2!");
+    row.id.bytes[0] ^= 1;
+    check(och_engine_update(rig.engine, &row, &err) == OCHRE_NOT_FOUND);
+    och_commit_leave(rig.engine->commit);
+    check(och_collection_settings(collection).recall_target == 0.99F);
+    och_collection_release(collection);
+    rig_end(&rig);
+}
+
+static bool update_when_read;
+
+static ochre_status
+state_get_and_update(struct och_catalog *catalog, struct och_arena *arena, struct och_uuid id,
+        struct och_collection_state *state_out, struct och_segment_row **segments_out,
+        size_t *n_out, struct ochre_error *err)
+{
+    struct och_collection_row row;
+    if (update_when_read) {
+        update_when_read = false;
+        check_ok(inner_ops.collection_by_id(catalog, arena, id, &row, err), err);
+        update(&row, "l2!");
+    }
+    return inner_ops.state_get(catalog, arena, id, state_out, segments_out, n_out, err);
+}
+
+static ochre_status
+row_before_an_update(struct och_catalog *catalog, struct och_arena *arena, struct och_uuid id,
+        struct och_collection_row *row_out, struct ochre_error *err)
+{
+    ochre_status status = inner_ops.collection_by_id(catalog, arena, id, row_out, err);
+    if (update_when_read) {
+        struct och_collection_row row = *row_out;
+        update_when_read = false;
+        update(&row, "l2");
+    }
+    return status;
+}
+
+/* The catalog is read, changed, and only then is the collection in the table. */
+static void
+a_collection_updated_while_it_loads_has_the_new_settings(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_collection *collection = begin(10);
+    struct och_collection_row row = row_of(collection, "l2");
+    och_collection_release(collection);
+    rig_reopen(&rig);
+    inner_ops = rig.catalog_ops;
+    rig.catalog_ops.state_get = state_get_and_update;
+    update_when_read = true;
+    check_ok(och_engine_collection(rig.engine, &row, &collection, &err), &err);
+    check(och_collection_settings(collection).recall_target == 0.5F);
+    och_collection_release(collection);
+    rig_end(&rig);
+}
+
+/* What was read again is older than what an update has found in the table. */
+static void
+a_collection_updated_when_it_has_loaded_keeps_the_newer_settings(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_collection *collection = begin(10);
+    struct och_collection_row row = row_of(collection, "l2");
+    och_collection_release(collection);
+    update(&row, "l2!");
+    rig_reopen(&rig);
+    row.schema = text("l2"); /* from before */
+    inner_ops = rig.catalog_ops;
+    rig.catalog_ops.collection_by_id = row_before_an_update;
+    update_when_read = true;
+    check_ok(och_engine_collection(rig.engine, &row, &collection, &err), &err);
+    check(!update_when_read);
+    check(och_collection_settings(collection).recall_target == 0.99F);
+    och_collection_release(collection);
+    rig_end(&rig);
+}
+
 /* --- memory ------------------------------------------------------------------------------ */
 
 /* One of everything, each allocation refused in turn: nothing changes, or all. */
@@ -539,6 +668,11 @@ main(void)
             cmocka_unit_test(a_reset_leaves_nothing_but_the_defaults),
             cmocka_unit_test(a_collection_loaded_as_it_is_dropped_is_dropped),
             cmocka_unit_test(a_collection_dropped_while_it_loads_is_dropped),
+            cmocka_unit_test(
+                    an_update_changes_the_settings_of_a_loaded_collection_but_not_its_space),
+            cmocka_unit_test(a_refused_update_changes_no_settings),
+            cmocka_unit_test(a_collection_updated_while_it_loads_has_the_new_settings),
+            cmocka_unit_test(a_collection_updated_when_it_has_loaded_keeps_the_newer_settings),
             cmocka_unit_test(any_refused_allocation_leaves_a_request_undone),
             cmocka_unit_test(opening_may_run_out_of_memory_anywhere),
     };
