@@ -224,12 +224,18 @@ OCHRE_API ochre_status ochre_get(ochre_collection *collection, const struct ochr
         ochre_result **result_out, struct ochre_error *err);
 
 struct ochre_query {
+    size_t size; /* sizeof(struct ochre_query) */
     struct ochre_selection selection;
     const float *queries; /* [n_queries][dim], row-major */
     size_t n_queries;
     size_t dim;
     uint32_t k;
     unsigned include; /* OCHRE_INCLUDE_* */
+    /* How hard to look.  All zero: as the collection's recall target asks. */
+    bool exact;          /* find the true nearest, whatever it costs */
+    bool explain;        /* let ochre_result_explain say how it was done */
+    float recall_target; /* share of the true nearest to aim at, up to 1; 0: the collection's */
+    uint32_t effort;     /* candidates to keep, up to 65536; 0: as many as the recall needs */
 };
 
 /*
@@ -239,7 +245,8 @@ struct ochre_query {
  * Shapes:  queries is [n_queries][dim]; dim is the collection's.  The result
  *          holds n_queries lists.
  * Units:   distances are the collection's: squared L2, 1 - cosine, or 1 - dot.
- * Errors:  OCHRE_INVALID    another dimension, a number that is not finite
+ * Errors:  OCHRE_INVALID    another dimension, a number that is not finite, a
+ *                           recall target or effort out of range
  *          OCHRE_INTERNAL   ids without a filter, and one of them is not there
  *          OCHRE_NOT_FOUND  the collection was deleted meanwhile
  *          OCHRE_CORRUPT, OCHRE_IO, OCHRE_NO_MEMORY
@@ -258,6 +265,9 @@ OCHRE_API size_t ochre_result_lists(const ochre_result *result);
 OCHRE_API const struct ochre_hit *ochre_result_hits(
         const ochre_result *result, size_t list, size_t *n_out);
 OCHRE_API uint32_t ochre_result_dim(const ochre_result *result);
+/* How the query of one list was answered; NULL unless it was asked for.  It lives
+ * until the result is closed. */
+OCHRE_API const struct ochre_explain *ochre_result_explain(const ochre_result *result, size_t list);
 OCHRE_API void ochre_result_close(ochre_result *result); /* NULL is fine */
 
 #ifdef __cplusplus

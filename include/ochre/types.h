@@ -143,6 +143,45 @@ typedef enum ochre_space {
     OCHRE_SPACE_IP = 2,     /* 1 - dot */
 } ochre_space;
 
+/* How one set of rows was searched, the least work first. */
+typedef enum ochre_plan {
+    OCHRE_PLAN_EMPTY = 0,          /* not at all: nothing that matches is there */
+    OCHRE_PLAN_EXACT_GATHER = 1,   /* the rows that match were measured */
+    OCHRE_PLAN_EXACT_SCAN = 2,     /* all rows were gone through */
+    OCHRE_PLAN_GRAPH = 3,          /* links between near rows were followed */
+    OCHRE_PLAN_GRAPH_FILTERED = 4, /* the same, past rows that do not match */
+} ochre_plan;
+
+/* What a set of rows is. */
+typedef enum ochre_source_kind {
+    OCHRE_SOURCE_HEAD = 0,  /* in memory, still growing */
+    OCHRE_SOURCE_FLAT = 1,  /* a file without an index */
+    OCHRE_SOURCE_GRAPH = 2, /* a file with one */
+} ochre_source_kind;
+
+/* What one set of rows cost a query.  The queries of a request are answered
+ * together; what was done for all of them is shared out evenly. */
+struct ochre_explain_source {
+    ochre_source_kind kind;
+    ochre_plan plan;
+    uint64_t rows;            /* records in it */
+    uint64_t matches;         /* of them selected by ids and filter */
+    double estimated_cost_us; /* by which the plan was chosen; 0: there was no choice */
+    double elapsed_us;
+    uint64_t n_distances; /* rows measured */
+    uint64_t n_estimates; /* rows estimated from codes */
+    uint64_t n_hops;      /* rows whose links were followed */
+    uint32_t effort;      /* candidates kept; 0: all there are */
+};
+
+/* How a query was answered. */
+struct ochre_explain {
+    ochre_plan plan;                            /* the most that was done in any source */
+    float recall_target;                        /* that was aimed at; 1: exact */
+    const struct ochre_explain_source *sources; /* oldest first */
+    size_t n_sources;
+};
+
 /* One record of a result.  Columns that were not asked for are absent. */
 struct ochre_hit {
     struct ochre_bytes id;

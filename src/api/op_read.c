@@ -107,6 +107,18 @@ check_query_dims(struct och_collection *collection, const struct och_query_input
     return OCHRE_OK;
 }
 
+static ochre_status
+check_options(const struct och_query_input *input, struct ochre_error *err)
+{
+    if (input->effort > OCH_EFFORT_MAX)
+        return och_fail(err, OCHRE_INVALID, "effort is %u; it must be a whole number from 1 to %u",
+                (unsigned) input->effort, OCH_EFFORT_MAX);
+    bool given =
+            input->recall_target < 0 || input->recall_target > 0 || isnan(input->recall_target);
+    return given ? och_validate_recall_target("recall_target", (double) input->recall_target, err)
+                 : OCHRE_OK;
+}
+
 ochre_status
 och_op_query(struct ochre_db *db, const struct och_target *target,
         const struct och_query_input *input, struct och_result **result_out,
@@ -124,10 +136,16 @@ och_op_query(struct ochre_db *db, const struct och_target *target,
             .dim = input->n_queries > 0 ? input->dims[0] : 0,
             .k = input->k,
             .include = input->include,
+            .exact = input->exact,
+            .explain = input->explain,
+            .recall_target = input->recall_target,
+            .effort = input->effort,
             .all_ids_must_exist = input->select.has_ids && !input->select.has_filter};
     status = och_validate_deferred(&input->select.deferred, err);
     if (status == OCHRE_OK)
         status = och_validate_deferred(&input->deferred, err);
+    if (status == OCHRE_OK)
+        status = check_options(input, err);
     if (status == OCHRE_OK)
         status = check_queries(input, err);
     if (status == OCHRE_OK)

@@ -172,6 +172,9 @@ struct och_query_input {
     struct ochre_error deferred; /* a number that is not finite as f32, ... */
     uint32_t k;
     unsigned include;
+    bool exact, explain;
+    float recall_target; /* 0: not given */
+    uint32_t effort;     /* 0: not given */
 };
 
 OCH_MUST_CHECK ochre_status och_op_query(struct ochre_db *db, const struct och_target *target,

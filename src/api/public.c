@@ -543,6 +543,9 @@ ochre_query(ochre_collection *collection, const struct ochre_query *query,
 {
     *result_out = NULL;
     struct och_target target = target_of(collection);
+    if (query->size != sizeof(struct ochre_query))
+        return och_fail(err, OCHRE_INVALID, "query.size is %zu; this library expects %zu",
+                query->size, sizeof(struct ochre_query));
     if (query->dim > OCH_DIM_MAX)
         return och_fail(err, OCHRE_INVALID, "a query has %zu dimensions; the limit is %u",
                 query->dim, OCH_DIM_MAX);
@@ -560,7 +563,11 @@ ochre_query(ochre_collection *collection, const struct ochre_query *query,
             .n_queries = query->n_queries,
             .dims = dims,
             .k = query->k,
-            .include = query->include};
+            .include = query->include,
+            .exact = query->exact,
+            .explain = query->explain,
+            .recall_target = query->recall_target,
+            .effort = query->effort};
     struct och_result *result = NULL;
     ochre_status status = och_op_query(collection->db, &target, &input, &result, err);
     *result_out = (ochre_result *) result;
@@ -587,6 +594,13 @@ ochre_result_hits(const ochre_result *result, size_t list, size_t *n_out)
     const struct och_result *in = inner_const(result);
     *n_out = list < in->n_lists ? in->lists[list].n : 0;
     return list < in->n_lists ? in->lists[list].hits : NULL;
+}
+
+const struct ochre_explain *
+ochre_result_explain(const ochre_result *result, size_t list)
+{
+    const struct och_result *in = inner_const(result);
+    return in->explains != NULL && list < in->n_lists ? &in->explains[list] : NULL;
 }
 
 uint32_t

@@ -1,5 +1,6 @@
 #include "api/validate.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -285,4 +286,22 @@ och_validate_records(const struct och_write_input *input, enum och_write_op op,
     if (status == OCHRE_OK)
         status = och_validate_deferred(&input->deferred_last, err);
     return status;
+}
+
+/* --- reads ------------------------------------------------------------------- */
+
+ochre_status
+och_validate_recall_target(const char *field, double value, struct ochre_error *err)
+{
+    if (value > 0 && value <= 1) /* NaN is neither */
+        return OCHRE_OK;
+    return och_fail(err, OCHRE_INVALID, "%s is %g; it must be a number above 0 and at most 1",
+            field, value);
+}
+
+float
+och_recall_target_of(double value)
+{
+    float target = (float) value;
+    return target > 0 ? target : FLT_MIN;
 }

@@ -31,6 +31,13 @@ ochre_status och_validate_deferred(const struct ochre_error *deferred, struct oc
 OCH_MUST_CHECK ochre_status och_validate_metadata(
         const struct ochre_metadata *metadata, const char *what, struct ochre_error *err);
 
+/* A recall target that was given: a number above 0 and at most 1. */
+OCH_MUST_CHECK ochre_status och_validate_recall_target(
+        const char *field, double value, struct ochre_error *err);
+
+/* The number as the engine takes it: positive, however small it is. */
+float och_recall_target_of(double value);
+
 /* Everything about a write that does not need the collection's state, in the
  * order of the wire.  The vectors' common length is put into *dim_out (0: no
  * vectors). */

@@ -6,6 +6,7 @@
 #include "engine/result.h"
 #include "index/vector/flat.h"
 #include "index/vector/topk.h"
+#include "os/clock.h"
 
 /* Vectors that lie in one piece: a segment's, or those of a head's chunk. */
 struct piece {
@@ -16,12 +17,15 @@ struct piece {
 /* A query batch in progress. */
 struct fan_out {
     struct och_result *result;
+    const struct och_machine *machine;
     const struct och_query *query;
     const struct och_selected *rows;
     struct och_distance_query *prepared; /* [n_queries] */
     struct och_topk *best;               /* [n_queries] */
     struct piece *pieces;                /* what a candidate's source counts */
     uint32_t n_pieces;
+    float recall;                       /* to aim at; 1: exact */
+    struct ochre_explain_source *costs; /* [n_sources]; NULL: nobody asks */
 };
 
 /* The part of a set of rows that falls on a piece, which begins at a multiple of
@@ -40,13 +44,19 @@ part_of(const struct och_bitset *set, uint32_t first, uint32_t n_rows)
     return part;
 }
 
+static bool
+is_empty(const struct och_selected *rows)
+{
+    return !rows->all && och_bitset_next(&rows->set, 0) == OCH_ROW_NONE;
+}
+
+/* `work` may be NULL. */
 static ochre_status
-search_source(struct fan_out *fan, uint32_t index, struct ochre_error *err)
+search_rows(
+        struct fan_out *fan, uint32_t index, struct och_vector_work *work, struct ochre_error *err)
 {
     const struct och_source *source = &fan->result->snapshot.sources[index];
     const struct och_selected *rows = &fan->rows[index];
-    if (!rows->all && och_bitset_next(&rows->set, 0) == OCH_ROW_NONE)
-        return OCHRE_OK;
     ochre_status status = OCHRE_OK;
     for (uint32_t first = 0; first < source->n_rows && status == OCHRE_OK;) {
         struct och_vector_rows vectors;
@@ -55,12 +65,34 @@ search_source(struct fan_out *fan, uint32_t index, struct ochre_error *err)
         struct och_vector_search search = {.queries = fan->prepared,
                 .n_queries = fan->query->n_queries,
                 .allowed = rows->all ? NULL : &part,
-                .recall = 1};
+                .recall = fan->recall,
+                .effort = fan->query->effort};
         vectors.source = fan->n_pieces;
         fan->pieces[fan->n_pieces++] = (struct piece){index, first};
-        status = och_flat_search(&vectors, &search, fan->best, NULL, err);
+        status = och_flat_search(&vectors, &search, fan->best, work, err);
         first = next;
     }
+    return status;
+}
+
+static ochre_status
+search_source(struct fan_out *fan, uint32_t index, struct ochre_error *err)
+{
+    if (is_empty(&fan->rows[index]))
+        return OCHRE_OK;
+    if (fan->costs == NULL)
+        return search_rows(fan, index, NULL, err);
+    struct och_vector_work work = {.n_distances = 0};
+    uint64_t begin_ns = och_machine_monotonic_ns(fan->machine);
+    ochre_status status = search_rows(fan, index, &work, err);
+    uint64_t elapsed_ns = och_machine_monotonic_ns(fan->machine) - begin_ns;
+    size_t n_queries = fan->query->n_queries;
+    struct ochre_explain_source *cost = &fan->costs[index];
+    cost->plan = OCHRE_PLAN_EXACT_SCAN;
+    cost->elapsed_us = (double) elapsed_ns / 1000 / (double) n_queries;
+    cost->n_distances = work.n_distances / n_queries;
+    cost->n_estimates = work.n_estimates / n_queries;
+    cost->n_hops = work.n_hops / n_queries;
     return status;
 }
 
@@ -134,6 +166,61 @@ make_lists(struct och_result *result, size_t n, struct ochre_error *err)
     return OCHRE_OK;
 }
 
+/* --- explaining ---------------------------------------------------------------- */
+
+/* What is known before the search. */
+static ochre_status
+begin_explain(struct fan_out *fan, struct ochre_error *err)
+{
+    const struct och_snapshot *snapshot = &fan->result->snapshot;
+    fan->costs =
+            och_arena_take_array(&fan->result->arena, snapshot->n_sources, sizeof(*fan->costs));
+    if (fan->costs == NULL)
+        return och_fail_memory(err);
+    for (uint32_t i = 0; i < snapshot->n_sources; i++) {
+        const struct och_source *source = &snapshot->sources[i];
+        fan->costs[i] = (struct ochre_explain_source){
+                .kind = source->head != NULL ? OCHRE_SOURCE_HEAD : OCHRE_SOURCE_FLAT,
+                .plan = OCHRE_PLAN_EMPTY,
+                .rows = och_source_count(source),
+                .matches = och_selected_count(&fan->rows[i], source)};
+    }
+    return OCHRE_OK;
+}
+
+/* All queries have the same plan and share the work. */
+static ochre_status
+end_explain(struct fan_out *fan, struct ochre_error *err)
+{
+    struct och_result *result = fan->result;
+    struct ochre_explain explain = {.plan = OCHRE_PLAN_EMPTY,
+            .recall_target = fan->recall,
+            .sources = fan->costs,
+            .n_sources = result->snapshot.n_sources};
+    for (size_t i = 0; i < explain.n_sources; i++)
+        if (fan->costs[i].plan > explain.plan)
+            explain.plan = fan->costs[i].plan;
+    result->explains =
+            och_arena_take_array(&result->arena, result->n_lists, sizeof(*result->explains));
+    if (result->explains == NULL)
+        return och_fail_memory(err);
+    for (size_t i = 0; i < result->n_lists; i++)
+        result->explains[i] = explain;
+    return OCHRE_OK;
+}
+
+/* --- running ------------------------------------------------------------------- */
+
+static float
+recall_of(struct och_collection *collection, const struct och_query *query)
+{
+    if (query->exact)
+        return 1;
+    if (query->recall_target > 0)
+        return query->recall_target;
+    return och_collection_settings(collection).recall_target;
+}
+
 static ochre_status
 run(struct och_result *result, struct och_collection *collection, const struct och_query *query,
         struct ochre_error *err)
@@ -149,7 +236,13 @@ run(struct och_result *result, struct och_collection *collection, const struct o
     if (status == OCHRE_OK && query->all_ids_must_exist && missing.data != NULL)
         status = och_fail(err, OCHRE_INTERNAL, "Error finding id: %.*s",
                 (int) (missing.size < 200 ? missing.size : 200), missing.data);
-    struct fan_out fan = {.result = result, .query = query, .rows = rows};
+    struct fan_out fan = {.result = result,
+            .machine = collection->engine->ports.machine,
+            .query = query,
+            .rows = rows,
+            .recall = recall_of(collection, query)};
+    if (status == OCHRE_OK && query->explain)
+        status = begin_explain(&fan, err);
     bool any = result->snapshot.n_sources > 0 && query->n_queries > 0 && query->k > 0;
     if (status == OCHRE_OK && any)
         status = prepare(&fan, collection->engine->ports.kernels, collection->space, err);
@@ -157,6 +250,8 @@ run(struct och_result *result, struct och_collection *collection, const struct o
         status = search_source(&fan, i, err);
     for (size_t i = 0; any && status == OCHRE_OK && i < query->n_queries; i++)
         status = hydrate_list(&fan, i, err);
+    if (status == OCHRE_OK && query->explain)
+        status = end_explain(&fan, err);
     och_selected_clear(rows, result->snapshot.n_sources);
     return status;
 }

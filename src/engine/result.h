@@ -33,6 +33,7 @@ struct och_result {
         struct ochre_hit *hits;
         size_t n;
     } * lists;
+    struct ochre_explain *explains; /* [n_lists]; NULL unless the query asked */
 };
 
 /* An empty result over the collection's present state; release it. */
@@ -65,6 +66,10 @@ struct och_query {
     uint32_t k;
     unsigned include;
     bool all_ids_must_exist; /* ids without a filter: a missing one is an error */
+    bool exact;              /* the true nearest, whatever the rest says */
+    bool explain;            /* fill in the result's explains */
+    float recall_target;     /* 0: the collection's */
+    uint32_t effort;         /* of an index; 0: as much as the recall needs */
 };
 
 /*

@@ -1,12 +1,27 @@
 #include "wire/json_read.h"
 
+#include "api/validate.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "wire/json_body.h"
 #include "wire/json_vectors.h"
 #include "wire/json_where.h"
 
 /* The fields of all three bodies; each body knows those it lists. */
-enum field { IDS, WHERE, WHERE_DOCUMENT, LIMIT, OFFSET, INCLUDE, QUERY_EMBEDDINGS, N_RESULTS };
+enum field {
+    IDS,
+    WHERE,
+    WHERE_DOCUMENT,
+    LIMIT,
+    OFFSET,
+    INCLUDE,
+    QUERY_EMBEDDINGS,
+    N_RESULTS,
+    EXACT,
+    RECALL_TARGET,
+    EFFORT,
+    EXPLAIN
+};
 
 struct reading {
     struct och_body body;
@@ -16,6 +31,9 @@ struct reading {
     uint64_t limit, offset, n_results;
     struct och_wire_include include;
     struct och_vectors vectors;
+    bool exact, explain;
+    float recall_target;
+    uint32_t effort;
 };
 
 enum { N_RESULTS_DEFAULT = 10 };
@@ -117,6 +135,50 @@ read_queries(struct reading *reading, struct ochre_error *err)
     return och_vectors_read(&reading->body, &reading->vectors, err);
 }
 
+/* --- how hard to look -------------------------------------------------------- */
+
+static ochre_status
+read_flag(struct reading *reading, bool *flag, struct ochre_error *err)
+{
+    och_json_token token = reading->body.reader.token;
+    if (token != OCH_JSON_TRUE && token != OCH_JSON_FALSE && token != OCH_JSON_NULL)
+        return och_body_refuse(&reading->body, "true or false", OCHRE_INVALID, err);
+    *flag = token == OCH_JSON_TRUE;
+    return OCHRE_OK;
+}
+
+static ochre_status
+read_recall_target(struct reading *reading, struct ochre_error *err)
+{
+    const struct och_json_reader *reader = &reading->body.reader;
+    double value = 0;
+    if (reader->token == OCH_JSON_NULL)
+        return OCHRE_OK;
+    if (reader->token == OCH_JSON_FLOAT)
+        value = reader->number;
+    else if (reader->token == OCH_JSON_INT && reader->integer == 1)
+        value = 1;
+    if (!(value > 0 && value <= 1))
+        return och_body_refuse(
+                &reading->body, "a number above 0 and at most 1", OCHRE_INVALID, err);
+    reading->recall_target = och_recall_target_of(value);
+    return OCHRE_OK;
+}
+
+static ochre_status
+read_effort(struct reading *reading, struct ochre_error *err)
+{
+    const struct och_json_reader *reader = &reading->body.reader;
+    if (reader->token == OCH_JSON_NULL)
+        return OCHRE_OK;
+    if (reader->token != OCH_JSON_INT || reader->integer < 1 || reader->integer > OCH_EFFORT_MAX)
+        return och_body_refuse(
+                &reading->body, "a whole number from 1 to 65536", OCHRE_INVALID, err);
+    static_assert(OCH_EFFORT_MAX == 65536, "the message says so");
+    reading->effort = (uint32_t) reader->integer;
+    return OCHRE_OK;
+}
+
 static ochre_status
 read_field(struct reading *reading, enum field field, struct ochre_error *err)
 {
@@ -137,6 +199,14 @@ read_field(struct reading *reading, enum field field, struct ochre_error *err)
         return read_queries(reading, err);
     case N_RESULTS:
         return read_natural(reading, &reading->n_results, err);
+    case EXACT:
+        return read_flag(reading, &reading->exact, err);
+    case RECALL_TARGET:
+        return read_recall_target(reading, err);
+    case EFFORT:
+        return read_effort(reading, err);
+    case EXPLAIN:
+        return read_flag(reading, &reading->explain, err);
     }
     return OCHRE_OK;
 }
@@ -219,10 +289,10 @@ och_wire_read_query(struct och_arena *arena, struct ochre_bytes text,
         struct och_wire_query *query_out, struct ochre_error *err)
 {
     enum { QUERIES_AT = 0 };
-    static const char *const names[] = {
-            "query_embeddings", "n_results", "ids", "where", "where_document", "include"};
-    static const enum field fields[] = {
-            QUERY_EMBEDDINGS, N_RESULTS, IDS, WHERE, WHERE_DOCUMENT, INCLUDE};
+    static const char *const names[] = {"query_embeddings", "n_results", "ids", "where",
+            "where_document", "include", "exact", "recall_target", "effort", "explain"};
+    static const enum field fields[] = {QUERY_EMBEDDINGS, N_RESULTS, IDS, WHERE, WHERE_DOCUMENT,
+            INCLUDE, EXACT, RECALL_TARGET, EFFORT, EXPLAIN};
     static const uint8_t usual[] = {
             OCHRE_INCLUDE_DOCUMENTS, OCHRE_INCLUDE_METADATAS, OCHRE_INCLUDE_DISTANCES};
     static_assert(sizeof(names) / sizeof(names[0]) == sizeof(fields) / sizeof(fields[0]),
@@ -242,6 +312,10 @@ och_wire_read_query(struct och_arena *arena, struct ochre_bytes text,
     query_out->include = reading.include;
     query_out->input.include = reading.include.mask;
     query_out->input.k = (uint32_t) reading.n_results;
+    query_out->input.exact = reading.exact;
+    query_out->input.explain = reading.explain;
+    query_out->input.recall_target = reading.recall_target;
+    query_out->input.effort = reading.effort;
     query_out->input.queries = reading.vectors.floats;
     query_out->input.n_queries = reading.vectors.n;
     query_out->input.dims = reading.vectors.dims;

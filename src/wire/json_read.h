@@ -3,10 +3,13 @@
  *
  *      get     {"ids", "where", "where_document", "limit", "offset", "include"}
  *      query   {"query_embeddings", "n_results", "ids", "where",
- *               "where_document", "include"}
+ *               "where_document", "include",
+ *               "exact", "recall_target", "effort", "explain"}
  *      delete  {"ids", "where", "where_document", "limit"}
  *
  * All but query_embeddings may be left out, all but it and include may be null.
+ * The last four of a query are ours: how hard to look, and whether to say how it
+ * was done.  A wrong value of theirs is OCHRE_INVALID.
  * A filter that breaks the grammar is not an error yet: the collection is looked
  * up first, so it comes back as the selection's `deferred`.
  *

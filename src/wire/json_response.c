@@ -169,6 +169,95 @@ put_column(struct och_buf *buf, const struct och_result *result, unsigned column
     och_buf_put_u8(buf, ']');
 }
 
+/* --- how it was done --------------------------------------------------------- */
+
+static const char *
+plan_word(ochre_plan plan)
+{
+    switch (plan) {
+    case OCHRE_PLAN_EMPTY:
+        return "empty";
+    case OCHRE_PLAN_EXACT_GATHER:
+        return "exact_gather";
+    case OCHRE_PLAN_EXACT_SCAN:
+        return "exact_scan";
+    case OCHRE_PLAN_GRAPH:
+        return "graph";
+    case OCHRE_PLAN_GRAPH_FILTERED:
+        return "graph_filtered";
+    }
+    och_assert_failed("every plan has its word", __FILE__, __LINE__);
+}
+
+static const char *
+source_word(ochre_source_kind kind)
+{
+    switch (kind) {
+    case OCHRE_SOURCE_HEAD:
+        return "head";
+    case OCHRE_SOURCE_FLAT:
+        return "flat";
+    case OCHRE_SOURCE_GRAPH:
+        return "graph";
+    }
+    och_assert_failed("every kind of source has its word", __FILE__, __LINE__);
+}
+
+static void
+put_count(struct och_buf *buf, const char *key, uint64_t n)
+{
+    och_buf_put_text(buf, key);
+    och_json_put_uint(buf, n);
+}
+
+static void
+put_explain_source(struct och_buf *buf, const struct ochre_explain_source *source)
+{
+    och_buf_put_text(buf, "{\"kind\":");
+    och_json_put_text(buf, source_word(source->kind));
+    och_buf_put_text(buf, ",\"plan\":");
+    och_json_put_text(buf, plan_word(source->plan));
+    put_count(buf, ",\"rows\":", source->rows);
+    put_count(buf, ",\"matches\":", source->matches);
+    och_buf_put_text(buf, ",\"estimated_cost_us\":");
+    och_json_put_f64(buf, source->estimated_cost_us);
+    put_count(buf, ",\"n_distances\":", source->n_distances);
+    put_count(buf, ",\"n_estimates\":", source->n_estimates);
+    put_count(buf, ",\"n_hops\":", source->n_hops);
+    put_count(buf, ",\"effort\":", source->effort);
+    och_buf_put_text(buf, ",\"elapsed_us\":");
+    och_json_put_f64(buf, source->elapsed_us);
+    och_buf_put_u8(buf, '}');
+}
+
+static void
+put_explain(struct och_buf *buf, const struct ochre_explain *explain)
+{
+    och_buf_put_text(buf, "{\"plan\":");
+    och_json_put_text(buf, plan_word(explain->plan));
+    och_buf_put_text(buf, ",\"recall_target\":");
+    och_json_put_f32(buf, explain->recall_target);
+    och_buf_put_text(buf, ",\"sources\":[");
+    for (size_t i = 0; i < explain->n_sources; i++) {
+        put_comma(buf, i);
+        put_explain_source(buf, &explain->sources[i]);
+    }
+    och_buf_put_text(buf, "]}");
+}
+
+static void
+put_explains(struct och_buf *buf, const struct och_result *result)
+{
+    och_buf_put_text(buf, ",\"explain\":[");
+    for (size_t i = 0; i < result->n_lists; i++) {
+        put_comma(buf, i);
+        put_explain(buf, &result->explains[i]);
+    }
+    och_buf_put_u8(buf, ']');
+}
+
+/* --- results ----------------------------------------------------------------- */
+
 static void
 put_result(struct och_buf *buf, const struct och_result *result,
         const struct och_wire_include *include, bool is_query)
@@ -199,7 +288,10 @@ put_result(struct och_buf *buf, const struct och_result *result,
         put_comma(buf, i);
         och_json_put_text(buf, och_wire_include_word(include->words[i]));
     }
-    och_buf_put_text(buf, "]}");
+    och_buf_put_u8(buf, ']');
+    if (result->explains != NULL)
+        put_explains(buf, result);
+    och_buf_put_u8(buf, '}');
 }
 
 unsigned

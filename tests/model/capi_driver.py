@@ -94,10 +94,26 @@ class Get(Structure):
 
 
 class Query(Structure):
-    _fields_ = [("selection", Selection), ("queries", POINTER(c_float)), ("n_queries", c_size_t),
-                ("dim", c_size_t), ("k", c_uint32), ("include", c_uint)]
+    _fields_ = [("size", c_size_t), ("selection", Selection), ("queries", POINTER(c_float)),
+                ("n_queries", c_size_t), ("dim", c_size_t), ("k", c_uint32), ("include", c_uint),
+                ("exact", c_bool), ("explain", c_bool), ("recall_target", c_float),
+                ("effort", c_uint32)]
 
 
+class ExplainSource(Structure):
+    _fields_ = [("kind", c_int), ("plan", c_int), ("rows", c_uint64), ("matches", c_uint64),
+                ("estimated_cost_us", c_double), ("elapsed_us", c_double),
+                ("n_distances", c_uint64), ("n_estimates", c_uint64), ("n_hops", c_uint64),
+                ("effort", c_uint32)]
+
+
+class Explain(Structure):
+    _fields_ = [("plan", c_int), ("recall_target", c_float), ("sources", POINTER(ExplainSource)),
+                ("n_sources", c_size_t)]
+
+
+KINDS = ("head", "flat", "graph")
+PLANS = ("empty", "exact_gather", "exact_scan", "graph", "graph_filtered")
 VISIT_NAME = CFUNCTYPE(c_bool, c_void_p, Bytes)
 VISIT_INFO = CFUNCTYPE(c_bool, c_void_p, POINTER(Info))
 NO_LIMIT = 2 ** 64 - 1
@@ -380,6 +396,7 @@ class Database:
                 ("close", [c_void_p], None), ("collection_close", [c_void_p], None),
                 ("result_close", [c_void_p], None), ("result_lists", [c_void_p], c_size_t),
                 ("result_dim", [c_void_p], c_uint32),
+                ("result_explain", [c_void_p, c_size_t], POINTER(Explain)),
                 ("result_hits", [c_void_p, c_size_t, POINTER(c_size_t)], POINTER(Hit))):
             function = getattr(self.library, "ochre_" + name)
             function.argtypes, function.restype = arguments, result
@@ -619,17 +636,42 @@ class Database:
         sayable(len(dims) == 1)
         k = whole(body.get("n_results"))
         dim, = dims
-        query = Query(arena.selection(body), arena.floats(x for q in queries for x in q),
-                      len(queries), dim, 10 if k is None else k, flags)
+        exact, explain = body.get("exact"), body.get("explain")
+        recall, effort = body.get("recall_target"), whole(body.get("effort"))
+        sayable(exact is None or isinstance(exact, bool))
+        sayable(explain is None or isinstance(explain, bool))
+        sayable(recall is None or isinstance(recall, (int, float)) and recall != 0)
+        sayable(effort != 0)
+        query = Query(sizeof(Query), arena.selection(body),
+                      arena.floats(x for q in queries for x in q), len(queries), dim,
+                      10 if k is None else k, flags, bool(exact), bool(explain), recall or 0,
+                      effort or 0)
         result = c_void_p()
         self.call("query", self.by_id(request), byref(query), byref(result))
         n = self.library.ochre_result_lists(result)
         assert n == len(queries)
         lists = [self.columns(result, i, include) for i in range(n)]
+        explains = [self.explanation(result, i) for i in range(n)]
         self.library.ochre_result_close(result)
         out = {c: [one[c] for one in lists] if c == "ids" or c in include else None
                for c in ("ids", *INCLUDE)}
+        if explain:
+            out["explain"] = explains
+        else:
+            assert explains == [None] * n
         return {**out, "include": include}
+
+    def explanation(self, result, i):
+        at = self.library.ochre_result_explain(result, i)
+        if not at:
+            return None
+        explain = at.contents
+        sources = [{name: getattr(explain.sources[s], name) for name, _ in ExplainSource._fields_}
+                   for s in range(explain.n_sources)]
+        for source in sources:
+            source.update(kind=KINDS[source["kind"]], plan=PLANS[source["plan"]])
+        return {"plan": PLANS[explain.plan], "recall_target": round(explain.recall_target, 6),
+                "sources": sources}
 
     def answer(self, request):
         body = request.get("body")

@@ -346,7 +346,18 @@ class Generator:
             body["ids"] = [self.rng.choice(IDS) for _ in range(self.rng.randint(1, 6))]
             if self.rng.random() < 0.7 and c.records:
                 body["ids"] = self.rng.sample(list(c.records), min(4, len(c.records)))
+        if not self.reference:
+            self.say_how(body)
         return self.at("query", c, body)
+
+    def say_how(self, body):
+        """Ask for the true nearest in one of the ways there are, or for an explanation."""
+        way = self.rng.choice([{}, {}, {"exact": True}, {"recall_target": 1.0},
+                               {"exact": True, "recall_target": 0.5, "effort": 1},
+                               {"exact": False, "recall_target": None, "effort": None}])
+        body.update(way)
+        if self.rng.random() < 0.3:
+            body["explain"] = self.rng.choice([True, True, False, None])
 
     def count(self, model):
         return self.at("count", self.collection(model))
@@ -522,6 +533,10 @@ class Generator:
         ]
         if not self.reference:
             choices.append(("query", {"query_embeddings": [[1e39] + vector[1:]]}, 400))
+            choices += [("query", {"query_embeddings": [vector], **how}, 400)
+                        for how in ({"recall_target": 0}, {"recall_target": 1.25},
+                                    {"recall_target": "1"}, {"effort": 0}, {"effort": 65537},
+                                    {"effort": 2.5}, {"exact": 1}, {"explain": "yes"})]
         if c.dimension is not None:
             choices += [("query", {"query_embeddings": [[0.5] * (c.dimension + 1)]}, 400),
                         ("query", {"query_embeddings": [vector], "ids": ["no such record"]}, 500),

@@ -457,12 +457,18 @@ class Model:
                 raise Refused(500)
         k = body.get("n_results")
         candidates = c.select(body)
+        explain = None
+        if body.get("explain"):
+            exact = body.get("exact") or body.get("recall_target") == 1
+            explain = {"rows": len(c.records), "matches": len(candidates),
+                       "recall_target": 1.0 if exact else 0.99}
         ranked = []
         for q in queries:
             hits = [(distance(c.hnsw["space"], r.vector, q), r) for r in candidates]
             hits.sort(key=lambda hit: hit[0])  # stable: ties stay in order of insertion
             ranked.append(hits)
         return 200, {"ranked": ranked, "k": 10 if k is None else k, "space": c.hnsw["space"],
+                     "explain": explain,
                      "include": body.get("include", ["documents", "metadatas", "distances"])}
 
 

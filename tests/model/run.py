@@ -169,8 +169,13 @@ class Comparison:
 
     def query(self, want, got):
         columns = {"ids", "embeddings", "documents", "uris", "metadatas", "distances"}
-        require(set(got) == columns | {"include"}, "members", sorted(got))
+        explained = {"explain"} if want["explain"] is not None else set()
+        require(set(got) == columns | {"include"} | explained, "members", sorted(got))
         require(got["include"] == want["include"], "include", got["include"])
+        if explained:
+            require(len(got["explain"]) == len(want["ranked"]), "explain", got["explain"])
+            for one in got["explain"]:
+                self.explain(want["explain"], one)
         for column in columns:
             if column == "ids" or column in want["include"]:
                 require(isinstance(got[column], list) and len(got[column]) == len(want["ranked"]),
@@ -180,6 +185,25 @@ class Comparison:
         for i, hits in enumerate(want["ranked"]):
             one = {c: (got[c][i] if got[c] is not None else None) for c in columns}
             self.hits(hits, want["k"], want["space"], want["include"], one)
+
+    def explain(self, want, got):
+        """Every row is accounted for, and plans and counts agree with each other."""
+        plans = ("empty", "exact_gather", "exact_scan", "graph", "graph_filtered")
+        sources = got["sources"]
+        require(set(got) == {"plan", "recall_target", "sources"}, "explain", got)
+        require(got["recall_target"] == want["recall_target"], "explain", got)
+        for count in ("rows", "matches"):
+            require(sum(s[count] for s in sources) == want[count], count, got)
+        for s in sources:
+            require(s["kind"] in ("head", "flat", "graph") and s["plan"] in plans, "explain", s)
+            require(s["matches"] <= s["rows"], "explain", s)
+            if s["plan"] == "empty":
+                require(s["n_distances"] == s["n_estimates"] == s["n_hops"] == 0, "explain", s)
+            elif s["plan"].startswith("exact"):
+                require(s["n_distances"] >= s["matches"] > 0, "explain", s)
+            require(want["recall_target"] < 1 or not s["plan"].startswith("graph"), "explain", s)
+        most = max((plans.index(s["plan"]) for s in sources), default=0)
+        require(got["plan"] == plans[most], "explain", got)
 
     def hits(self, hits, k, space, include, got):
         ids = got["ids"]

@@ -258,6 +258,51 @@ def queries():
     yield claim.transcript()
 
 
+    yield from how_hard_to_look()
+
+
+def how_hard_to_look():
+    """Members of a query that only we know."""
+    def answer(ids, **more):
+        return {"ids": ids, "embeddings": None, "documents": None, "uris": None,
+                "metadatas": None, "distances": None, "include": [], **more}
+
+    query = {"query_embeddings": [[1.0, 0.0]], "n_results": 2, "include": []}
+    found = answer([["a", "c"]])
+    claim = Claim("a-query-may-say-how-hard-to-look")
+    claim.add(ids=["a", "b", "c"], embeddings=[[1, 0], [0, 1], [0.5, 0]])
+    for more in ({"exact": True}, {"exact": False}, {"exact": None}, {"recall_target": 1},
+                 {"recall_target": 0.5}, {"recall_target": None}, {"effort": 1},
+                 {"effort": 65536}, {"effort": None}, {"explain": False}, {"explain": None}):
+        claim.then("POST", claim.c + "/query", {**query, **more}, 200, found)
+    for field, values in (("exact", (1, "true", [])), ("explain", (0, {})),
+                          ("recall_target", (0, 1.5, -1, "1", True)),
+                          ("effort", (0, 65537, 1.5, "8", -1))):
+        for value in values:
+            claim.then("POST", claim.c + "/query", {**query, field: value}, 400, INVALID)
+    yield claim.transcript()
+
+    claim = Claim("a-query-says-how-it-was-answered")
+    claim.add(ids=["a", "b", "c"], embeddings=[[1, 0], [0, 1], [0.5, 0]],
+              metadatas=[{"n": 1}, {"n": 2}, {"n": 3}])
+    source = {"kind": "head", "plan": "exact_scan", "rows": 3, "matches": 3,
+              "estimated_cost_us": ANY, "n_distances": 3, "n_estimates": 0, "n_hops": 0,
+              "effort": 0, "elapsed_us": ANY}
+    explain = {"plan": "exact_scan", "recall_target": 0.99, "sources": [source]}
+    claim.then("POST", claim.c + "/query",
+               {**query, "query_embeddings": [[1.0, 0.0], [0.0, 1.0]], "explain": True}, 200,
+               answer([["a", "c"], ["b", "c"]], explain=[explain, explain]))
+    nothing = {**source, "plan": "empty", "matches": 0, "n_distances": 0}
+    claim.then("POST", claim.c + "/query",
+               {**query, "where": {"n": 4}, "explain": True, "exact": True}, 200,
+               answer([[]], explain=[{"plan": "empty", "recall_target": 1.0,
+                                      "sources": [nothing]}]))
+    claim.then("POST", claim.c + "/query",
+               {**query, "query_embeddings": [], "explain": True}, 200,
+               answer([], explain=[]))
+    yield claim.transcript()
+
+
 def browsers():
     """Requests that a page of another site could make a browser send."""
     body = {"name": "cross-{run}"}

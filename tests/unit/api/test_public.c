@@ -692,7 +692,8 @@ queries_find_the_nearest_of_what_is_selected(void **state)
     check_ok(add_numbers(collection, 0, 20), &err);
     const float queries[] = {4.25f, 4.25f, 100, 100};
     struct ochre_filter_node node = number_is(OCHRE_FILTER_NE, 4);
-    struct ochre_query query = {.selection = {.filter = {&node, 1}},
+    struct ochre_query query = {.size = sizeof(query),
+            .selection = {.filter = {&node, 1}},
             .queries = queries,
             .n_queries = 2,
             .dim = 2,
@@ -732,6 +733,84 @@ queries_find_the_nearest_of_what_is_selected(void **state)
     node.size = 7;
     query.queries = queries;
     check(ochre_query(collection, &query, &result, &err) == OCHRE_INVALID && result == NULL);
+    ochre_collection_close(collection);
+}
+
+/* Told how hard to look, a collection without an index finds the same. */
+static void
+a_query_says_how_it_was_answered_when_asked(void **state)
+{
+    (void) state;
+    ochre_collection *collection = create("things");
+    check_ok(add_numbers(collection, 0, 20), &err);
+    check_ok(ochre_seal(db, &err), &err);
+    check_ok(add_numbers(collection, 20, 10), &err);
+    const float queries[] = {4.25f, 4.25f, 100, 100};
+    struct ochre_filter_node node = number_is(OCHRE_FILTER_LT, 4);
+    struct ochre_query query = {
+            .size = sizeof(query), .queries = queries, .n_queries = 2, .dim = 2, .k = 3};
+    ochre_result *result;
+    check_ok(ochre_query(collection, &query, &result, &err), &err);
+    check(ochre_result_explain(result, 0) == NULL);
+    ochre_result_close(result);
+
+    query.explain = true;
+    check_ok(ochre_query(collection, &query, &result, &err), &err);
+    const struct ochre_explain *explain = ochre_result_explain(result, 1);
+    check(explain != NULL && ochre_result_explain(result, 2) == NULL);
+    check(explain->plan == OCHRE_PLAN_EXACT_SCAN && explain->recall_target == 0.99F);
+    check(explain->n_sources == 2);
+    check(explain->sources[0].kind == OCHRE_SOURCE_FLAT && explain->sources[0].rows == 20);
+    check(explain->sources[0].matches == 20 && explain->sources[0].n_distances == 20);
+    check(explain->sources[1].kind == OCHRE_SOURCE_HEAD && explain->sources[1].rows == 10);
+    check(explain->sources[1].plan == OCHRE_PLAN_EXACT_SCAN);
+    ochre_result_close(result);
+
+    query.selection.filter = (struct ochre_filter){&node, 1};
+    query.exact = true;
+    query.recall_target = 0.5F;
+    query.effort = 65536;
+    check_ok(ochre_query(collection, &query, &result, &err), &err);
+    size_t n;
+    const struct ochre_hit *hits = ochre_result_hits(result, 0, &n);
+    check(n == 3 && same(hits[0].id, "3"));
+    explain = ochre_result_explain(result, 0);
+    check(explain->recall_target == 1 && explain->sources[0].matches == 4);
+    check(explain->sources[1].plan == OCHRE_PLAN_EMPTY && explain->sources[1].matches == 0);
+    check(explain->sources[1].n_distances == 0 && explain->plan == OCHRE_PLAN_EXACT_SCAN);
+    ochre_result_close(result);
+    query.exact = false;
+    check_ok(ochre_query(collection, &query, &result, &err), &err);
+    check(ochre_result_explain(result, 0)->recall_target == 0.5F);
+    ochre_result_close(result);
+    ochre_collection_close(collection);
+}
+
+static void
+a_query_of_another_size_or_range_is_refused(void **state)
+{
+    (void) state;
+    ochre_collection *collection = create("things");
+    static const float refused[] = {-0.5F, 1.0000001F, NAN, INFINITY};
+    const float zeros[] = {0, 0};
+    struct ochre_query query = {.size = sizeof(query), .queries = zeros, .n_queries = 1, .dim = 2};
+    ochre_result *result;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        query.recall_target = refused[i];
+        check(ochre_query(collection, &query, &result, &err) == OCHRE_INVALID && result == NULL);
+        check(strstr(err.message, "recall_target is") != NULL);
+        check(strstr(err.message, "above 0 and at most 1") != NULL);
+    }
+    query.recall_target = 1;
+    check_ok(ochre_query(collection, &query, &result, &err), &err);
+    ochre_result_close(result);
+    query.effort = 65537;
+    check(ochre_query(collection, &query, &result, &err) == OCHRE_INVALID && result == NULL);
+    assert_string_equal(err.message, "effort is 65537; it must be a whole number from 1 to 65536");
+    query.effort = 0;
+    query.size--;
+    check(ochre_query(collection, &query, &result, &err) == OCHRE_INVALID && result == NULL);
+    check(strncmp(err.message, "query.size is", 13) == 0);
     ochre_collection_close(collection);
 }
 
@@ -888,6 +967,10 @@ main(void)
             cmocka_unit_test_setup_teardown(deleting_takes_what_is_selected, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     queries_find_the_nearest_of_what_is_selected, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_query_says_how_it_was_answered_when_asked, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_query_of_another_size_or_range_is_refused, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_result_does_not_change_with_the_collection, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_reset_must_be_allowed, set_up, tear_down),

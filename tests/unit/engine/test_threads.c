@@ -226,7 +226,8 @@ search(ochre_collection *shared, uint64_t *seed)
     struct ochre_error err;
     for (int i = 0; i < 2 * DIM; i++)
         queries[i] = och_random_f32(seed) * 30;
-    struct ochre_query query = {.queries = queries,
+    struct ochre_query query = {.size = sizeof(query),
+            .queries = queries,
             .n_queries = 2,
             .dim = DIM,
             .k = 7,

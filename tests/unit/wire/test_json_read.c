@@ -114,6 +114,42 @@ a_query_has_vectors_and_a_number_of_results(void **state)
 }
 
 static void
+a_query_may_say_how_hard_to_look(void **state)
+{
+    struct och_wire_query query;
+    struct ochre_error err = {.status = OCHRE_OK};
+    (void) state;
+    check_ok(och_wire_read_query(&arena,
+                     bytes_of("{\"query_embeddings\":[[1]],\"exact\":true,\"recall_target\":0.5,"
+                              "\"effort\":65536,\"explain\":true}"),
+                     &query, &err),
+            &err);
+    check(query.input.exact && query.input.explain);
+    check(query.input.recall_target == 0.5f && query.input.effort == 65536);
+    check_ok(och_wire_read_query(&arena,
+                     bytes_of("{\"query_embeddings\":[[1]],\"exact\":false,\"recall_target\":1,"
+                              "\"effort\":1,\"explain\":false}"),
+                     &query, &err),
+            &err);
+    check(!query.input.exact && !query.input.explain);
+    check(query.input.recall_target == 1.0f && query.input.effort == 1);
+    static const char *const unsaid[] = {"{\"query_embeddings\":[[1]]}",
+            "{\"query_embeddings\":[[1]],\"exact\":null,\"recall_target\":null,"
+            "\"effort\":null,\"explain\":null}"};
+    for (size_t i = 0; i < 2; i++) {
+        check_ok(och_wire_read_query(&arena, bytes_of(unsaid[i]), &query, &err), &err);
+        check(!query.input.exact && !query.input.explain);
+        check(query.input.recall_target == 0 && query.input.effort == 0);
+    }
+    /* Too small for a float, but not nothing. */
+    check_ok(och_wire_read_query(&arena,
+                     bytes_of("{\"query_embeddings\":[[1]],\"recall_target\":1e-300}"), &query,
+                     &err),
+            &err);
+    check(query.input.recall_target > 0);
+}
+
+static void
 a_delete_has_a_limit(void **state)
 {
     struct och_wire_delete body;
@@ -196,6 +232,28 @@ values_of_a_wrong_type_are_named(void **state)
             {"{\"query_embeddings\":[[1]],\"n_results\":1.5}", OCHRE_SHAPE,
                     "n_results is the number"},
             {"{\"query_embeddings\":[[NaN]]}", OCHRE_INVALID, NULL},
+            {"{\"exact\":1}", OCHRE_INVALID, "exact is 1; it must be true or false"},
+            {"{\"explain\":\"true\"}", OCHRE_INVALID, "explain is the string 'true'"},
+            {"{\"explain\":{}}", OCHRE_INVALID, "explain is an object"},
+            {"{\"recall_target\":0}", OCHRE_INVALID,
+                    "recall_target is 0; it must be a number above 0 and at most 1"},
+            {"{\"recall_target\":0.0}", OCHRE_INVALID, "recall_target is the number 0"},
+            {"{\"recall_target\":-0.5}", OCHRE_INVALID, "recall_target is the number -0.5"},
+            {"{\"recall_target\":1.5}", OCHRE_INVALID, "recall_target is the number 1.5"},
+            {"{\"recall_target\":2}", OCHRE_INVALID, "recall_target is 2"},
+            {"{\"recall_target\":18446744073709551615}", OCHRE_INVALID, "recall_target is 1844"},
+            {"{\"recall_target\":\"0.9\"}", OCHRE_INVALID, "recall_target is the string '0.9'"},
+            {"{\"recall_target\":true}", OCHRE_INVALID, "recall_target is true"},
+            {"{\"recall_target\":[0.9]}", OCHRE_INVALID, "recall_target is an array"},
+            {"{\"effort\":0}", OCHRE_INVALID,
+                    "effort is 0; it must be a whole number from 1 to 65536"},
+            {"{\"effort\":65537}", OCHRE_INVALID, "effort is 65537"},
+            {"{\"effort\":-1}", OCHRE_INVALID, "effort is -1"},
+            {"{\"effort\":1.0}", OCHRE_INVALID, "effort is the number 1"},
+            {"{\"effort\":\"9\"}", OCHRE_INVALID, "effort is the string '9'"},
+            {"{\"effort\":18446744073709551615}", OCHRE_INVALID, "effort is 18446744073709551615"},
+            {"{\"effort\":1,\"effort\":1}", OCHRE_SHAPE, "'effort' twice"},
+            {"{\"recall_target\":}", OCHRE_INVALID, NULL},
     };
     (void) state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -297,6 +355,7 @@ main(void)
             cmocka_unit_test(a_get_of_nothing_asks_for_everything),
             cmocka_unit_test(a_get_has_ids_filters_a_page_and_columns),
             cmocka_unit_test(a_query_has_vectors_and_a_number_of_results),
+            cmocka_unit_test(a_query_may_say_how_hard_to_look),
             cmocka_unit_test(a_delete_has_a_limit),
             cmocka_unit_test(a_filter_that_breaks_the_grammar_is_reported_later),
             cmocka_unit_test(values_of_a_wrong_type_are_named),

@@ -130,6 +130,47 @@ a_query_is_answered_list_by_list(void **state)
 }
 
 static void
+a_query_is_explained_when_that_was_asked(void **state)
+{
+    static const struct ochre_explain_source sources[] = {
+            {.kind = OCHRE_SOURCE_GRAPH,
+                    .plan = OCHRE_PLAN_GRAPH_FILTERED,
+                    .rows = 9000,
+                    .matches = 4500,
+                    .estimated_cost_us = 120.5,
+                    .elapsed_us = 99,
+                    .n_distances = 1,
+                    .n_estimates = 2,
+                    .n_hops = 3,
+                    .effort = 64},
+            {.kind = OCHRE_SOURCE_FLAT, .plan = OCHRE_PLAN_EXACT_GATHER, .rows = UINT64_MAX},
+            {.kind = OCHRE_SOURCE_HEAD, .plan = OCHRE_PLAN_EMPTY},
+    };
+    struct ochre_explain explains[] = {
+            {.plan = OCHRE_PLAN_GRAPH, .recall_target = 0.99f, .sources = sources, .n_sources = 3},
+            {.plan = OCHRE_PLAN_EXACT_SCAN, .recall_target = 1},
+    };
+    struct och_hits lists[2] = {{0}};
+    struct och_result result = {.n_lists = 2, .lists = lists, .explains = explains};
+    struct och_wire_include include = {0};
+    (void) state;
+    och_wire_put_query(&buf, &result, &include);
+    check_text("{\"ids\":[[],[]],\"embeddings\":null,\"documents\":null,\"uris\":null,"
+               "\"metadatas\":null,\"distances\":null,\"include\":[],\"explain\":["
+               "{\"plan\":\"graph\",\"recall_target\":0.99,\"sources\":["
+               "{\"kind\":\"graph\",\"plan\":\"graph_filtered\",\"rows\":9000,"
+               "\"matches\":4500,\"estimated_cost_us\":120.5,\"n_distances\":1,"
+               "\"n_estimates\":2,\"n_hops\":3,\"effort\":64,\"elapsed_us\":99.0},"
+               "{\"kind\":\"flat\",\"plan\":\"exact_gather\",\"rows\":18446744073709551615,"
+               "\"matches\":0,\"estimated_cost_us\":0.0,\"n_distances\":0,\"n_estimates\":0,"
+               "\"n_hops\":0,\"effort\":0,\"elapsed_us\":0.0},"
+               "{\"kind\":\"head\",\"plan\":\"empty\",\"rows\":0,\"matches\":0,"
+               "\"estimated_cost_us\":0.0,\"n_distances\":0,\"n_estimates\":0,\"n_hops\":0,"
+               "\"effort\":0,\"elapsed_us\":0.0}]},"
+               "{\"plan\":\"exact_scan\",\"recall_target\":1.0,\"sources\":[]}]}");
+}
+
+static void
 a_vector_that_is_not_there_is_null(void **state)
 {
     struct ochre_hit hit = {.id = {"a", 1}};
@@ -241,6 +282,7 @@ main(void)
     static const struct CMUnitTest tests[] = {
             cmocka_unit_test(a_get_is_answered_column_by_column),
             cmocka_unit_test(a_query_is_answered_list_by_list),
+            cmocka_unit_test(a_query_is_explained_when_that_was_asked),
             cmocka_unit_test(a_vector_that_is_not_there_is_null),
             cmocka_unit_test(metadata_needs_the_uris_too),
             cmocka_unit_test(the_catalog_is_answered_as_objects),
