@@ -3,9 +3,11 @@
  * each connection takes the next line. No pipelining.
  *
  *   httpload [-c CONNS] [-t SECONDS | -n REQUESTS | -1] [-m METHOD] [-w WARM]
- *            [-o RESPONSES] [-q] HOST PORT PATH [BODYFILE]
+ *            [-o RESPONSES] [-u] HOST PORT PATH [BODYFILE]
  *
  *   -1   send every body exactly once (ingest); -t runs for a time, cycling
+ *   -u   in a copy of the body, up to its first ']', replace each ######## by
+ *        the request's number: ids that were never sent before
  *   -o   write each body's last response as one line, in body order
  * Prints one line: n, errors, seconds, rps, latency percentiles in microseconds,
  * MB sent/s, mean response bytes.
@@ -36,7 +38,7 @@ static size_t *blen;
 static size_t nbody;
 static char **resp;
 static size_t *rlen;
-static int keep_resp;
+static int keep_resp, stamp;
 static atomic_size_t next_req;
 static size_t max_req = SIZE_MAX;
 static double t_end = 0;
@@ -179,11 +181,27 @@ read_resp(int fd, buf_t *b, char **out, size_t *olen, int *closing)
     return status;
 }
 
+/* A copy of a body whose ids carry the request's number. */
+static char *
+stamped(const char *from, size_t n, size_t number, buf_t *copy)
+{
+    if (copy->cap < n) {
+        copy->cap = n;
+        copy->p = realloc(copy->p, n);
+    }
+    memcpy(copy->p, from, n);
+    char digits[9], *end = memchr(copy->p, ']', n), *p = copy->p;
+    snprintf(digits, sizeof digits, "%08zu", number % 100000000);
+    while (end && (p = memmem(p, end - p, "########", 8)))
+        memcpy(p, digits, 8);
+    return copy->p;
+}
+
 static void *
 worker(void *arg)
 {
     stat_t *s = arg;
-    buf_t b = {0};
+    buf_t b = {0}, copy = {0};
     int fd = dial();
     while (fd >= 0 && !stop_flag) {
         size_t i = atomic_fetch_add(&next_req, 1);
@@ -197,9 +215,11 @@ worker(void *arg)
         char *o = 0;
         size_t on = 0;
         int cl = 0;
+        const char *out = nbody ? body[k] : "";
+        if (stamp)
+            out = stamped(out, bl, i, &copy);
         double a = now();
-        int st = send_all(fd, hd, hn, nbody ? body[k] : "", bl) ? -1
-                                                                : read_resp(fd, &b, &o, &on, &cl);
+        int st = send_all(fd, hd, hn, out, bl) ? -1 : read_resp(fd, &b, &o, &on, &cl);
         double d = now() - a;
         if (s->n == s->cap) {
             s->cap = s->cap ? 2 * s->cap : 4096;
@@ -231,6 +251,7 @@ worker(void *arg)
     if (fd >= 0)
         close(fd);
     free(b.p);
+    free(copy.p);
     return 0;
 }
 
@@ -247,7 +268,7 @@ main(int c, char **v)
     int conns = 1, o, once = 0, quiet = 0;
     double secs = 0, warm = 0;
     const char *rf = 0;
-    while ((o = getopt(c, v, "c:t:n:m:o:w:1q")) != -1)
+    while ((o = getopt(c, v, "c:t:n:m:o:w:1qu")) != -1)
         switch (o) {
         case 'c':
             conns = atoi(optarg);
@@ -274,13 +295,16 @@ main(int c, char **v)
         case 'q':
             quiet = 1;
             break;
+        case 'u':
+            stamp = 1;
+            break;
         default:
             return 2;
         }
     (void) quiet;
     if (c - optind < 3) {
         fprintf(stderr,
-                "usage: httpload [-c N] [-t S|-n N|-1] [-m METHOD] [-w WARM_S] [-o FILE] HOST PORT PATH [BODYFILE]\n");
+                "usage: httpload [-c N] [-t S|-n N|-1] [-m METHOD] [-w WARM_S] [-o FILE] [-u] HOST PORT PATH [BODYFILE]\n");
         return 2;
     }
     host = v[optind];
