@@ -32,7 +32,7 @@ import time
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "load"))
-from vecio import read_fbin, read_ibin  # noqa: E402
+from vecio import bounds, distances, read_fbin, read_ibin  # noqa: E402
 
 K = 10
 M, EF_CONSTRUCTION = 16, 200
@@ -53,26 +53,12 @@ class Set:
         with open(path + ".metric", encoding="utf-8") as f:
             self.metric = f.read().strip()
         self.n, self.dim = self.base.shape
-        self.bound = self.distances(self.truth[:, K - 1:K])[:, 0]
-
-    def distances(self, ids):
-        """Of query i to the rows ids[i], in double precision."""
-        ids = np.asarray(ids, np.int64)
-        out = np.empty(ids.shape)
-        for i, row in enumerate(ids):
-            b, q = self.base[row].astype(np.float64), self.query[i].astype(np.float64)
-            if self.metric == "l2":
-                out[i] = ((b - q) ** 2).sum(1)
-            else:
-                out[i] = 1 - (b @ q) / (np.linalg.norm(b, axis=1) * np.linalg.norm(q))
-        return out
+        self.bound = bounds(self.base, self.query, self.truth, K, self.metric)
 
     def recall(self, ids):
-        """Share of the answers that are as near as the tenth nearest: ties count."""
-        ids = np.asarray(ids, np.int64)[:, :K]
-        bound = self.bound[:len(ids)]
-        near = self.distances(ids) <= (bound * (1 + 1e-6) + 1e-6)[:, None]
-        return float(near.mean())
+        """Share of the answers that are as near as the tenth nearest."""
+        found = distances(self.base, self.query, np.asarray(ids)[:, :K], self.metric)
+        return float((np.array(found) <= self.bound[:len(found), None]).mean())
 
     def unit(self):
         """A copy, normalised where the measure is the cosine."""

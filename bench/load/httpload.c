@@ -370,7 +370,7 @@ main(int c, char **v)
             }
         qsort(l, n, sizeof *l, cmpf);
 #define P(q) (n ? l[(size_t) ((n - 1) * (q))] : 0)
-        printf("c=%d n=%zu err=%zu sec=%.2f rps=%.1f mean=%.0fus p50=%.0fus p95=%.0fus p99=%.0fus max=%.0fus sentMBps=%.1f respB=%.0f\n",
+        printf("c=%d n=%zu err=%zu sec=%.4f rps=%.1f mean=%.0fus p50=%.0fus p95=%.0fus p99=%.0fus max=%.0fus sentMBps=%.1f respB=%.0f\n",
                 conns, n, err, el, n / el, n ? sum / n : 0, P(.5), P(.95), P(.99), P(1),
                 sent / el / 1e6, n > err ? (double) rec / (n - err) : 0);
     }

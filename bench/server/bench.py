@@ -90,21 +90,32 @@ class Server:
         finally:
             connection.close()
 
-    def collection(self, name):
-        status, body = self.request("POST", BASE, json.dumps({"name": name}))
+    def freeze(self, frozen=True):
+        """Takes no processor time until it is thawed."""
+        os.killpg(self.process.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    def collection(self, name, **more):
+        status, body = self.request("POST", BASE, json.dumps({"name": name, **more}))
         if status != 200:
             raise RuntimeError(f"{self.name}: {body!r}")
         return json.loads(body)["id"]
 
+    def driver(self, path, bodies, *options):
+        """The command that sends the requests."""
+        return ["taskset", "-c", ",".join(map(str, self.args.driver_cpus)),
+                os.path.join(self.args.home, "httpload"), *map(str, options),
+                "127.0.0.1", str(self.port), path, *([bodies] if bodies else [])]
+
     def load(self, path, bodies, *options):
         """Run the driver; what it measured."""
-        command = ["taskset", "-c", ",".join(map(str, self.args.driver_cpus)),
-                   os.path.join(self.args.home, "httpload"), *map(str, options),
-                   "127.0.0.1", str(self.port), path, bodies]
-        out = subprocess.run(command, check=True, capture_output=True, text=True)
-        figures = dict(re.findall(r"(\w+)=([0-9.]+)", out.stdout))
+        out = subprocess.run(self.driver(path, bodies, *options), check=True, capture_output=True,
+                             text=True)
+        return self.measured(out.stdout, out.stderr)
+
+    def measured(self, line, errors):
+        figures = dict(re.findall(r"(\w+)=([0-9.]+)", line))
         if int(figures["err"]) != 0:
-            raise RuntimeError(f"{self.name}: {figures['err']} errors: {out.stderr[-500:]}")
+            raise RuntimeError(f"{self.name}: {figures['err']} errors: {errors[-500:]}")
         return {k: float(v) for k, v in figures.items()}
 
     def resident_mib(self):
@@ -322,12 +333,12 @@ def report(args, rows, syncs, versions):
     return "\n".join(lines)
 
 
-def write_table(text):
+def write_table(text, begin=BEGIN, end=END):
     path = ROOT / "docs" / "benchmarks.md"
     page = path.read_text(encoding="utf-8")
-    head, rest = page.split(BEGIN)
-    tail = rest.split(END)[1]
-    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+    head, rest = page.split(begin)
+    tail = rest.split(end)[1]
+    path.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
     print(f"\n{text}\n\nwritten to {path.relative_to(ROOT)}")
 
 
