@@ -271,28 +271,39 @@ count_frozen(struct och_collection *collection)
     return n;
 }
 
+/* May heads that wait be left to wait?  A few, while there is memory. */
+static bool
+is_admitted(struct och_collection *collection)
+{
+    uint32_t n_frozen = count_frozen(collection);
+    return n_frozen == 0 ||
+            (n_frozen < FROZEN_MAX && limit_in_sight(collection->engine->ports.mem) == 0);
+}
+
 ochre_status
 och_maintain_admit(struct och_collection *collection, struct ochre_error *err)
 {
     struct och_engine *engine = collection->engine;
-    for (unsigned n_waits = 0; count_frozen(collection) >= FROZEN_MAX;) {
+    for (unsigned n_waits = 0; !is_admitted(collection);) {
         bool failed = atomic_load_explicit(&collection->seal_failed, memory_order_relaxed);
-        if (engine->ports.executor == NULL || failed || n_waits == ADMIT_WAITS_MAX) {
-            /* Give it another try, for the writer who comes next. */
-            och_commit_enter(engine->commit);
-            queue_seal(collection);
-            och_commit_leave(engine->commit);
-            if (count_frozen(collection) < FROZEN_MAX)
-                return OCHRE_OK;
-            return och_fail(err, OCHRE_UNAVAILABLE,
-                    "sealed files cannot be written as fast as records come; try again later");
-        }
+        if (engine->ports.executor == NULL || failed || n_waits == ADMIT_WAITS_MAX)
+            break;
         och_mutex_lock(&engine->work_lock);
         /* Other collections' work wakes us too: only time that passed counts. */
         n_waits += !och_cond_wait_for(&engine->work_done, &engine->work_lock, ADMIT_WAIT_MS);
         och_mutex_unlock(&engine->work_lock);
     }
-    return OCHRE_OK;
+    /* Where memory is the reason, the write itself finds out whether it has enough. */
+    if (count_frozen(collection) < FROZEN_MAX)
+        return OCHRE_OK;
+    /* Give sealing another try, for the writer who comes next. */
+    och_commit_enter(engine->commit);
+    queue_seal(collection);
+    och_commit_leave(engine->commit);
+    if (count_frozen(collection) < FROZEN_MAX)
+        return OCHRE_OK;
+    return och_fail(err, OCHRE_UNAVAILABLE,
+            "sealed files cannot be written as fast as records come; try again later");
 }
 
 /* --- sealing: files and catalog --------------------------------------------- */

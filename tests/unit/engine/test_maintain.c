@@ -583,6 +583,63 @@ writes_and_reads_go_on_while_a_head_is_sealed(void **state)
     check(och_mem_used(&mem) == 0);
 }
 
+/* A stand-in for the writers' wait: the door opens when one waits. */
+static unsigned n_waits;
+
+bool __real_och_cond_wait_for(struct och_cond *cond, struct och_mutex *mutex, uint64_t timeout_ms);
+bool __wrap_och_cond_wait_for(struct och_cond *cond, struct och_mutex *mutex, uint64_t timeout_ms);
+
+OCH_NO_THREAD_ANALYSIS bool
+__wrap_och_cond_wait_for(struct och_cond *cond, struct och_mutex *mutex, uint64_t timeout_ms)
+{
+    n_waits++;
+    open_door();
+    return __real_och_cond_wait_for(cond, mutex, timeout_ms);
+}
+
+static void
+writers_wait_for_the_sealer_when_memory_is_short(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_mem mem;
+    struct och_executor *executor;
+    och_mem_init(&mem, NULL);
+    och_mutex_init(&door_lock);
+    och_cond_init(&door_changed);
+    door_open = false;
+    at_door = false;
+    check_ok(och_executor_open(&mem, 0, 2, &executor, &err), &err);
+    struct och_collection *collection = begin(20);
+    och_collection_release(collection);
+    rig_close(&rig);
+    rig.executor = executor;
+    rig.catalog_ops.state_set = state_set_behind_a_door;
+    check_ok(rig_open(&rig, &err), &err);
+    collection = rig_collection(&rig, "things");
+    add(collection, 0, 20, 1);
+    wait_at_door();
+    n_waits = 0;
+    add(collection, 20, 1, 1); /* one head may wait */
+    check(n_waits == 0);
+    size_t before = rig.mem.limit;
+    enum { BALLAST = 4 << 20 }; /* so that what is left is little, and enough */
+    void *ballast = och_mem_take(&rig.mem, BALLAST);
+    check(ballast != NULL);
+    rig.mem.limit = och_mem_used(&rig.mem) / 4 * 5; /* a fifth is left */
+    add(collection, 21, 1, 1);
+    check(n_waits > 0);
+    check(collection->view->n_frozen == 0);
+    rig.mem.limit = before;
+    och_mem_release(&rig.mem, ballast, BALLAST);
+    check_collection(&rig, collection, &model);
+    end(collection);
+    och_executor_close(executor);
+    och_cond_clear(&door_changed);
+    och_mutex_clear(&door_lock);
+    check(och_mem_used(&mem) == 0);
+}
+
 static void
 writers_wait_for_a_sealer_that_works(void **state)
 {
@@ -638,6 +695,7 @@ main(void)
             cmocka_unit_test(opening_removes_what_nothing_lists_and_nothing_else),
             cmocka_unit_test(garbage_that_cannot_be_removed_goes_later),
             cmocka_unit_test(writes_and_reads_go_on_while_a_head_is_sealed),
+            cmocka_unit_test(writers_wait_for_the_sealer_when_memory_is_short),
             cmocka_unit_test(writers_wait_for_a_sealer_that_works),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
