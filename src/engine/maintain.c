@@ -18,6 +18,7 @@
 #include "segment/head.h"
 #include "segment/seal.h"
 #include "segment/segment.h"
+#include "segment/source.h"
 #include "storage/directory.h"
 
 /* So many heads of a collection may wait for being sealed before writers wait. */
@@ -314,7 +315,8 @@ struct sealing {
     struct och_engine *engine;
     struct och_view *view; /* counted */
     const struct och_frozen *frozen;
-    struct och_seal seal;         /* the rows, if there is a head */
+    struct och_source head;       /* the rows, if there is a head: */
+    struct och_seal seal;         /* what is made of them */
     struct och_segment *segment;  /* the new one, opened */
     struct och_segment_row *rows; /* the catalog's new list */
     size_t n_rows, room;
@@ -476,7 +478,7 @@ static ochre_status
 carry_deaths(struct sealing *s)
 {
     for (uint32_t i = 0; s->segment != NULL && i < s->seal.n_rows; i++) {
-        uint64_t dead = och_head_dead(s->frozen->head, s->seal.rows[i]);
+        uint64_t dead = och_head_dead(s->frozen->head, s->seal.rows[i].row);
         if (dead == OCH_ALIVE || och_segment_dead(s->segment, i) != OCH_ALIVE)
             continue;
         if (och_segment_reserve_mark(s->segment, i) != OCHRE_OK)
@@ -575,20 +577,24 @@ seal_oldest(struct sealing *s, bool committer, struct ochre_error *err)
     s->frozen = &s->view->frozen[0];
     ochre_status status = OCHRE_OK;
     if (s->frozen->head != NULL) {
+        s->head = (struct och_source){.head = s->frozen->head,
+                .n_rows = s->frozen->head->n_rows,
+                .position = s->frozen->facts.position};
         s->seal = (struct och_seal){.mem = s->engine->ports.mem,
                 .vfs = s->engine->ports.vfs,
                 .collection = s->collection->id,
                 .position = s->frozen->facts.position,
                 .space = s->collection->space,
-                .head = s->frozen->head};
+                .dim = s->frozen->head->dim,
+                .sources = &s->head,
+                .n_sources = 1};
         status = och_seal_rows(&s->seal, err);
     }
     if (status == OCHRE_OK && !s->collection->seal_listed)
         status = list_files(s, err);
     if (status == OCHRE_OK)
         status = finish(s, committer, err);
-    if (s->frozen->head != NULL)
-        och_seal_clear(&s->seal);
+    och_seal_clear(&s->seal);
     och_mem_release(s->engine->ports.mem, s->rows, s->room * sizeof(*s->rows));
     och_segment_release(s->segment);
     return status;

@@ -46,7 +46,11 @@ enum och_section_kind {
     OCH_SECTION_URI_BYTES = 10,
     OCH_SECTION_FIELD_OFFSETS = 11, /* metadata, index/meta/fields.h */
     OCH_SECTION_FIELD_BYTES = 12,
-    OCH_SECTION_KINDS = 13, /* one more than the last */
+    /* Derived from those above; a file may do without any of them. */
+    OCH_SECTION_DERIVED = 13, /* the first */
+    OCH_SECTION_COLUMNS = 13, /* index of metadata */
+    OCH_SECTION_VECTOR = 16,  /* the first of those of a vector index */
+    OCH_SECTION_KINDS = 32,   /* one more than the last that is known */
 };
 
 #endif /* OCH_SEGMENT_LAYOUT_H */

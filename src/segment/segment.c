@@ -109,7 +109,7 @@ parse_root(struct och_segment *segment, const char *root, const struct footer *f
                 section.size > footer->root_offset - section.offset)
             return fail_corrupt(segment, "a section lies outside of the file", err);
         /* Sections of a kind we do not know are derived data of a later minor. */
-        if (kind < OCH_SECTION_KINDS && codec == 0)
+        if (kind < OCH_SECTION_KINDS && codec == 0 && section.offset >= OCH_PAGE_SIZE)
             segment->sections[kind] = section;
     }
     const char *uuid = och_reader_bytes(&reader, sizeof(segment->collection.bytes));
@@ -424,6 +424,24 @@ och_segment_ordinals(const struct och_segment *segment)
 {
     const char *bytes = segment->map + segment->sections[OCH_SECTION_ORDINALS].offset;
     return (const uint64_t *) (const void *) bytes;
+}
+
+ochre_status
+och_segment_section(struct och_segment *segment, unsigned kind, const void **bytes_out,
+        uint64_t *size_out, struct ochre_error *err)
+{
+    och_assert(kind >= OCH_SECTION_DERIVED && kind < OCH_SECTION_KINDS);
+    const struct och_section *section = &segment->sections[kind];
+    *bytes_out = NULL;
+    *size_out = 0;
+    if (section->offset == 0)
+        return OCHRE_OK;
+    ochre_status status = load_bytes(segment, section->offset, section->size, err);
+    if (status != OCHRE_OK)
+        return status;
+    *bytes_out = segment->map + section->offset;
+    *size_out = section->size;
+    return OCHRE_OK;
 }
 
 ochre_status

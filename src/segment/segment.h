@@ -59,10 +59,10 @@ struct och_segment {
     uint64_t file_size;
     uint64_t root_offset; /* the end of the pages */
     uint64_t footer_hash;
-    const char *map; /* the whole file */
-    struct och_section sections[OCH_SECTION_KINDS];
-    uint64_t *page_hashes;       /* owned: of [n_pages] */
-    _Atomic(uint64_t) *verified; /* owned: a bit for each page */
+    const char *map;                                /* the whole file */
+    struct och_section sections[OCH_SECTION_KINDS]; /* offset 0: it has none */
+    uint64_t *page_hashes;                          /* owned: of [n_pages] */
+    _Atomic(uint64_t) *verified;                    /* owned: a bit for each page */
     uint32_t n_pages;
     _Atomic(_Atomic(uint64_t) *) *marks; /* owned: pages of positions of death */
     atomic_uint n_dead;
@@ -108,6 +108,16 @@ struct ochre_bytes och_segment_fields(const struct och_segment *segment, uint32_
 const float *och_segment_vectors(const struct och_segment *segment); /* [n][dim] */
 const float *och_segment_norms(const struct och_segment *segment);   /* [n] */
 const uint64_t *och_segment_ordinals(const struct och_segment *segment);
+
+/*
+ * A derived section (kind OCH_SECTION_DERIVED or above), read and verified;
+ * *bytes_out is NULL when the file has none.  The bytes stay as long as the
+ * segment.
+ *
+ * Errors: OCHRE_CORRUPT, OCHRE_IO, OCHRE_NO_MEMORY: do without it.
+ */
+OCH_MUST_CHECK ochre_status och_segment_section(struct och_segment *segment, unsigned kind,
+        const void **bytes_out, uint64_t *size_out, struct ochre_error *err);
 
 /* The row with this id, or OCH_ROW_NONE.  Loads what it needs. */
 OCH_MUST_CHECK ochre_status och_segment_find(struct och_segment *segment, struct ochre_bytes id,

@@ -58,6 +58,16 @@ och_source_vector(const struct och_source *source, uint32_t row)
     return och_head_vector(source->head, row, &norm);
 }
 
+float
+och_source_norm(const struct och_source *source, uint32_t row)
+{
+    float norm;
+    if (source->segment != NULL)
+        return och_segment_norms(source->segment)[row];
+    (void) och_head_vector(source->head, row, &norm);
+    return norm;
+}
+
 uint64_t
 och_source_ordinal(const struct och_source *source, uint32_t row)
 {

@@ -39,6 +39,7 @@ struct ochre_bytes och_source_document(const struct och_source *source, uint32_t
 struct ochre_bytes och_source_uri(const struct och_source *source, uint32_t row);
 struct ochre_bytes och_source_fields(const struct och_source *source, uint32_t row);
 const float *och_source_vector(const struct och_source *source, uint32_t row);
+float och_source_norm(const struct och_source *source, uint32_t row);
 uint64_t och_source_ordinal(const struct och_source *source, uint32_t row);
 
 /* Do ordinals ascend with rows? */

@@ -33,6 +33,7 @@
 #include "segment/head.h"
 #include "segment/seal.h"
 #include "segment/segment.h"
+#include "segment/source.h"
 #include "sim/sim_disk.h"
 #include "storage/directory.h"
 
@@ -107,12 +108,15 @@ static void
 seal(struct och_vfs *vfs)
 {
     struct och_head *head = make_head(&sealed.mem);
+    struct och_source source = {.head = head, .n_rows = head->n_rows, .position = 1};
     struct och_seal seal = {.mem = &sealed.mem,
             .vfs = vfs,
             .collection = collection,
             .id = 1,
             .position = 1,
-            .head = head};
+            .dim = DIM,
+            .sources = &source,
+            .n_sources = 1};
     uint64_t hash;
     uint64_t size;
     och_assert(och_seal_rows(&seal, NULL) == OCHRE_OK);

@@ -9,6 +9,7 @@
 #include "os/vfs.h"
 #include "segment/seal.h"
 #include "segment/segment.h"
+#include "segment/source.h"
 #include "sim/sim_disk.h"
 #include "storage/directory.h"
 #include "support/check.h"
@@ -101,13 +102,25 @@ ochre_status
 rows_seal(struct rows *rows, struct och_head *head, uint64_t id, struct och_segment **segment_out,
         struct ochre_error *err)
 {
+    struct och_source source = {.head = head, .n_rows = head->n_rows, .position = 1};
+    return rows_seal_sources(rows, &source, 1, id, segment_out, err);
+}
+
+ochre_status
+rows_seal_sources(struct rows *rows, const struct och_source *sources, uint32_t n, uint64_t id,
+        struct och_segment **segment_out, struct ochre_error *err)
+{
     struct och_seal seal = {.mem = &rows->mem,
             .vfs = rows->vfs,
             .collection = rows->collection,
             .id = id,
             .position = 1,
             .space = OCHRE_SPACE_COSINE,
-            .head = head};
+            .dim = rows->dim,
+            .sources = sources,
+            .n_sources = n,
+            .parts = rows->parts,
+            .n_parts = rows->n_parts};
     uint64_t hash = 0;
     uint64_t size = 0;
     *segment_out = NULL;

@@ -16,7 +16,9 @@
 #include "ochre/types.h"
 #include "segment/head.h"
 
+struct och_seal_part;
 struct och_segment;
+struct och_source;
 struct sim_disk;
 
 enum { ROWS_DIM_MAX = 8 };
@@ -38,6 +40,8 @@ struct rows {
     uint32_t dim;
     struct row *rows;
     uint32_t n;
+    const struct och_seal_part *parts; /* that files are sealed with */
+    uint32_t n_parts;
 };
 
 /* n rows with ids "0", "1", ..., ordinals 0, 3, 6, ... and position 1; half of
@@ -51,6 +55,10 @@ bool rows_head(struct rows *rows, struct och_head **head_out);
 /* Seal the rows of a head that position 1 sees as segment `id`, and open it. */
 ochre_status rows_seal(struct rows *rows, struct och_head *head, uint64_t id,
         struct och_segment **segment_out, struct ochre_error *err);
+
+/* The same with what several sources see; they have been told the position. */
+ochre_status rows_seal_sources(struct rows *rows, const struct och_source *sources, uint32_t n,
+        uint64_t id, struct och_segment **segment_out, struct ochre_error *err);
 
 /* A head, sealed and opened, and let go of. */
 struct och_segment *rows_segment(struct rows *rows, uint64_t id);

@@ -9,6 +9,7 @@
 #include "os/vfs.h"
 #include "segment/seal.h"
 #include "segment/segment.h"
+#include "segment/source.h"
 #include "sim/sim_disk.h"
 #include "storage/directory.h"
 #include "support/check.h"
@@ -123,7 +124,13 @@ a_head_of_nothing_has_no_rows_to_seal(void **state)
     rows_begin(&rows, 0, 3, 3);
     struct och_head *head;
     check(rows_head(&rows, &head));
-    struct och_seal seal = {.mem = &rows.mem, .vfs = rows.vfs, .position = 1, .head = head};
+    struct och_source source = {.head = head, .position = 1};
+    struct och_seal seal = {.mem = &rows.mem,
+            .vfs = rows.vfs,
+            .position = 1,
+            .dim = 3,
+            .sources = &source,
+            .n_sources = 1};
     check(och_seal_rows(&seal, NULL) == OCHRE_OK);
     check(seal.n_rows == 0);
     och_seal_clear(&seal);
@@ -443,7 +450,7 @@ a_writers_mistakes_are_refused_under_right_checksums(void **state)
     check(forge(&f, footer + 56, 0, 8) == OCHRE_CORRUPT);          /* magic */
     check(forge(&f, root, UINT32_MAX, 4) == OCHRE_CORRUPT);        /* sections */
     check(forge(&f, root, 0, 4) == OCHRE_CORRUPT);
-    for (unsigned i = 0; i < OCH_SECTION_KINDS - 1; i++) {
+    for (unsigned i = 0; i < OCH_SECTION_DERIVED - 1; i++) {
         size_t entry = root + 4 + i * OCH_SEGMENT_ENTRY_SIZE;
         check(forge(&f, entry + 8, 4095, 8) == OCHRE_CORRUPT); /* not aligned */
         check(forge(&f, entry + 8, root + 4096 - root % 4096, 8) == OCHRE_CORRUPT);
