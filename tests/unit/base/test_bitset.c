@@ -157,6 +157,55 @@ filling_leaves_exactly_the_first_rows(void **state)
 }
 
 static void
+complements_and_partial_counts_agree_with_arrays_of_bools(void **state)
+{
+    (void) state;
+    static bool model[MODEL_ROWS];
+    uint64_t seed = 3;
+    for (int round = 0; round < 2000; round++) {
+        struct och_bitset set;
+        draw(&set, model, &seed);
+        uint32_t n = (uint32_t) och_random_below(&seed, MODEL_ROWS + 1);
+        check(och_bitset_reserve(&set, n) == OCHRE_OK);
+        check(set.n_words * 64 >= n);
+        och_bitset_complement(&set, n);
+        for (uint32_t row = 0; row < n; row++)
+            model[row] = !model[row];
+        for (uint32_t row = 0; row < MODEL_ROWS; row++)
+            check(och_bitset_has(&set, row) == model[row]);
+        uint32_t begin = (uint32_t) och_random_below(&seed, MODEL_ROWS);
+        uint32_t end = (uint32_t) och_random_below(&seed, MODEL_ROWS + 1);
+        size_t wanted = 0;
+        for (uint32_t row = begin; row < end; row++)
+            wanted += model[row];
+        check(och_bitset_count_between(&set, begin, end) == wanted);
+        och_bitset_clear(&set);
+    }
+    check(och_mem_used(&mem) == 0);
+}
+
+/* Refused, a reservation changes nothing; granted, adding needs no more. */
+static void
+a_reserved_set_takes_its_rows_without_memory(void **state)
+{
+    (void) state;
+    struct och_mem small;
+    struct och_bitset set;
+    och_mem_init(&small, NULL);
+    small.limit = 128;
+    och_bitset_init(&set, &small);
+    check(och_bitset_reserve(&set, 0) == OCHRE_OK && set.n_words == 0);
+    check(och_bitset_reserve(&set, 1025) == OCHRE_NO_MEMORY && set.n_words == 0);
+    check(och_bitset_reserve(&set, 1024) == OCHRE_OK);
+    check(och_bitset_count(&set) == 0);
+    small.limit = 0;
+    check(och_bitset_add(&set, 1023) == OCHRE_OK && och_bitset_add(&set, 0) == OCHRE_OK);
+    check(och_bitset_reserve(&set, 1024) == OCHRE_OK && och_bitset_count(&set) == 2);
+    och_bitset_clear(&set);
+    check(och_mem_used(&small) == 0);
+}
+
+static void
 intersecting_with_a_shorter_set_drops_the_tail(void **state)
 {
     (void) state;
@@ -254,6 +303,8 @@ main(void)
             cmocka_unit_test(rows_at_word_edges_are_kept_apart),
             cmocka_unit_test(random_work_agrees_with_an_array_of_bools),
             cmocka_unit_test(sets_of_any_size_combine_as_arrays_of_bools_do),
+            cmocka_unit_test(complements_and_partial_counts_agree_with_arrays_of_bools),
+            cmocka_unit_test(a_reserved_set_takes_its_rows_without_memory),
             cmocka_unit_test(intersecting_with_a_shorter_set_drops_the_tail),
             cmocka_unit_test(filling_leaves_exactly_the_first_rows),
             cmocka_unit_test(the_memory_limit_is_honoured),
