@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "engine/write.h"
 #include "os/vfs.h"
+#include "segment/columns_part.h"
 #include "segment/deletes.h"
 #include "segment/head.h"
 #include "segment/seal.h"
@@ -587,7 +588,9 @@ seal_oldest(struct sealing *s, bool committer, struct ochre_error *err)
                 .space = s->collection->space,
                 .dim = s->frozen->head->dim,
                 .sources = &s->head,
-                .n_sources = 1};
+                .n_sources = 1,
+                .parts = &och_columns_part,
+                .n_parts = 1};
         status = och_seal_rows(&s->seal, err);
     }
     if (status == OCHRE_OK && !s->collection->seal_listed)

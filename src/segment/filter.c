@@ -7,11 +7,9 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "index/meta/compare.h"
-#include "index/meta/fields.h"
 #include "index/meta/value_set.h"
-#include "index/text/contains.h"
 #include "index/text/regex.h"
+#include "segment/leaf.h"
 #include "segment/source.h"
 
 /* The wire nests at most 127 levels; the C API is held to the same. */
@@ -99,20 +97,6 @@ check_limits(const struct ochre_filter_node *node, struct ochre_error *err)
     return OCHRE_OK;
 }
 
-static unsigned
-column_of(const struct ochre_filter_node *node)
-{
-    switch (node->field) {
-    case OCHRE_FIELD_METADATA:
-        return OCH_COLUMN_FIELDS;
-    case OCHRE_FIELD_DOCUMENT:
-        return OCH_COLUMN_DOCUMENTS;
-    case OCHRE_FIELD_ID:
-        return OCH_COLUMN_IDS;
-    }
-    return 0;
-}
-
 /* Check one node; `ends` holds where each open group ends. */
 static ochre_status
 check_node(
@@ -132,7 +116,6 @@ check_node(
         if (*depth > filter->depth)
             filter->depth = *depth;
     } else {
-        filter->columns |= column_of(node);
         ochre_status status = check_limits(node, err);
         if (status != OCHRE_OK)
             return status;
@@ -194,98 +177,60 @@ och_filter_is_empty(const struct och_filter *filter)
     return filter->tree.n_nodes == 0;
 }
 
-/* --- leaves ----------------------------------------------------------------- */
-
-/* A document against a leaf; a missing one matches the negations only. */
-static bool
-document_matches(const struct ochre_filter_node *node, const struct och_regex *regex,
-        struct ochre_bytes document)
-{
-    bool negative = node->op == OCHRE_FILTER_NOT_CONTAINS || node->op == OCHRE_FILTER_NOT_REGEX;
-    if (document.data == NULL)
-        return negative;
-    bool found;
-    if (regex != NULL)
-        found = och_regex_matches(regex, document.data, document.size);
-    else
-        found = och_text_contains(document.data, document.size, node->value.as.string.data,
-                node->value.as.string.size);
-    return found != negative;
-}
-
-/* What a leaf looks at in a row; false when it is not there. */
-static bool
-value_of(const struct ochre_filter_node *node, const struct och_source *source, uint32_t row,
-        struct och_field_view *view_out)
-{
-    if (node->field == OCHRE_FIELD_METADATA)
-        return och_fields_find(och_source_fields(source, row), node->key, view_out);
-    struct ochre_bytes id = och_source_id(source, row);
-    *view_out = (struct och_field_view){
-            .type = OCHRE_VALUE_STRING, .value = id.data, .value_size = (uint32_t) id.size};
-    return true;
-}
-
-static bool
-row_matches(
-        const struct och_filter *filter, size_t i, const struct och_source *source, uint32_t row)
-{
-    const struct ochre_filter_node *node = &filter->tree.nodes[i];
-    if (node->field == OCHRE_FIELD_DOCUMENT)
-        return document_matches(node, filter->regexes[i], och_source_document(source, row));
-    struct och_field_view view;
-    bool found = value_of(node, source, row, &view);
-    if (filter->sets[i].items == NULL)
-        return och_value_matches(found ? &view : NULL, node->op, &node->value);
-    bool is_in = found && och_value_set_has(&filter->sets[i], &view);
-    return is_in == (node->op == OCHRE_FILTER_IN);
-}
-
-static ochre_status
-leaf_rows(const struct och_filter *filter, size_t i, const struct och_source *source,
-        const struct och_bitset *candidates, struct och_bitset *rows_out)
-{
-    for (uint32_t row = och_bitset_next(candidates, 0); row != OCH_ROW_NONE;
-            row = och_bitset_next(candidates, row + 1)) {
-        if (!row_matches(filter, i, source, row))
-            continue;
-        ochre_status status = och_bitset_add(rows_out, row);
-        if (status != OCHRE_OK)
-            return status;
-    }
-    const struct och_regex *regex = filter->regexes[i];
-    return regex == NULL ? OCHRE_OK : och_regex_status(regex);
-}
-
 /* --- combining -------------------------------------------------------------- */
 
 /*
- * An open AND or OR.  `in` is what could come out at all, `acc` what has so far:
+ * An open AND or OR.  `acc` is what has come out so far:
  *
- *      AND  acc begins as in; each child looks at acc and replaces it
- *      OR   acc begins empty; each child looks at in - acc and is added
+ *      AND  acc begins as what could come out; each child looks at it and replaces it
+ *      OR   acc begins empty; each child looks at `in` without acc and is added
  */
 struct frame {
     ochre_filter_op op;
     size_t end;
-    struct och_bitset in, acc;
+    struct och_bitset in; /* OR only */
+    struct och_bitset acc;
+};
+
+/* One walk over the nodes; frames[0] is a pseudo AND around the root. */
+struct walk {
+    const struct och_filter *filter;
+    const struct och_source *source;
+    const struct och_columns *columns; /* of the source, or NULL */
+    struct frame *frames;
+    unsigned depth;
+    struct och_bitset candidates, result;
+    struct ochre_error *err;
 };
 
 static void
-clear_frames(struct frame *frames, unsigned n)
+clear_frame(struct frame *frame)
 {
-    for (unsigned i = 0; i < n; i++) {
-        och_bitset_clear(&frames[i].in);
-        och_bitset_clear(&frames[i].acc);
-    }
+    och_bitset_clear(&frame->in);
+    och_bitset_clear(&frame->acc);
 }
 
-/* What the next child of the frame should look at. */
-static ochre_status
-child_candidates(const struct frame *frame, struct och_bitset *rows)
+static struct och_leaf
+leaf_at(const struct walk *walk, size_t i)
 {
-    if (frame->op == OCHRE_FILTER_AND)
-        return och_bitset_copy(rows, &frame->acc);
+    return (struct och_leaf){.node = &walk->filter->tree.nodes[i],
+            .regex = walk->filter->regexes[i],
+            .set = walk->filter->sets[i].items == NULL ? NULL : &walk->filter->sets[i],
+            .columns = walk->columns};
+}
+
+static void
+swap(struct och_bitset *a, struct och_bitset *b)
+{
+    struct och_bitset set = *a;
+    *a = *b;
+    *b = set;
+}
+
+/* What the next child of an OR should look at. */
+static ochre_status
+or_candidates(const struct frame *frame, struct och_bitset *rows)
+{
     ochre_status status = och_bitset_copy(rows, &frame->in);
     if (status == OCHRE_OK)
         och_bitset_subtract(rows, &frame->acc);
@@ -293,61 +238,98 @@ child_candidates(const struct frame *frame, struct och_bitset *rows)
 }
 
 static ochre_status
-take_result(struct frame *frame, const struct och_bitset *rows)
+take_leaf(struct walk *walk, struct frame *frame, size_t i)
 {
-    if (frame->op == OCHRE_FILTER_AND)
-        return och_bitset_copy(&frame->acc, rows);
-    return och_bitset_unite(&frame->acc, rows);
+    struct och_leaf leaf = leaf_at(walk, i);
+    bool all = frame->op == OCHRE_FILTER_AND;
+    ochre_status status = all ? OCHRE_OK : or_candidates(frame, &walk->candidates);
+    if (status != OCHRE_OK)
+        return status;
+    och_bitset_empty(&walk->result);
+    status = och_leaf_rows(
+            &leaf, walk->source, all ? &frame->acc : &walk->candidates, &walk->result, walk->err);
+    if (status != OCHRE_OK)
+        return status;
+    if (!all)
+        return och_bitset_unite(&frame->acc, &walk->result);
+    swap(&frame->acc, &walk->result);
+    return OCHRE_OK;
 }
 
+/* A child of an AND that is answered by an index comes before those that look at
+ * rows, so that they look at fewer. */
+static bool
+comes_first(const struct walk *walk, const struct frame *frame, size_t i)
+{
+    if (frame->op != OCHRE_FILTER_AND || is_group(&walk->filter->tree.nodes[i]))
+        return false;
+    struct och_leaf leaf = leaf_at(walk, i);
+    return och_leaf_is_indexed(&leaf, walk->source);
+}
+
+/* Open a group over `rows`; its children begin at `first`. */
 static ochre_status
-open_frame(struct frame *frame, const struct ochre_filter_node *node, size_t end,
+open_frame(struct walk *walk, ochre_filter_op op, size_t first, size_t end,
         const struct och_bitset *rows)
 {
-    *frame = (struct frame){.op = node->op, .end = end};
-    och_bitset_init(&frame->in, rows->mem);
-    och_bitset_init(&frame->acc, rows->mem);
-    ochre_status status = och_bitset_copy(&frame->in, rows);
-    if (status == OCHRE_OK && node->op == OCHRE_FILTER_AND)
-        status = och_bitset_copy(&frame->acc, rows);
+    struct frame *frame = &walk->frames[walk->depth++];
+    *frame = (struct frame){.op = op, .end = end};
+    och_bitset_init(&frame->in, walk->filter->mem);
+    och_bitset_init(&frame->acc, walk->filter->mem);
+    if (op == OCHRE_FILTER_OR)
+        return och_bitset_copy(&frame->in, rows);
+    ochre_status status = och_bitset_copy(&frame->acc, rows);
+    for (size_t i = first; i < end && status == OCHRE_OK; i += walk->filter->tree.nodes[i].size)
+        if (comes_first(walk, frame, i))
+            status = take_leaf(walk, frame, i);
     return status;
 }
 
-/* One walk over the nodes; frames[0] is a pseudo AND around the root. */
-struct walk {
-    const struct och_filter *filter;
-    const struct och_source *source;
-    struct frame *frames;
-    unsigned depth;
-    struct och_bitset candidates, result;
-};
+/* Hand on what came out of the innermost group. */
+static ochre_status
+close_frame(struct walk *walk)
+{
+    struct frame *closed = &walk->frames[--walk->depth];
+    struct frame *frame = &walk->frames[walk->depth - 1];
+    ochre_status status = OCHRE_OK;
+    if (frame->op == OCHRE_FILTER_AND)
+        swap(&frame->acc, &closed->acc);
+    else
+        status = och_bitset_unite(&frame->acc, &closed->acc);
+    clear_frame(closed);
+    return status;
+}
 
 static ochre_status
 visit_node(struct walk *walk, size_t i)
 {
     const struct ochre_filter_node *node = &walk->filter->tree.nodes[i];
     struct frame *frame = &walk->frames[walk->depth - 1];
-    ochre_status status = child_candidates(frame, &walk->candidates);
-    if (status != OCHRE_OK)
-        return status;
+    ochre_status status = OCHRE_OK;
     if (is_group(node)) {
-        struct frame *child = &walk->frames[walk->depth++];
-        status = open_frame(child, node, i + node->size, &walk->candidates);
-    } else {
-        och_bitset_clear(&walk->result);
-        status = leaf_rows(walk->filter, i, walk->source, &walk->candidates, &walk->result);
-        /* Texts that a pattern had no memory to be searched for count as none. */
-        if (status == OCHRE_OK && walk->filter->regexes[i] != NULL)
-            status = och_regex_status(walk->filter->regexes[i]);
+        bool all = frame->op == OCHRE_FILTER_AND;
+        if (!all)
+            status = or_candidates(frame, &walk->candidates);
         if (status == OCHRE_OK)
-            status = take_result(frame, &walk->result);
+            status = open_frame(
+                    walk, node->op, i + 1, i + node->size, all ? &frame->acc : &walk->candidates);
+    } else if (!comes_first(walk, frame, i)) {
+        status = take_leaf(walk, frame, i);
     }
-    /* Close every group that ends here. */
-    while (status == OCHRE_OK && walk->depth > 1 && walk->frames[walk->depth - 1].end == i + 1) {
-        struct frame *closed = &walk->frames[--walk->depth];
-        status = take_result(&walk->frames[walk->depth - 1], &closed->acc);
-        clear_frames(closed, 1);
-    }
+    while (status == OCHRE_OK && walk->depth > 1 && walk->frames[walk->depth - 1].end == i + 1)
+        status = close_frame(walk);
+    return status;
+}
+
+static ochre_status
+walk_nodes(struct walk *walk, const struct och_bitset *candidates, struct och_bitset *rows_out)
+{
+    size_t n = walk->filter->tree.n_nodes;
+    ochre_status status = open_frame(walk, OCHRE_FILTER_AND, 0, n, candidates);
+    for (size_t i = 0; i < n && status == OCHRE_OK; i++)
+        status = visit_node(walk, i);
+    if (status == OCHRE_OK)
+        status = och_bitset_copy(rows_out, &walk->frames[0].acc);
     return status;
 }
 
@@ -355,24 +337,20 @@ ochre_status
 och_filter_rows(const struct och_filter *filter, const struct och_source *source,
         const struct och_bitset *candidates, struct och_bitset *rows_out, struct ochre_error *err)
 {
-    ochre_status status = och_source_load(source, filter->columns, err);
-    if (status != OCHRE_OK)
-        return status;
+    struct walk walk = {.filter = filter, .source = source, .err = err};
     size_t frames_size = (filter->depth + 1) * sizeof(struct frame);
-    struct walk walk = {.filter = filter, .source = source};
     walk.frames = och_mem_take(filter->mem, frames_size);
     if (walk.frames == NULL)
         return och_fail_memory(err);
     och_bitset_init(&walk.candidates, filter->mem);
     och_bitset_init(&walk.result, filter->mem);
-    static const struct ochre_filter_node root = {.op = OCHRE_FILTER_AND};
-    walk.depth = 1;
-    status = open_frame(&walk.frames[0], &root, filter->tree.n_nodes + 1, candidates);
-    for (size_t i = 0; i < filter->tree.n_nodes && status == OCHRE_OK; i++)
-        status = visit_node(&walk, i);
+    ochre_status status = OCHRE_OK;
+    if (source->segment != NULL)
+        status = och_segment_columns(source->segment, &walk.columns, err);
     if (status == OCHRE_OK)
-        status = och_bitset_copy(rows_out, &walk.frames[0].acc);
-    clear_frames(walk.frames, walk.depth);
+        status = walk_nodes(&walk, candidates, rows_out);
+    while (walk.depth > 0)
+        clear_frame(&walk.frames[--walk.depth]);
     och_bitset_clear(&walk.candidates);
     och_bitset_clear(&walk.result);
     och_mem_release(filter->mem, walk.frames, frames_size);

@@ -3,9 +3,10 @@
  *
  * A filter (ochre/types.h) is checked and compiled once a request: its regular
  * expressions become automata.  Evaluating it over a source gives a set of
- * rows: a leaf looks at one column of the rows that can still matter, AND and
- * OR combine sets.  The walk keeps a stack of open nodes, whose depth the wire
- * limits; nothing recurses.
+ * rows: leaves (leaf.h) are answered by an index, or look at the rows that can
+ * still matter, AND and OR combine sets; of the leaves of an AND those with an index
+ * come first.  The walk keeps a stack of open nodes, whose depth the wire limits;
+ * nothing recurses.
  *
  * Threads: a compiled filter may be evaluated by many.
  */
@@ -29,7 +30,6 @@ struct och_filter {
     struct och_value_set *sets; /* [n_nodes]; items NULL where a node has none */
     struct och_mem *mem;
     unsigned depth;
-    unsigned columns; /* what evaluation will load */
 };
 
 /*
@@ -51,7 +51,8 @@ bool och_filter_is_empty(const struct och_filter *filter);
  * filter.
  *
  * Errors: OCHRE_NO_MEMORY, and what loading columns answers.
- * Cost:   one pass over the candidates for each leaf.
+ * Cost:   for each leaf on metadata of a segment, or on ids that it names, some
+ *         microseconds for 100,000 rows; one pass over the candidates for others.
  */
 OCH_MUST_CHECK ochre_status och_filter_rows(const struct och_filter *filter,
         const struct och_source *source, const struct och_bitset *candidates,

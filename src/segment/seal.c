@@ -275,6 +275,14 @@ put_parts(struct och_seal_file *f)
     unmap(f);
 }
 
+void
+och_seal_abandon(struct och_seal_file *file)
+{
+    if (file->open_kind != 0)
+        file->sections[file->open_kind] = (struct och_section){0, 0};
+    file->open_kind = 0;
+}
+
 const struct och_seal *
 och_seal_of(const struct och_seal_file *file)
 {

@@ -106,6 +106,9 @@ const struct och_seal *och_seal_of(const struct och_seal_file *file);
 OCH_MUST_CHECK ochre_status och_seal_texts(struct och_seal_file *file, uint32_t i, unsigned columns,
         struct och_row_texts *texts_out, struct ochre_error *err);
 
+/* Have no section of the kind that is open after all: its bytes are padding. */
+void och_seal_abandon(struct och_seal_file *file);
+
 /*
  * All rows' vectors in one piece, mapped from the file as it is so far; the
  * caller touches rows before it reads them.  They stay until the part returns

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "index/meta/columns.h"
 #include "os/vfs.h"
 #include "segment/id_table.h"
 #include "storage/directory.h"
@@ -220,6 +221,8 @@ och_segment_release(struct och_segment *segment)
     och_mem_release(mem, (void *) (uintptr_t) segment->verified,
             (segment->n_pages / 64 + 1) * sizeof(*segment->verified));
     och_mem_release(mem, segment->page_hashes, (size_t) segment->n_pages * 8);
+    och_mem_release(mem, atomic_load_explicit(&segment->columns, memory_order_relaxed),
+            sizeof(struct och_columns));
     och_mem_release(mem, segment, sizeof(*segment));
 }
 
@@ -442,6 +445,60 @@ och_segment_section(struct och_segment *segment, unsigned kind, const void **byt
     *bytes_out = segment->map + section->offset;
     *size_out = section->size;
     return OCHRE_OK;
+}
+
+static ochre_status
+touch_columns(void *context, uint64_t offset, uint64_t size, struct ochre_error *err)
+{
+    struct och_segment *segment = context;
+    return load_bytes(segment, segment->sections[OCH_SECTION_COLUMNS].offset + offset, size, err);
+}
+
+void
+och_segment_fail_columns(struct och_segment *segment)
+{
+    atomic_store_explicit(&segment->columns_failed, true, memory_order_relaxed);
+}
+
+static ochre_status
+open_columns(struct och_segment *segment, const struct och_columns **columns_out,
+        struct ochre_error *err)
+{
+    const struct och_section *section = &segment->sections[OCH_SECTION_COLUMNS];
+    struct och_columns *columns = och_mem_take(segment->mem, sizeof(*columns));
+    if (columns == NULL)
+        return och_fail_memory(err);
+    struct och_columns_source source = {.bytes = segment->map + section->offset,
+            .size = section->size,
+            .touch = touch_columns,
+            .context = segment};
+    ochre_status status = och_columns_open(columns, &source, segment->n_rows, err);
+    struct och_columns *first = NULL;
+    /* Whoever opens it first keeps it; all of them opened the same. */
+    if (status == OCHRE_OK &&
+            atomic_compare_exchange_strong_explicit(&segment->columns, &first, columns,
+                    memory_order_acq_rel, memory_order_acquire)) {
+        *columns_out = columns;
+        return OCHRE_OK;
+    }
+    och_mem_release(segment->mem, columns, sizeof(*columns));
+    *columns_out = first;
+    if (status != OCHRE_CORRUPT)
+        return status;
+    och_segment_fail_columns(segment);
+    return OCHRE_OK;
+}
+
+ochre_status
+och_segment_columns(struct och_segment *segment, const struct och_columns **columns_out,
+        struct ochre_error *err)
+{
+    *columns_out = NULL;
+    if (segment->sections[OCH_SECTION_COLUMNS].offset == 0 ||
+            atomic_load_explicit(&segment->columns_failed, memory_order_relaxed))
+        return OCHRE_OK;
+    *columns_out = atomic_load_explicit(&segment->columns, memory_order_acquire);
+    return *columns_out != NULL ? OCHRE_OK : open_columns(segment, columns_out, err);
 }
 
 ochre_status

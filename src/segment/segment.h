@@ -29,6 +29,7 @@
 #include "ochre/types.h"
 #include "segment/layout.h"
 
+struct och_columns;
 struct och_file;
 struct och_mem;
 struct och_vfs;
@@ -66,8 +67,10 @@ struct och_segment {
     uint32_t n_pages;
     _Atomic(_Atomic(uint64_t) *) *marks; /* owned: pages of positions of death */
     atomic_uint n_dead;
-    uint64_t deletes_id;    /* the newest delete file; 0: none */
-    uint32_t n_dead_stored; /* deaths that file holds */
+    _Atomic(struct och_columns *) columns; /* owned: the index of metadata, once opened */
+    atomic_bool columns_failed;            /* it is damaged: do without */
+    uint64_t deletes_id;                   /* the newest delete file; 0: none */
+    uint32_t n_dead_stored;                /* deaths that file holds */
 };
 
 /* Where a segment's file lies: seg/<collection>/<id>.seg */
@@ -118,6 +121,17 @@ const uint64_t *och_segment_ordinals(const struct och_segment *segment);
  */
 OCH_MUST_CHECK ochre_status och_segment_section(struct och_segment *segment, unsigned kind,
         const void **bytes_out, uint64_t *size_out, struct ochre_error *err);
+
+/*
+ * The index of the segment's metadata, opened when it is first asked for; NULL:
+ * the file has none, or it is damaged, and the metadata itself is the answer.  The
+ * index reads and verifies what it needs; when it finds damage, say so.
+ *
+ * Errors: OCHRE_IO, OCHRE_NO_MEMORY.
+ */
+OCH_MUST_CHECK ochre_status och_segment_columns(struct och_segment *segment,
+        const struct och_columns **columns_out, struct ochre_error *err);
+void och_segment_fail_columns(struct och_segment *segment);
 
 /* The row with this id, or OCH_ROW_NONE.  Loads what it needs. */
 OCH_MUST_CHECK ochre_status och_segment_find(struct och_segment *segment, struct ochre_bytes id,

@@ -1,8 +1,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/limits.h"
 #include "base/random.h"
+#include "index/meta/fields.h"
+#include "segment/columns_part.h"
 #include "segment/filter.h"
 #include "segment/source.h"
 #include "sim/sim_disk.h"
@@ -172,6 +175,60 @@ random_tree(struct tree *tree)
     return (struct ochre_filter){tree->nodes, tree->n};
 }
 
+/* A part that writes an index of metadata that is none. */
+static ochre_status
+write_garbage(void *context, struct och_seal_file *file, const struct och_vector_sink *sink,
+        struct ochre_error *err)
+{
+    static const char garbage[100] = "no index";
+    (void) context;
+    (void) file;
+    ochre_status status = sink->begin(sink->context, OCH_SECTION_COLUMNS, err);
+    return status == OCHRE_OK ? sink->put(sink->context, garbage, sizeof(garbage), err) : status;
+}
+
+static const struct och_seal_part garbage_part = {.write = write_garbage};
+
+/* The rows in every kind of source: a head, and segments with an index of metadata,
+ * with none, and with one that is damaged. */
+enum { N_SOURCES = 4 };
+
+static void
+make_sources(struct rows *rows, struct och_source *sources)
+{
+    static const struct och_seal_part *const parts[] = {NULL, &och_columns_part, &garbage_part};
+    struct ochre_error err;
+    struct och_head *head;
+    check(rows_head(rows, &head));
+    sources[0] = (struct och_source){.head = head, .n_rows = rows->n, .position = 1};
+    for (unsigned i = 1; i < N_SOURCES; i++) {
+        struct och_segment *segment;
+        rows->parts = parts[i - 1];
+        rows->n_parts = parts[i - 1] == NULL ? 0 : 1;
+        check_ok(rows_seal(rows, head, i, &segment, &err), &err);
+        sources[i] = (struct och_source){.segment = segment, .n_rows = rows->n};
+    }
+}
+
+static void
+release_sources(struct och_source *sources)
+{
+    och_head_release(sources[0].head);
+    for (unsigned i = 1; i < N_SOURCES; i++)
+        och_segment_release(sources[i].segment);
+}
+
+/* One of so many rows is a candidate, or none, or all are. */
+static void
+draw_candidates(struct och_bitset *candidates, uint32_t n, uint64_t *seed)
+{
+    uint64_t one_in = 1 + och_random_below(seed, 3) * 10;
+    bool none = och_random_below(seed, 20) == 0;
+    for (uint32_t row = 0; row < n && !none; row++)
+        if (och_random_below(seed, one_in) == 0)
+            check(och_bitset_add(candidates, row) == OCHRE_OK);
+}
+
 static void
 random_filters_select_what_the_definition_does(void **state)
 {
@@ -184,12 +241,8 @@ random_filters_select_what_the_definition_does(void **state)
     rows_begin(&rows, N, 2, 8);
     struct och_arena arena;
     och_arena_init(&arena, &rows.own);
-    struct och_head *head;
-    check(rows_head(&rows, &head));
-    struct och_segment *segment;
-    check_ok(rows_seal(&rows, head, 1, &segment, &err), &err);
-    struct och_source sources[2] = {
-            {.head = head, .n_rows = N, .position = 1}, {.segment = segment, .n_rows = N}};
+    struct och_source sources[N_SOURCES];
+    make_sources(&rows, sources);
     tree.arena = &arena;
     tree.seed = &seed;
     size_t n_matches = 0;
@@ -198,14 +251,12 @@ random_filters_select_what_the_definition_does(void **state)
         struct och_filter filter;
         check_ok(och_filter_compile(&rows.mem, &arena, &plain, &filter, &err), &err);
         check(!och_filter_is_empty(&filter));
-        for (int s = 0; s < 2; s++) {
+        for (int s = 0; s < N_SOURCES; s++) {
             struct och_bitset candidates;
             struct och_bitset found;
             och_bitset_init(&candidates, &rows.mem);
             och_bitset_init(&found, &rows.mem);
-            for (uint32_t row = 0; row < N; row++)
-                if (och_random_below(&seed, 3) != 0)
-                    check(och_bitset_add(&candidates, row) == OCHRE_OK);
+            draw_candidates(&candidates, N, &seed);
             check_ok(och_filter_rows(&filter, &sources[s], &candidates, &found, &err), &err);
             for (uint32_t row = 0; row < N; row++) {
                 bool wanted =
@@ -214,6 +265,7 @@ random_filters_select_what_the_definition_does(void **state)
                     fail_msg("filter %d, source %d, row %u", i, s, (unsigned) row);
                 n_matches += wanted;
             }
+            check(och_bitset_next(&found, N) == OCH_ROW_NONE);
             och_bitset_clear(&candidates);
             och_bitset_clear(&found);
         }
@@ -221,8 +273,60 @@ random_filters_select_what_the_definition_does(void **state)
         och_arena_clear(&arena);
     }
     check(n_matches > FILTERS * N / 20);
-    och_segment_release(segment);
-    och_head_release(head);
+    /* The index that can be used was, and the other was given up. */
+    const struct och_columns *columns;
+    check(och_segment_columns(sources[1].segment, &columns, NULL) == OCHRE_OK && columns == NULL);
+    check(och_segment_columns(sources[2].segment, &columns, NULL) == OCHRE_OK && columns != NULL);
+    check(och_segment_columns(sources[3].segment, &columns, NULL) == OCHRE_OK && columns == NULL);
+    release_sources(sources);
+    rows_end(&rows);
+}
+
+/* Fewer ids than rows are looked up, more are searched for each row. */
+static void
+lists_of_ids_of_any_length_select_their_rows(void **state)
+{
+    (void) state;
+    enum { N = 70, IDS = 200 };
+    struct rows rows;
+    struct ochre_error err;
+    uint64_t seed = 12;
+    rows_begin(&rows, N, 1, 9);
+    struct och_source sources[N_SOURCES];
+    make_sources(&rows, sources);
+    struct ochre_bytes ids[IDS];
+    for (unsigned i = 0; i < IDS; i++) {
+        char id[16];
+        int size = snprintf(id, sizeof(id), "%u", (unsigned) och_random_below(&seed, 2 * N));
+        ids[i] =
+                (struct ochre_bytes){och_arena_copy(&rows.arena, id, (size_t) size), (size_t) size};
+        check(ids[i].data != NULL);
+    }
+    static const uint32_t lengths[] = {0, 1, 2, N - 1, N, N + 1, IDS};
+    for (size_t i = 0; i < 2 * sizeof(lengths) / sizeof(lengths[0]); i++) {
+        struct ochre_filter_node node = {.op = i % 2 == 0 ? OCHRE_FILTER_IN : OCHRE_FILTER_NOT_IN,
+                .field = OCHRE_FIELD_ID,
+                .size = 1,
+                .value = {.type = OCHRE_VALUE_STRING_LIST, .n = lengths[i / 2], .as.strings = ids}};
+        struct ochre_filter plain = {&node, 1};
+        struct och_filter filter;
+        check_ok(och_filter_compile(&rows.mem, &rows.arena, &plain, &filter, &err), &err);
+        for (int s = 0; s < N_SOURCES; s++) {
+            struct och_bitset all;
+            struct och_bitset found;
+            och_bitset_init(&all, &rows.mem);
+            och_bitset_init(&found, &rows.mem);
+            check(och_bitset_fill(&all, N) == OCHRE_OK);
+            check_ok(och_filter_rows(&filter, &sources[s], &all, &found, &err), &err);
+            for (uint32_t row = 0; row < N; row++)
+                check(och_bitset_has(&found, row) == tree_matches(&plain, &rows.rows[row]));
+            check(och_bitset_next(&found, N) == OCH_ROW_NONE);
+            och_bitset_clear(&all);
+            och_bitset_clear(&found);
+        }
+        och_filter_clear(&filter);
+    }
+    release_sources(sources);
     rows_end(&rows);
 }
 
@@ -455,32 +559,74 @@ filter_once(struct rows *rows, struct och_segment *segment, size_t *n_out, struc
     return status;
 }
 
+/* Without an index and with one, which is there only if no allocation for it fails. */
 static void
 any_allocation_may_fail(void **state)
+{
+    (void) state;
+    for (unsigned n_parts = 0; n_parts < 2; n_parts++) {
+        struct rows rows;
+        struct ochre_error err;
+        rows_begin(&rows, 70, 1, 1);
+        rows.parts = &och_columns_part;
+        rows.n_parts = n_parts;
+        struct och_segment *segment = rows_segment(&rows, 1);
+        size_t wanted;
+        check_ok(filter_once(&rows, segment, &wanted, &err), &err);
+        check(wanted > 0);
+        och_segment_release(segment);
+        ochre_status status = OCHRE_NO_MEMORY;
+        unsigned n_points = 0;
+        while (status != OCHRE_OK) {
+            check_ok(och_segment_open(&rows.mem, rows.vfs, rows.collection, 1, &segment, &err),
+                    &err);
+            rows.mem.fail_at = atomic_load(&rows.mem.n_grants) + ++n_points;
+            size_t n;
+            status = filter_once(&rows, segment, &n, &err);
+            rows.mem.fail_at = 0;
+            check(status == OCHRE_OK ? n == wanted : status == OCHRE_NO_MEMORY);
+            och_segment_release(segment);
+        }
+        check(n_points > 8);
+        rows_end(&rows);
+    }
+}
+
+/* However little memory there is for it, a segment is written, and with an index
+ * when there was enough. */
+static void
+an_index_is_done_without_when_memory_is_short(void **state)
 {
     (void) state;
     struct rows rows;
     struct ochre_error err;
     rows_begin(&rows, 70, 1, 1);
-    struct och_segment *segment = rows_segment(&rows, 1);
-    size_t wanted;
-    check_ok(filter_once(&rows, segment, &wanted, &err), &err);
-    check(wanted > 0);
-    och_segment_release(segment);
-    ochre_status status = OCHRE_NO_MEMORY;
-    unsigned n_points = 0;
-    while (status != OCHRE_OK) {
-        check_ok(och_segment_open(&rows.mem, rows.vfs, rows.collection, 1, &segment, &err), &err);
-        size_t used = och_mem_used(&rows.mem);
-        rows.mem.fail_at = atomic_load(&rows.mem.n_grants) + ++n_points;
-        size_t n;
-        status = filter_once(&rows, segment, &n, &err);
+    rows.parts = &och_columns_part;
+    rows.n_parts = 1;
+    struct och_head *head;
+    check(rows_head(&rows, &head));
+    unsigned n_without = 0;
+    bool refused = true;
+    for (uint64_t n = 1; refused; n++) {
+        struct och_segment *segment;
+        rows.mem.fail_at = atomic_load(&rows.mem.n_grants) + n;
+        ochre_status status = rows_seal(&rows, head, n, &segment, &err);
+        refused = atomic_load(&rows.mem.n_grants) >= rows.mem.fail_at;
         rows.mem.fail_at = 0;
-        check(status == OCHRE_OK ? n == wanted : status == OCHRE_NO_MEMORY);
-        check(och_mem_used(&rows.mem) == used);
+        check(status == OCHRE_OK || (refused && status == OCHRE_NO_MEMORY));
+        if (status != OCHRE_OK)
+            continue;
+        const struct och_columns *columns;
+        check_ok(och_segment_columns(segment, &columns, &err), &err);
+        check(columns != NULL || refused);
+        n_without += columns == NULL;
+        size_t found;
+        check_ok(filter_once(&rows, segment, &found, &err), &err);
+        check_ok(och_segment_verify(segment, &err), &err);
         och_segment_release(segment);
     }
-    check(n_points > 8);
+    check(n_without > 5);
+    och_head_release(head);
     rows_end(&rows);
 }
 
@@ -506,17 +652,137 @@ a_bad_page_is_an_answer(void **state)
     rows_end(&rows);
 }
 
+/* Rows whose metadata, and so its index, takes several pages. */
+enum { N_LONG = 40, LONG_SIZE = 10000 };
+
+static void
+make_long_rows(struct rows *rows)
+{
+    rows_begin(rows, N_LONG, 1, 1);
+    rows->parts = &och_columns_part;
+    rows->n_parts = 1;
+    for (uint32_t row = 0; row < N_LONG; row++) {
+        char *value = och_arena_take(&rows->arena, LONG_SIZE);
+        struct ochre_field *field = och_arena_take(&rows->arena, sizeof(*field));
+        check(value != NULL && field != NULL);
+        memset(value, 'a' + (int) row % 20, LONG_SIZE);
+        *field = (struct ochre_field){text("k"),
+                {.type = OCHRE_VALUE_STRING, .as.string = {value, LONG_SIZE + row % 20 - 20}}};
+        struct och_buf buf;
+        och_buf_init(&buf, &rows->own, SIZE_MAX / 2);
+        rows->rows[row].metadata = (struct ochre_metadata){field, 1};
+        check(och_fields_encode(&buf, &rows->arena, &rows->rows[row].metadata, false) == OCHRE_OK);
+        rows->rows[row].insert.texts.fields =
+                (struct ochre_bytes){och_arena_copy(&rows->arena, buf.data, buf.size), buf.size};
+        och_buf_clear(&buf);
+    }
+}
+
+/* The rows that have the value of row `like`. */
+static ochre_status
+filter_long(struct rows *rows, struct och_segment *segment, uint32_t like, struct ochre_error *err)
+{
+    struct ochre_filter_node node = {.op = OCHRE_FILTER_EQ, .size = 1, .key = text("k")};
+    node.value = rows->rows[like].metadata.fields[0].value;
+    struct ochre_filter plain = {&node, 1};
+    struct och_source source = {.segment = segment, .n_rows = rows->n};
+    struct och_filter filter;
+    struct och_bitset all;
+    struct och_bitset found;
+    och_bitset_init(&all, &rows->own);
+    och_bitset_init(&found, &rows->own);
+    check(och_bitset_fill(&all, rows->n) == OCHRE_OK);
+    check_ok(och_filter_compile(&rows->mem, &rows->arena, &plain, &filter, err), err);
+    ochre_status status = och_filter_rows(&filter, &source, &all, &found, err);
+    for (uint32_t row = 0; status == OCHRE_OK && row < rows->n; row++)
+        check(och_bitset_has(&found, row) == (row % 20 == like % 20));
+    och_filter_clear(&filter);
+    och_bitset_clear(&all);
+    och_bitset_clear(&found);
+    return status;
+}
+
+/* Damage on each page of the index: the answer is right, from the rows themselves,
+ * except where these lie on the same page. */
+static void
+a_bad_page_of_the_index_is_done_without(void **state)
+{
+    (void) state;
+    struct rows rows;
+    struct ochre_error err;
+    char path[512];
+    make_long_rows(&rows);
+    struct och_segment *segment = rows_segment(&rows, 1);
+    och_segment_path(path, sizeof(path), rows.collection, 1);
+    struct och_section section = segment->sections[OCH_SECTION_COLUMNS];
+    struct och_section fields = segment->sections[OCH_SECTION_FIELD_BYTES];
+    och_segment_release(segment);
+    uint64_t first = section.offset / OCH_PAGE_SIZE;
+    uint64_t last = (section.offset + section.size - 1) / OCH_PAGE_SIZE;
+    uint64_t shared = (fields.offset + fields.size - 1) / OCH_PAGE_SIZE;
+    check(last >= first + 2);
+    unsigned n_given_up = 0;
+    for (uint64_t page = first; page <= last; page++) {
+        uint64_t at = page == first ? section.offset : page * OCH_PAGE_SIZE;
+        check(sim_disk_flip(rows.disk, path, at, 5));
+        check_ok(och_segment_open(&rows.mem, rows.vfs, rows.collection, 1, &segment, &err), &err);
+        for (uint32_t like = 0; like < 20; like++) {
+            ochre_status status = filter_long(&rows, segment, like, &err);
+            check(status == OCHRE_OK || (status == OCHRE_CORRUPT && page <= shared));
+        }
+        const struct och_columns *columns;
+        check_ok(och_segment_columns(segment, &columns, &err), &err);
+        n_given_up += columns == NULL;
+        och_segment_release(segment);
+        check(sim_disk_flip(rows.disk, path, at, 5));
+    }
+    check(n_given_up >= last - first);
+    rows_end(&rows);
+}
+
+/* A disk that fails to read a page is no damage: the answer, and later it is right. */
+static void
+a_failing_disk_under_the_index_is_an_answer(void **state)
+{
+    (void) state;
+    struct rows rows;
+    struct ochre_error err;
+    make_long_rows(&rows);
+    struct och_segment *segment = rows_segment(&rows, 1);
+    och_segment_release(segment);
+    bool failed = true;
+    unsigned n_points = 0;
+    for (uint64_t n = 1; failed; n++, n_points++) {
+        check_ok(och_segment_open(&rows.mem, rows.vfs, rows.collection, 1, &segment, &err), &err);
+        sim_disk_fail(rows.disk, n, SIM_IO_ONCE);
+        ochre_status status = filter_long(&rows, segment, 7, &err);
+        failed = sim_disk_has_failed(rows.disk);
+        sim_disk_fail(rows.disk, 0, SIM_IO_ONCE);
+        check(status == (failed ? OCHRE_IO : OCHRE_OK));
+        check_ok(filter_long(&rows, segment, 7, &err), &err);
+        const struct och_columns *columns;
+        check(och_segment_columns(segment, &columns, &err) == OCHRE_OK && columns != NULL);
+        och_segment_release(segment);
+    }
+    check(n_points > 2);
+    rows_end(&rows);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(random_filters_select_what_the_definition_does),
+            cmocka_unit_test(lists_of_ids_of_any_length_select_their_rows),
             cmocka_unit_test(each_field_knows_its_operators_and_operands),
             cmocka_unit_test(malformed_trees_are_refused),
             cmocka_unit_test(limits_hold_at_below_and_above),
             cmocka_unit_test(the_deepest_filter_is_evaluated),
             cmocka_unit_test(any_allocation_may_fail),
+            cmocka_unit_test(an_index_is_done_without_when_memory_is_short),
             cmocka_unit_test(a_bad_page_is_an_answer),
+            cmocka_unit_test(a_bad_page_of_the_index_is_done_without),
+            cmocka_unit_test(a_failing_disk_under_the_index_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
