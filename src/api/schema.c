@@ -4,6 +4,7 @@
 
 #include "api/names.h"
 #include "api/schema_internal.h"
+#include "api/validate.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
@@ -202,16 +203,32 @@ merge_schema(struct och_arena *arena, struct draft *draft, const struct och_sche
     return OCHRE_OK;
 }
 
-/* The vector settings to use, as far as given, of configuration and metadata. */
+/* The vector settings to use, as far as given, of configuration and metadata; the
+ * recall target also of the schema. */
 static ochre_status
 choose_settings(const struct och_schema_request *request, const struct ochre_metadata *metadata,
         uint32_t n_cpus, struct och_vector_settings *settings, struct ochre_error *err)
 {
     const struct och_vector_settings *given = request->has_spann ? &request->spann : &request->hnsw;
     ochre_status status = och_schema_read_legacy(metadata, settings, err);
+    double recall_target = settings->recall_target;
+    if (request->schema.recall_target > 0)
+        recall_target = request->schema.recall_target;
+    if (request->recall_target > 0)
+        recall_target = request->recall_target;
     if (status == OCHRE_OK && !och_settings_are_default(given, n_cpus))
         *settings = *given;
+    settings->recall_target = recall_target;
     return status;
+}
+
+/* As it is stored. */
+static double
+without_default(double recall_target)
+{
+    bool is_default = recall_target >= OCH_RECALL_TARGET_DEFAULT &&
+            recall_target <= OCH_RECALL_TARGET_DEFAULT;
+    return is_default ? 0 : recall_target;
 }
 
 ochre_status
@@ -264,6 +281,7 @@ och_schema_build(struct och_arena *arena, const struct och_schema_request *reque
             indexes[i]->embedding = request->embedding;
         }
     }
+    draft->schema.recall_target = without_default(settings.recall_target);
     *schema_out = &draft->schema;
     return OCHRE_OK;
 }
@@ -300,6 +318,8 @@ och_schema_apply(struct och_arena *arena, const struct och_schema *schema,
     if (changed == NULL || keys == NULL)
         return och_fail_memory(err);
     changed->keys = keys;
+    if (change->recall_target > 0)
+        changed->recall_target = without_default(change->recall_target);
     changed->defaults.vector = change_vector(arena, schema->defaults.vector, change);
     if (changed->defaults.vector == NULL)
         return och_fail_memory(err);
@@ -424,7 +444,8 @@ och_schema_settings(const struct och_schema *schema)
     const struct och_vector_index *index = embedding_index(schema);
     struct och_hnsw standard = och_hnsw_default(0);
     return (struct och_collection_settings){.space = index->space,
-            .recall_target = (float) OCH_RECALL_TARGET_DEFAULT,
+            .recall_target = och_recall_target_of(
+                    schema->recall_target > 0 ? schema->recall_target : OCH_RECALL_TARGET_DEFAULT),
             .ef_search_floor = floor_of(index->hnsw.ef_search, standard.ef_search),
             .ef_construction_floor =
                     floor_of(index->hnsw.ef_construction, standard.ef_construction),

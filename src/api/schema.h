@@ -4,12 +4,24 @@
  *
  * People describe a collection in up to three places of one request: a
  * `configuration` object, a `schema` object, and metadata keys that start with
- * "hnsw:".  All three become one stored schema, from which both forms are
- * answered:
+ * "hnsw:" or "ochre:".  All three become one stored schema, from which both forms
+ * are answered:
  *
  *      configuration ─┐                                  ┌─ configuration_json
  *      hnsw:* metadata ┼─ check ─ build ─ stored text ─ parse
  *      schema ────────┘                                  └─ schema (+ keys seen)
+ *
+ * One value is ours alone, the recall that searches aim at.  Clients rebuild
+ * configurations from the members they know and may refuse others deep inside,
+ * so it is accepted in each place that some client passes through:
+ *
+ *      configuration   recall_target, hnsw.recall_target, spann.recall_target
+ *      schema          recall_target, beside defaults and keys
+ *      metadata        ochre:recall_target, read once, at creation
+ *
+ * The first of these that gives it counts; it does not make a configuration or a
+ * schema differ from the default one.  It is answered at the top of both, and
+ * only when it is not the default, which is also how it is stored.
  *
  * The stored text is the schema object of the wire without growth: JSON, the
  * keys in byte order, an option that was not given left out.  What writing adds
@@ -163,6 +175,7 @@ struct och_schema {
     const struct och_schema_key *keys; /* in byte order, each once */
     size_t n_keys;
     struct ochre_bytes cmek; /* a customer's encryption key, by name; data NULL: none */
+    double recall_target;    /* above 0, at most 1; 0: the default one, or not given */
 };
 
 /* --- creating ------------------------------------------------------------- */
@@ -175,7 +188,8 @@ OCH_MUST_CHECK ochre_status och_schema_request_parse(struct och_arena *arena,
         const struct och_json *configuration, const struct och_json *schema,
         struct och_schema_request **request_out, struct ochre_error *err);
 
-/* Is the configuration one, and are the "hnsw:" keys of the metadata sound? */
+/* Is the configuration one, and are the "hnsw:" and "ochre:" keys of the metadata
+ * sound? */
 OCH_MUST_CHECK ochre_status och_schema_request_check_configuration(
         const struct och_schema_request *request, const struct ochre_metadata *metadata,
         struct ochre_error *err);
@@ -200,6 +214,7 @@ OCH_MUST_CHECK ochre_status och_schema_build(struct och_arena *arena,
 struct och_schema_change {
     struct och_hnsw hnsw;           /* the fields to change */
     struct och_embedding embedding; /* OCH_EMBEDDING_NONE: stays */
+    double recall_target;           /* 0: stays */
     bool has_hnsw, has_spann;
 };
 

@@ -21,14 +21,16 @@
 
 /*
  * The fields of an hnsw object.  The first six are whole numbers, and with the
- * resize factor they have the order of the bits of och_hnsw.given.
+ * resize factor they have the order of the bits of och_hnsw.given.  The last two
+ * stand in a configuration only.
  */
 enum {
     OCH_HNSW_NUMBERS = 6,
     OCH_HNSW_RESIZE = 6,
     OCH_HNSW_PARAMETERS = 7,
-    OCH_HNSW_SPACE = 7, /* in a configuration only */
-    OCH_HNSW_FIELDS = 8
+    OCH_HNSW_SPACE = 7,
+    OCH_HNSW_RECALL = 8,
+    OCH_HNSW_FIELDS = 9
 };
 extern const char *const och_hnsw_names[OCH_HNSW_FIELDS];
 
@@ -43,7 +45,8 @@ extern const char *const och_member_names[OCH_MEMBERS];
 enum { OCH_SPACES = 3 };
 extern const char *const och_space_names[OCH_SPACES];
 
-/* The fields of a spann object; a configuration has the first eight and space. */
+/* The fields of a spann object; a configuration has the first eight, space and
+ * recall_target. */
 enum {
     OCH_SPANN_SEARCH_NPROBE,
     OCH_SPANN_WRITE_NPROBE,
@@ -65,6 +68,7 @@ enum {
     OCH_SPANN_QUANTIZE, /* a word: 0 is "none" */
     OCH_SPANN_PARAMETERS,
     OCH_SPANN_SPACE = OCH_SPANN_PARAMETERS,
+    OCH_SPANN_RECALL,
     OCH_SPANN_FIELDS
 };
 extern const char *const och_spann_names[OCH_SPANN_FIELDS];
@@ -76,15 +80,17 @@ struct och_spann {
     double values[OCH_SPANN_PARAMETERS];
 };
 
-/* Vector settings as a configuration or "hnsw:" metadata gives them. */
+/* Vector settings as a configuration or metadata gives them. */
 struct och_vector_settings {
     bool has_space;
     ochre_space space;
     struct och_hnsw hnsw;
+    double recall_target; /* 0: not given */
 };
 
 struct och_schema_request {
     bool has_hnsw, has_spann, has_schema;
+    double recall_target;             /* of the configuration; 0: not given */
     struct och_vector_settings hnsw;  /* of configuration.hnsw */
     struct och_vector_settings spann; /* of configuration.spann: only its space */
     struct och_embedding embedding;
@@ -94,8 +100,8 @@ struct och_schema_request {
 /* Byte order, the shorter first: negative, 0 or positive. */
 int och_schema_key_order(struct ochre_bytes a, struct ochre_bytes b);
 
-/* The parameters of the "hnsw:" keys of collection metadata (may be NULL), or
- * OCHRE_INVALID. */
+/* The settings in collection metadata (may be NULL): its "hnsw:" and "ochre:"
+ * keys.  OCHRE_INVALID when one is unsound. */
 ochre_status och_schema_read_legacy(const struct ochre_metadata *metadata,
         struct och_vector_settings *settings_out, struct ochre_error *err);
 

@@ -12,7 +12,8 @@
 #define KEYS_MAX (OCH_SCHEMA_SIZE_MAX / 6u)
 
 const char *const och_hnsw_names[OCH_HNSW_FIELDS] = {"ef_construction", "max_neighbors",
-        "ef_search", "num_threads", "batch_size", "sync_threshold", "resize_factor", "space"};
+        "ef_search", "num_threads", "batch_size", "sync_threshold", "resize_factor", "space",
+        "recall_target"};
 
 const char *const och_member_names[OCH_MEMBERS] = {
         "string", "float_list", "sparse_vector", "int", "float", "bool"};
@@ -40,14 +41,18 @@ const char *const och_spann_names[OCH_SPANN_FIELDS] = {
         [OCH_SPANN_CENTER_DRIFT_THRESHOLD] = "center_drift_threshold",
         [OCH_SPANN_QUANTIZE] = "quantize",
         [OCH_SPANN_SPACE] = "space",
+        [OCH_SPANN_RECALL] = "recall_target",
 };
 
 #define HNSW_IN_SCHEMA ((1u << OCH_HNSW_PARAMETERS) - 1u)
 #define HNSW_IN_CONFIGURATION ((1u << OCH_HNSW_FIELDS) - 1u)
-#define HNSW_IN_CHANGE (HNSW_IN_SCHEMA & ~(uint32_t) OCH_HNSW_EF_CONSTRUCTION)
+#define HNSW_IN_CHANGE \
+    ((HNSW_IN_SCHEMA & ~(uint32_t) OCH_HNSW_EF_CONSTRUCTION) | (1u << OCH_HNSW_RECALL))
 #define SPANN_IN_SCHEMA ((1u << OCH_SPANN_PARAMETERS) - 1u)
-#define SPANN_IN_CONFIGURATION (((1u << OCH_SPANN_NREPLICA_COUNT) - 1u) | (1u << OCH_SPANN_SPACE))
-#define SPANN_IN_CHANGE ((1u << OCH_SPANN_SEARCH_NPROBE) | (1u << OCH_SPANN_EF_SEARCH))
+#define SPANN_IN_CONFIGURATION \
+    (((1u << OCH_SPANN_NREPLICA_COUNT) - 1u) | (1u << OCH_SPANN_SPACE) | (1u << OCH_SPANN_RECALL))
+#define SPANN_IN_CHANGE \
+    ((1u << OCH_SPANN_SEARCH_NPROBE) | (1u << OCH_SPANN_EF_SEARCH) | (1u << OCH_SPANN_RECALL))
 
 static struct ochre_bytes
 bytes_of(const char *text)
@@ -154,6 +159,20 @@ read_embedding(const struct och_place *parent, const struct och_json *json,
 
 /* --- vector parameters ---------------------------------------------------- */
 
+static ochre_status
+read_recall_target(const struct och_place *place, const struct och_json *json, double *target_out,
+        struct ochre_error *err)
+{
+    double target = 0;
+    ochre_status status = och_shape_number(place, json, &target, err);
+    if (status != OCHRE_OK)
+        return status;
+    if (!(target > 0 && target <= 1))
+        return och_shape_refuse(place, json, "above 0 and at most 1", OCHRE_INVALID, err);
+    *target_out = target;
+    return OCHRE_OK;
+}
+
 /* An hnsw object with the `allowed` fields. */
 static ochre_status
 read_hnsw(const struct och_place *parent, const struct och_json *json, uint32_t allowed,
@@ -176,6 +195,10 @@ read_hnsw(const struct och_place *parent, const struct och_json *json, uint32_t 
         if (field == OCH_HNSW_SPACE) {
             status = read_space(&at, member, &settings->space, err);
             settings->has_space = true;
+            continue;
+        }
+        if (field == OCH_HNSW_RECALL) {
+            status = read_recall_target(&at, member, &settings->recall_target, err);
             continue;
         }
         if (field == OCH_HNSW_RESIZE)
@@ -247,6 +270,10 @@ read_spann(const struct och_place *parent, const struct och_json *json, uint32_t
             settings->has_space = true;
             continue;
         }
+        if (field == OCH_SPANN_RECALL) {
+            status = read_recall_target(&at, member, &settings->recall_target, err);
+            continue;
+        }
         status = read_spann_value(&at, member, field, &spann->values[field], err);
         spann->given |= 1u << field;
     }
@@ -262,16 +289,34 @@ struct configuration {
     bool has_hnsw, has_spann;
     struct och_vector_settings hnsw, spann;
     struct och_embedding embedding;
+    double recall_target; /* from wherever it was given; 0: nowhere */
 };
+
+/* The same place may not be asked for two things. */
+static ochre_status
+join_recall_targets(struct configuration *configuration, struct ochre_error *err)
+{
+    const double others[] = {configuration->hnsw.recall_target, configuration->spann.recall_target};
+    double *target = &configuration->recall_target;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (others[i] > 0 && *target > 0 && (others[i] < *target || others[i] > *target))
+            return och_fail(err, OCHRE_INVALID,
+                    "%s gives recall_target as %g and as %g; give it once", configuration->name,
+                    *target, others[i]);
+        if (others[i] > 0)
+            *target = others[i];
+    }
+    return OCHRE_OK;
+}
 
 static ochre_status
 read_configuration(
         const struct och_json *json, struct configuration *configuration, struct ochre_error *err)
 {
-    static const char *const names[] = {"hnsw", "spann", "embedding_function"};
-    enum { hnsw, spann, embedding };
+    static const char *const names[] = {"hnsw", "spann", "embedding_function", "recall_target"};
+    enum { hnsw, spann, embedding, recall_target };
     struct och_place place = {NULL, bytes_of(configuration->name)};
-    struct och_walk walk = {.place = &place, .names = names, .allowed = 7};
+    struct och_walk walk = {.place = &place, .names = names, .allowed = 15};
     struct och_spann ignored = {.given = 0};
     const struct och_json *member = NULL;
     unsigned field = 0;
@@ -293,11 +338,14 @@ read_configuration(
             configuration->has_spann = true;
             status = read_spann(&place, member, configuration->spann_fields, &configuration->spann,
                     &ignored, err);
+        } else if (field == recall_target) {
+            struct och_place at = {&place, member->key};
+            status = read_recall_target(&at, member, &configuration->recall_target, err);
         } else {
             status = read_embedding(&place, member, &configuration->embedding, err);
         }
     }
-    return status;
+    return status == OCHRE_OK ? join_recall_targets(configuration, err) : status;
 }
 
 ochre_status
@@ -313,6 +361,7 @@ och_schema_change_parse(const struct och_json *configuration, struct och_schema_
         return status;
     *change_out = (struct och_schema_change){.hnsw = read.hnsw.hnsw,
             .embedding = read.embedding,
+            .recall_target = read.recall_target,
             .has_hnsw = read.has_hnsw,
             .has_spann = read.has_spann};
     return OCHRE_OK;
@@ -648,10 +697,10 @@ ochre_status
 och_schema_read(struct och_arena *arena, const struct och_json *json, struct och_schema *schema_out,
         struct ochre_error *err)
 {
-    static const char *const names[] = {"defaults", "keys", "cmek"};
+    static const char *const names[] = {"defaults", "keys", "cmek", "recall_target"};
     enum { defaults, keys, cmek };
     struct och_place place = {NULL, bytes_of("schema")};
-    struct och_walk walk = {.place = &place, .names = names, .allowed = 7};
+    struct och_walk walk = {.place = &place, .names = names, .allowed = 15};
     const struct och_json *member = NULL;
     unsigned field = 0;
     *schema_out = (struct och_schema){.n_keys = 0};
@@ -666,8 +715,13 @@ och_schema_read(struct och_arena *arena, const struct och_json *json, struct och
             status = read_value_types(arena, &at, member, &schema_out->defaults, err);
         } else if (field == keys) {
             status = read_keys(arena, &place, member, schema_out, err);
-        } else if (member->kind != OCH_JSON_KIND_NULL) {
+        } else if (member->kind == OCH_JSON_KIND_NULL) {
+            continue;
+        } else if (field == cmek) {
             status = read_cmek(&place, member, &schema_out->cmek, err);
+        } else {
+            struct och_place at = {&place, member->key};
+            status = read_recall_target(&at, member, &schema_out->recall_target, err);
         }
     }
     if (status != OCHRE_OK)
@@ -701,6 +755,7 @@ och_schema_request_parse(struct och_arena *arena, const struct och_json *configu
     request->hnsw = read.hnsw;
     request->spann = read.spann;
     request->embedding = read.embedding;
+    request->recall_target = read.recall_target;
 
     if (schema != NULL && schema->kind != OCH_JSON_KIND_NULL) {
         request->has_schema = true;

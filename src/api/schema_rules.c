@@ -3,6 +3,7 @@
 
 #include "api/names.h"
 #include "api/schema_internal.h"
+#include "api/validate.h"
 #include "base/error.h"
 #include "base/json.h"
 
@@ -42,9 +43,12 @@ static const struct spann_limits spann_limits[] = {
 static_assert(sizeof(spann_limits) / sizeof(spann_limits[0]) == OCH_SPANN_PARAMETERS,
         "every parameter has its limits");
 
-/* --- "hnsw:" metadata ----------------------------------------------------- */
+/* --- settings in metadata -------------------------------------------------- */
 
-static const char *const legacy_names[OCH_HNSW_FIELDS] = {"hnsw:construction_ef", "hnsw:M",
+/* As many as there are hnsw fields without the recall target, which is ours. */
+#define OWN_RECALL_TARGET "ochre:recall_target"
+enum { LEGACY_FIELDS = OCH_HNSW_RECALL };
+static const char *const legacy_names[LEGACY_FIELDS] = {"hnsw:construction_ef", "hnsw:M",
         "hnsw:search_ef", "hnsw:num_threads", "hnsw:batch_size", "hnsw:sync_threshold",
         "hnsw:resize_factor", "hnsw:space"};
 
@@ -100,6 +104,28 @@ read_legacy_field(const struct ochre_field *field, unsigned at,
     return OCHRE_OK;
 }
 
+static ochre_status
+read_own_field(const struct ochre_field *field, struct och_vector_settings *settings,
+        struct ochre_error *err)
+{
+    const struct ochre_value *value = &field->value;
+    double target = 0;
+    if (!och_bytes_is(field->key, OWN_RECALL_TARGET))
+        return och_fail(err, OCHRE_INVALID,
+                "metadata key '%.*s' is none of ours; the only key that may start with ochre: is " OWN_RECALL_TARGET,
+                och_name_shown(field->key, SHOWN_MAX), field->key.data);
+    if (settings->recall_target > 0)
+        return OCHRE_OK;
+    if (value->type == OCHRE_VALUE_INT)
+        target = (double) value->as.integer;
+    else if (value->type == OCHRE_VALUE_FLOAT)
+        target = value->as.number;
+    else
+        return refuse_legacy(field->key, "a number above 0 and at most 1", err);
+    settings->recall_target = target;
+    return och_validate_recall_target("metadata key '" OWN_RECALL_TARGET "'", target, err);
+}
+
 ochre_status
 och_schema_read_legacy(const struct ochre_metadata *metadata,
         struct och_vector_settings *settings_out, struct ochre_error *err)
@@ -110,12 +136,17 @@ och_schema_read_legacy(const struct ochre_metadata *metadata,
     /* From the end, because of fields with the same key the last counts. */
     for (size_t i = metadata == NULL ? 0 : metadata->n_fields; i-- > 0;) {
         const struct ochre_field *field = &metadata->fields[i];
+        if (starts_with(field->key, "ochre:")) {
+            ochre_status status = read_own_field(field, settings_out, err);
+            if (status != OCHRE_OK)
+                return status;
+        }
         if (!starts_with(field->key, "hnsw:"))
             continue;
         unsigned at = 0;
-        while (at < OCH_HNSW_FIELDS && !och_bytes_is(field->key, legacy_names[at]))
+        while (at < LEGACY_FIELDS && !och_bytes_is(field->key, legacy_names[at]))
             at++;
-        if (at == OCH_HNSW_FIELDS)
+        if (at == LEGACY_FIELDS)
             return och_fail(err, OCHRE_INVALID,
                     "metadata key '%.*s' is none of the hnsw: parameters space, construction_ef, "
                     "search_ef, M, num_threads, resize_factor, batch_size, sync_threshold",

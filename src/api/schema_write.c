@@ -246,6 +246,16 @@ members_of(uint32_t value_types)
     return members;
 }
 
+/* At the top, where every client passes over what it does not know. */
+static void
+put_recall_target(struct object *object, const struct och_schema *schema)
+{
+    if (schema->recall_target > 0) {
+        put_word(object, "recall_target");
+        och_json_put_f64(object->buf, schema->recall_target);
+    }
+}
+
 void
 och_schema_put(struct och_buf *buf, const struct och_schema *schema, const struct och_key *seen,
         size_t n_seen)
@@ -287,6 +297,7 @@ och_schema_put(struct och_buf *buf, const struct och_schema *schema, const struc
         och_json_put_string(buf, schema->cmek);
         end_object(&cmek);
     }
+    put_recall_target(&object, schema);
     end_object(&object);
 }
 
@@ -311,5 +322,6 @@ och_schema_put_configuration(struct och_buf *buf, const struct och_schema *schem
     och_buf_put_text(buf, "null");
     put_word(&object, "embedding_function");
     put_embedding(buf, &index->embedding);
+    put_recall_target(&object, schema);
     end_object(&object);
 }

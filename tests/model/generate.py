@@ -246,11 +246,29 @@ class Generator:
             body["metadata"]["hnsw:search_ef"] = 77
         elif choice < 0.75:
             body["schema"] = self.schema()
+        if not self.reference and self.rng.random() < 0.3:
+            self.aim(body)
         if self.rng.random() < 0.3:
             body["get_or_create"] = True
             if names and self.rng.random() < 0.5:
                 body = {"name": self.rng.choice(names), "get_or_create": True}
         return {"op": "create_collection", **place, "body": body}
+
+    RECALLS = (0.5, 0.9, 0.95, 0.99, 1.0)
+
+    def aim(self, body):
+        """A recall target, in some of the places where it may stand."""
+        target = self.rng.choice(self.RECALLS)
+        places = [body.setdefault("configuration", {})]
+        if "hnsw" in places[0]:
+            places.append(places[0]["hnsw"])
+        for place in self.rng.choices(places, k=self.rng.choice([0, 1, 1, 2])):
+            place["recall_target"] = target
+        if "schema" in body and self.rng.random() < 0.5:
+            body["schema"]["recall_target"] = self.rng.choice(self.RECALLS)
+        if self.rng.random() < 0.3:
+            metadata = body.setdefault("metadata", {})
+            metadata["ochre:recall_target"] = self.rng.choice(self.RECALLS)
 
     def hnsw(self):
         out = {"space": self.rng.choice(["l2", "cosine", "ip"])}
@@ -381,6 +399,11 @@ class Generator:
         if self.rng.random() < 0.4:
             body["new_configuration"] = {"hnsw": {"ef_search": self.rng.randint(1, 500),
                                                   "resize_factor": 1.75}}
+        if not self.reference and self.rng.random() < 0.3:
+            change = body.setdefault("new_configuration", {})
+            if "hnsw" in change and self.rng.random() < 0.5:
+                change = change["hnsw"]
+            change["recall_target"] = self.rng.choice(self.RECALLS)
         return self.at("modify_collection", c, body)
 
     def delete_collection(self, model):
@@ -597,6 +620,16 @@ class Generator:
             self.at("modify_collection", c, {"new_configuration": {"hnsw": {"space": "ip"}}},
                     expect=422),
         ]
+        if not self.reference:
+            choices += [
+                {**create, "body": {"name": "valid", "configuration": {"recall_target": 0}},
+                 "expect": 400},
+                {**create, "body": {"name": "valid", "configuration": {"recall_target": "1"}},
+                 "expect": 422},
+                {**create, "body": {"name": "valid", "metadata": {"ochre:recall_target": 2}},
+                 "expect": 400},
+                self.at("modify_collection", c, {"new_configuration": {"recall_target": 1.5}},
+                        expect=400)]
         others = [x for x in model.in_database(place) if x is not c]
         if others and not self.reference:
             choices.append(self.at("modify_collection", c, {"new_name": others[0].name},

@@ -22,6 +22,7 @@ I64_MIN, I64_MAX = -(2 ** 63), 2 ** 63 - 1
 
 HNSW_DEFAULTS = {"space": "l2", "ef_construction": 100, "ef_search": 100, "max_neighbors": 16,
                  "resize_factor": 1.2, "sync_threshold": 1000}
+RECALL_DEFAULT = 0.99
 LEGACY_KEYS = {"hnsw:space": "space", "hnsw:construction_ef": "ef_construction",
                "hnsw:search_ef": "ef_search", "hnsw:M": "max_neighbors",
                "hnsw:resize_factor": "resize_factor", "hnsw:sync_threshold": "sync_threshold",
@@ -172,6 +173,7 @@ class Collection:
         self.id = None  # what the server said
         self.metadata = None
         self.hnsw = dict(HNSW_DEFAULTS)
+        self.recall_target = RECALL_DEFAULT
         self.embedding_function = None
         self.dimension = None
         self.records = {}  # by id, in order of insertion
@@ -217,12 +219,19 @@ class Collection:
                 and matches(body.get("where"), r)
                 and matches(body.get("where_document"), r)]
 
+    def shown_recall(self):
+        """Shown only where it is not the default."""
+        if self.recall_target == RECALL_DEFAULT:
+            return {}
+        return {"recall_target": self.recall_target}
+
     def described(self):
         return {"id": self.id, "name": self.name, "tenant": self.tenant,
                 "database": self.database, "metadata": self.metadata,
                 "dimension": self.dimension,
                 "configuration_json": {"hnsw": dict(self.hnsw), "spann": None,
-                                       "embedding_function": self.embedding_function},
+                                       "embedding_function": self.embedding_function,
+                                       **self.shown_recall()},
                 "keys": {k: set(v) for k, v in self.keys.items()}}
 
 
@@ -346,6 +355,7 @@ class Model:
                     c.hnsw[key] = value
             if configuration.get("embedding_function") is not None:
                 c.embedding_function = configuration["embedding_function"]
+            c.recall_target = recall_given(configuration) or c.recall_target
         return 200, {}
 
     def op_delete_collection(self, request, body):
@@ -461,7 +471,7 @@ class Model:
         if body.get("explain"):
             exact = body.get("exact") or body.get("recall_target") == 1
             explain = {"rows": len(c.records), "matches": len(candidates),
-                       "recall_target": 1.0 if exact else 0.99}
+                       "recall_target": 1.0 if exact else c.recall_target}
         ranked = []
         for q in queries:
             hits = [(distance(c.hnsw["space"], r.vector, q), r) for r in candidates]
@@ -478,10 +488,19 @@ def page(items, request):
     return items[offset:] if limit is None else items[offset:offset + limit]
 
 
+def recall_given(configuration):
+    return (configuration.get("recall_target") or
+            (configuration.get("hnsw") or {}).get("recall_target"))
+
+
 def configure(c, body):
     """The configuration that request, legacy metadata and schema give together."""
     configuration = body.get("configuration") or {}
-    hnsw = {k: v for k, v in (configuration.get("hnsw") or {}).items() if v is not None}
+    c.recall_target = (recall_given(configuration) or
+                       (body.get("schema") or {}).get("recall_target") or
+                       (body.get("metadata") or {}).get("ochre:recall_target") or RECALL_DEFAULT)
+    hnsw = {k: v for k, v in (configuration.get("hnsw") or {}).items()
+            if v is not None and k != "recall_target"}
     defaults = {**HNSW_DEFAULTS, **HIDDEN_DEFAULTS}
     legacy = {LEGACY_KEYS[k]: v for k, v in (body.get("metadata") or {}).items()
               if k in LEGACY_KEYS}

@@ -147,6 +147,57 @@ def catalog():
     yield claim.transcript()
 
 
+def recall_targets():
+    """A collection's share of the true nearest to aim at, which only we know."""
+    hnsw = {"space": "l2", "ef_construction": 100, "ef_search": 100, "max_neighbors": 16,
+            "resize_factor": 1.2, "sync_threshold": 1000}
+    usual = {"hnsw": hnsw, "spann": None, "embedding_function": None}
+
+    def shows(claim, label, target):
+        more = {} if target is None else {"recall_target": target}
+        schema = {"defaults": ANY, "keys": ANY, **more}
+        return Claim.collection(label, configuration_json={**usual, **more}, schema=schema)
+
+    claim = Claim("a-collection-has-a-recall-target")
+    given = [({"configuration": {"recall_target": 0.9}}, 0.9),
+             ({"configuration": {"hnsw": {"recall_target": 0.9}}}, 0.9),
+             ({"configuration": {"spann": {"recall_target": 0.9}}}, 0.9),
+             ({"schema": {"defaults": {}, "keys": {}, "recall_target": 0.9}}, 0.9),
+             ({"metadata": {"ochre:recall_target": 0.9}}, 0.9),
+             ({"metadata": {"ochre:recall_target": 1}}, 1.0),
+             ({"configuration": {"recall_target": 0.99}}, None),
+             ({"configuration": {"recall_target": None}}, None)]
+    for i, (wish, target) in enumerate(given):
+        claim.then("POST", claim.collections, {"name": f"aim{i}", **wish}, 200,
+                   shows(claim, f"aim{i}", target))
+        claim.then("GET", f"{claim.collections}/aim{i}", None, 200,
+                   shows(claim, f"aim{i}", target))
+    for change, target in (({"recall_target": 0.5}, 0.5), ({"hnsw": {"recall_target": 1}}, 1.0),
+                           ({"hnsw": {}}, 1.0), ({"spann": {"recall_target": 0.99}}, None)):
+        claim.then("PUT", claim.c, {"new_configuration": change}, 200, {})
+        claim.then("GET", claim.collections + "/coll", None, 200, shows(claim, "c", target))
+    query = {"query_embeddings": [[1.0]], "include": [], "explain": True}
+    answer = {"ids": [[]], "embeddings": None, "documents": None, "uris": None,
+              "metadatas": None, "distances": None, "include": []}
+    for target in (0.5, 1.0, 0.99):
+        claim.then("PUT", claim.c, {"new_configuration": {"recall_target": target}}, 200, {})
+        claim.then("POST", claim.c + "/query", query, 200,
+                   {**answer, "explain": [{"plan": "empty", "recall_target": target,
+                                           "sources": []}]})
+    for wish, status, error in (
+            ({"configuration": {"recall_target": 0}}, 400, INVALID),
+            ({"configuration": {"recall_target": 1.5}}, 400, INVALID),
+            ({"configuration": {"recall_target": "0.9"}}, 422, OTHER),
+            ({"configuration": {"recall_target": 0.9, "hnsw": {"recall_target": 0.8}}}, 400,
+             INVALID),
+            ({"schema": {"defaults": {}, "keys": {}, "recall_target": 2}}, 400, INVALID),
+            ({"metadata": {"ochre:recall_target": 0}}, 400, INVALID),
+            ({"metadata": {"ochre:recall": 0.9}}, 400, INVALID)):
+        claim.then("POST", claim.collections, {"name": "refused", **wish}, status, error)
+    claim.then("PUT", claim.c, {"new_configuration": {"recall_target": -1}}, 400, INVALID)
+    yield claim.transcript()
+
+
 def writes():
     claim = Claim("a-refused-add-pins-no-dimension")
     claim.then("POST", claim.c + "/add", {"ids": ["a"], "embeddings": [[1, 2, 3]],
@@ -318,5 +369,5 @@ def browsers():
 
 
 def transcripts():
-    for part in (errors, catalog, writes, filters, queries, browsers):
+    for part in (errors, catalog, recall_targets, writes, filters, queries, browsers):
         yield from part()

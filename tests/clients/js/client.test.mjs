@@ -131,6 +131,22 @@ describe("ChromaClient", () => {
     assert.equal(again.configuration.hnsw.ef_construction, 200);
   });
 
+  it("passes a recall target through", async () => {
+    const c = await client.createCollection({
+      name: "aiming", ...NONE, configuration: { hnsw: { space: "ip", recall_target: 0.5 } },
+    });
+    await c.add({ ids: ["a"], embeddings: [[1, 0]] });
+    await c.modify({ configuration: { hnsw: { recall_target: 1.0 } } });
+    const again = await client.getCollection({ name: "aiming" });
+    assert.equal(again.configuration.hnsw.space, "ip");
+    assert.deepEqual((await again.query({ queryEmbeddings: [[1, 0]] })).ids, [["a"]]);
+    await assert.rejects(c.modify({ configuration: { hnsw: { recall_target: 2 } } }),
+      /recall_target is 2/);
+    const metadata = { "ochre:recall_target": 0.5 };
+    const other = await client.createCollection({ name: "aiming-too", ...NONE, metadata });
+    assert.deepEqual(other.metadata, metadata);
+  });
+
   it("finds a stored embedding function again", async () => {
     const c = await client.createCollection({ name: "embedded", embeddingFunction: new Lengths(2) });
     await c.add({ ids: ["a", "b"], documents: ["one two three", "x"] });

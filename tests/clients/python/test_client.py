@@ -177,6 +177,26 @@ class ClientMethods(ServerTest):
         self.assertEqual(again.configuration["hnsw"]["ef_search"], 33)
         self.assertEqual(again.configuration["hnsw"]["space"], "cosine")
 
+    def test_a_recall_target_passes_through(self):
+        """Top-level members of a configuration are dropped by the client; hnsw's are not."""
+        c = self.db.create_collection("aiming", embedding_function=None, configuration={
+            "hnsw": {"space": "ip", "recall_target": 0.9}})
+        self.assertEqual(c.configuration_json["recall_target"], 0.9)
+        self.assertEqual(c.configuration["hnsw"]["space"], "ip")
+        c.modify(configuration={"hnsw": {"recall_target": 1.0}})
+        again = self.db.get_collection("aiming", embedding_function=None)
+        self.assertEqual(again.configuration_json["recall_target"], 1.0)
+        self.assertEqual(again.schema.keys["#embedding"].float_list.vector_index.config.space,
+                         "ip")
+        c = self.db.create_collection("aiming-too", embedding_function=None,
+                                      metadata={"ochre:recall_target": 0.5, "k": 1})
+        self.assertEqual(c.configuration_json["recall_target"], 0.5)
+        self.assertEqual(c.metadata, {"ochre:recall_target": 0.5, "k": 1})
+        c.add(ids=["a"], embeddings=[[1, 0]])
+        self.assertEqual(c.query(query_embeddings=[[1, 0]])["ids"], [["a"]])
+        with self.assertRaisesRegex(errors.InvalidArgumentError, "recall_target is 2"):
+            c.modify(configuration={"hnsw": {"recall_target": 2}})
+
     def test_legacy_metadata_names_the_metric(self):
         c = self.db.create_collection("legacy", embedding_function=None,
                                       metadata={"hnsw:space": "ip", "hnsw:M": 24})

@@ -432,6 +432,187 @@ unsound_hnsw_metadata_is_refused(void **state)
     }
 }
 
+/* --- the recall target ------------------------------------------------------------- */
+
+/* What a request asks for, and what becomes of it. */
+struct recall_case {
+    const char *configuration, *schema;
+    double metadata; /* 0: none */
+    double wanted;   /* 0: the default */
+};
+
+static const struct edit no_edits[1] = {{0}};
+
+/* The default answers, with the recall target at the top of both unless it is 0. */
+static void
+check_recall(struct world *world, const struct och_schema *schema, double wanted)
+{
+    char shown[64];
+    (void) snprintf(
+            shown, sizeof(shown), ",\"recall_target\":%.15g%s}", wanted, wanted < 1 ? "" : ".0");
+    char configuration_end[128];
+    (void) snprintf(
+            configuration_end, sizeof(configuration_end), "\"embedding_function\":null%s", shown);
+    const char *schema_end = wanted > 0 ? shown : "}";
+    char long_end[96];
+    (void) snprintf(long_end, sizeof(long_end), "1.2}}}}}}%s", schema_end);
+    const struct edit schema_edits[] = {{"1.2}}}}}}}", long_end}, {0}};
+    const struct edit configuration_edits[] = {
+            {"\"embedding_function\":null}", configuration_end}, {0}};
+    check_answers(world, schema, wanted > 0 ? schema_edits : no_edits,
+            wanted > 0 ? configuration_edits : no_edits);
+    struct och_collection_settings settings = och_schema_settings(schema);
+    check(settings.recall_target == (wanted > 0 ? (float) wanted : 0.99f));
+}
+
+static void
+a_recall_target_is_taken_from_wherever_it_is_given(void **state)
+{
+#define PLAIN "{\"defaults\":{},\"keys\":{}"
+    static const struct recall_case cases[] = {
+            {NULL, NULL, 0, 0},
+            {"{\"recall_target\":0.5}", NULL, 0, 0.5},
+            {"{\"recall_target\":null}", NULL, 0, 0},
+            {"{\"recall_target\":1}", NULL, 0, 1},
+            {"{\"recall_target\":1.0}", NULL, 0, 1},
+            {"{\"hnsw\":{\"recall_target\":0.95}}", NULL, 0, 0.95},
+            {"{\"hnsw\":{\"recall_target\":null}}", NULL, 0, 0},
+            {"{\"spann\":{\"recall_target\":0.25}}", NULL, 0, 0.25},
+            {"{\"spann\":{\"recall_target\":null}}", NULL, 0, 0},
+            {"{\"recall_target\":0.5,\"hnsw\":{\"recall_target\":0.5}}", NULL, 0, 0.5},
+            {NULL, PLAIN ",\"recall_target\":0.75}", 0, 0.75},
+            {NULL, PLAIN ",\"recall_target\":null}", 0, 0},
+            {NULL, NULL, 0.875, 0.875},
+            {NULL, NULL, 1, 1},
+            /* The default one is not stored. */
+            {"{\"recall_target\":0.99}", NULL, 0, 0},
+            {NULL, PLAIN ",\"recall_target\":0.99}", 0, 0},
+            {NULL, NULL, 0.99, 0},
+            /* Which goes before which, the default one too. */
+            {"{\"recall_target\":0.5}", PLAIN ",\"recall_target\":0.75}", 0.875, 0.5},
+            {"{\"hnsw\":{}}", PLAIN ",\"recall_target\":0.75}", 0.875, 0.75},
+            {"{\"recall_target\":0.99}", NULL, 0.875, 0},
+    };
+    (void) state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct world world;
+        const struct och_schema *schema = NULL;
+        struct ochre_field field = {bytes_of("ochre:recall_target"),
+                {.type = OCHRE_VALUE_FLOAT, .as.number = cases[i].metadata}};
+        struct ochre_metadata metadata = {&field, cases[i].metadata > 0};
+        world_init(&world);
+        ochre_status status =
+                create(&world, cases[i].configuration, cases[i].schema, &metadata, &schema);
+        if (status != OCHRE_OK)
+            print_error("case %zu\n", i);
+        check_ok(status, &world.err);
+        check_recall(&world, schema, cases[i].wanted);
+        world_clear(&world);
+    }
+}
+
+/* It belongs to no kind of index, so it takes part in no conflict. */
+static void
+a_recall_target_goes_with_any_configuration_and_schema(void **state)
+{
+    struct world world;
+    const struct och_schema *schema = NULL;
+    (void) state;
+    world_init(&world);
+    check_ok(create(&world, "{\"recall_target\":0.5}",
+                     "{\"defaults\":{\"int\":{\"int_inverted_index\":{\"enabled\":false,"
+                     "\"config\":{}}}},\"keys\":{}}",
+                     NULL, &schema),
+            &world.err);
+    check(och_schema_settings(schema).recall_target == 0.5f);
+    check(schema->defaults.integer == OCH_INDEX_DISABLED);
+    check_ok(create(&world, "{\"hnsw\":{\"space\":\"ip\"}}",
+                     "{\"defaults\":{},\"keys\":{},\"recall_target\":0.5}", NULL, &schema),
+            &world.err);
+    check(och_schema_settings(schema).recall_target == 0.5f);
+    check(och_schema_settings(schema).space == OCHRE_SPACE_IP);
+    struct ochre_field fields[] = {
+            {bytes_of("ochre:recall_target"), {.type = OCHRE_VALUE_FLOAT, .as.number = 0.25}},
+            {bytes_of("ochre:recall_target"), {.type = OCHRE_VALUE_INT, .as.integer = 1}}};
+    struct ochre_metadata metadata = {fields, 2};
+    check_ok(create(&world, "{\"hnsw\":{\"space\":\"ip\"}}", NULL, &metadata, &schema), &world.err);
+    check(och_schema_settings(schema).recall_target == 1.0f); /* of one key the last counts */
+    check(och_schema_settings(schema).space == OCHRE_SPACE_IP);
+    /* Smaller than any float, and not nothing. */
+    check_ok(create(&world, "{\"recall_target\":1e-200}", NULL, NULL, &schema), &world.err);
+    check(och_schema_settings(schema).recall_target > 0);
+    world_clear(&world);
+}
+
+static void
+unsound_recall_targets_are_refused(void **state)
+{
+    static const struct bad_case cases[] = {
+            {"{\"recall_target\":0}", OCHRE_INVALID,
+                    "configuration.recall_target is 0; it must be above 0 and at most 1"},
+            {"{\"recall_target\":1.5}", OCHRE_INVALID,
+                    "configuration.recall_target is the number 1.5"},
+            {"{\"recall_target\":-0.5}", OCHRE_INVALID,
+                    "configuration.recall_target is the number -0.5"},
+            {"{\"recall_target\":\"1\"}", OCHRE_SHAPE, "configuration.recall_target is the string"},
+            {"{\"recall_target\":true}", OCHRE_SHAPE, "configuration.recall_target is true"},
+            {"{\"hnsw\":{\"recall_target\":2}}", OCHRE_INVALID,
+                    "configuration.hnsw.recall_target is 2"},
+            {"{\"hnsw\":{\"recall_target\":[]}}", OCHRE_SHAPE,
+                    "configuration.hnsw.recall_target is"},
+            {"{\"spann\":{\"recall_target\":1.0000000000000002}}", OCHRE_INVALID,
+                    "configuration.spann.recall_target is the number 1"},
+            {"{\"recall_target\":0.5,\"recall_target\":0.5}", OCHRE_SHAPE, "recall_target"},
+            {"{\"hnsw\":{\"recall_target\":0.5},\"recall_target\":0.75}", OCHRE_INVALID,
+                    "configuration gives recall_target as 0.75 and as 0.5; give it once"},
+            {"{\"spann\":{\"recall_target\":0.5},\"recall_target\":0.25}", OCHRE_INVALID,
+                    "configuration gives recall_target as 0.25 and as 0.5"},
+    };
+    static const struct {
+        const char *key;
+        struct ochre_value value;
+        const char *words;
+    } keys[] = {
+            {"ochre:recall_target", {.type = OCHRE_VALUE_FLOAT, .as.number = 1.5},
+                    "metadata key 'ochre:recall_target' is 1.5; it must be a number above 0"},
+            {"ochre:recall_target", {.type = OCHRE_VALUE_INT, .as.integer = 0}, "is 0; it must be"},
+            {"ochre:recall_target", {.type = OCHRE_VALUE_FLOAT, .as.number = (double) NAN},
+                    "is nan; it must be"},
+            {"ochre:recall_target", {.type = OCHRE_VALUE_STRING, .as.string = {"1", 1}},
+                    "must be a number above 0 and at most 1"},
+            {"ochre:recall", {.type = OCHRE_VALUE_INT, .as.integer = 1},
+                    "'ochre:recall' is none of ours"},
+    };
+    (void) state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct world world;
+        const struct och_schema *schema = NULL;
+        world_init(&world);
+        check_refused(create(&world, cases[i].json, NULL, NULL, &schema), &cases[i], &world.err);
+        world_clear(&world);
+    }
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        struct world world;
+        const struct och_schema *schema = NULL;
+        struct ochre_field field = {bytes_of(keys[i].key), keys[i].value};
+        struct ochre_metadata metadata = {&field, 1};
+        world_init(&world);
+        struct bad_case bad = {keys[i].key, OCHRE_INVALID, keys[i].words};
+        check_refused(create(&world, NULL, NULL, &metadata, &schema), &bad, &world.err);
+        /* Even where a configuration hides it. */
+        check_refused(create(&world, "{\"recall_target\":1}", NULL, &metadata, &schema), &bad,
+                &world.err);
+        world_clear(&world);
+    }
+    struct world world;
+    const struct och_schema *schema = NULL;
+    static const struct bad_case bad = {PLAIN ",\"recall_target\":7}", OCHRE_INVALID,
+            "schema.recall_target is 7; it must be above 0 and at most 1"};
+    world_init(&world);
+    check_refused(create(&world, NULL, bad.json, NULL, &schema), &bad, &world.err);
+    world_clear(&world);
+}
+
 /* --- schemas ---------------------------------------------------------------------- */
 
 #define OFF "{\"enabled\":false,\"config\":{}}"
@@ -979,6 +1160,34 @@ a_change_leaves_what_it_does_not_name(void **state)
     world_clear(&world);
 }
 
+static void
+a_recall_target_may_change(void **state)
+{
+    static const struct {
+        const char *change;
+        double wanted;
+    } steps[] = {
+            {"{\"recall_target\":0.5}", 0.5},
+            {"{}", 0.5},
+            {"{\"recall_target\":null}", 0.5},
+            {"{\"hnsw\":{\"recall_target\":0.75}}", 0.75},
+            {"{\"spann\":{\"recall_target\":1}}", 1},
+            {"{\"recall_target\":0.99}", 0},
+            {"{\"hnsw\":{}}", 0},
+            {"{\"spann\":{\"recall_target\":0.25}}", 0.25},
+    };
+    struct world world;
+    const struct och_schema *schema = NULL;
+    (void) state;
+    world_init(&world);
+    check_ok(create(&world, NULL, NULL, NULL, &schema), &world.err);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        check_ok(change(&world, schema, steps[i].change, &schema), &world.err);
+        check_recall(&world, schema, steps[i].wanted);
+    }
+    world_clear(&world);
+}
+
 /* What nobody is known to have chosen is no wish, and no wish is without bounds. */
 static void
 graph_parameters_are_floors_for_the_engine(void **state)
@@ -1021,6 +1230,12 @@ changes_of_the_wrong_shape_are_told_apart(void **state)
             {"{\"spann\":{\"space\":\"l2\"}}", OCHRE_SHAPE, "'space'"},
             {"{\"embedding_function\":{}}", OCHRE_SHAPE, "'type'"},
             {"{\"hnsw\":{},\"spann\":{}}", OCHRE_INVALID, "hnsw and spann"},
+            {"{\"recall_target\":1.25}", OCHRE_INVALID,
+                    "new_configuration.recall_target is the number 1.25"},
+            {"{\"hnsw\":{\"recall_target\":\"x\"}}", OCHRE_SHAPE,
+                    "new_configuration.hnsw.recall_target is the string 'x'"},
+            {"{\"hnsw\":{\"recall_target\":0.5},\"recall_target\":0.75}", OCHRE_INVALID,
+                    "new_configuration gives recall_target as 0.75 and as 0.5"},
     };
     (void) state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -1377,6 +1592,10 @@ main(void)
             cmocka_unit_test(an_embedding_function_comes_back_as_it_was_sent),
             cmocka_unit_test(hnsw_metadata_is_a_configuration),
             cmocka_unit_test(unsound_hnsw_metadata_is_refused),
+            cmocka_unit_test(a_recall_target_is_taken_from_wherever_it_is_given),
+            cmocka_unit_test(a_recall_target_goes_with_any_configuration_and_schema),
+            cmocka_unit_test(unsound_recall_targets_are_refused),
+            cmocka_unit_test(a_recall_target_may_change),
             cmocka_unit_test(a_schema_is_merged_over_the_default_one),
             cmocka_unit_test(other_keys_are_stored_as_given),
             cmocka_unit_test(schema_and_configuration_may_not_both_have_wishes),
