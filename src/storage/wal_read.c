@@ -223,11 +223,12 @@ is_zero(const char *bytes, size_t size)
     return true;
 }
 
-/* Nothing but zeros behind the header? */
+/* Nothing but zeros behind the header?  A file has its size before it has its
+ * name, so one without room for a header was not prepared: it was cut. */
 static ochre_status
 rest_is_zero(struct scan *scan, bool *zero_out, struct ochre_error *err)
 {
-    *zero_out = true;
+    *zero_out = scan->file_size >= WAL_PAGE;
     for (uint64_t at = WAL_PAGE; at < scan->file_size && *zero_out; at += WINDOW_MIN) {
         uint64_t left = scan->file_size - at;
         size_t size = left < WINDOW_MIN ? (size_t) left : WINDOW_MIN;

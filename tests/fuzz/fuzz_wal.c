@@ -173,7 +173,7 @@ check_payload(const uint8_t *data, size_t size, uint64_t fail_from)
 /* --- files ------------------------------------------------------------------ */
 
 enum { N_RECORDS_MAX = 64, N_FILES_MAX = 12, N_STEPS_MAX = 24 };
-enum { GROUP_MAX = 4, N_MAYBE_MAX = 32, DISK_SIZE = 2 << 20 };
+enum { GROUP_MAX = 4, N_MAYBE_MAX = 96, DISK_SIZE = 2 << 20 };
 enum { PAGE = 4096, FRAME_SIZE = 48, HEADER_SIZE = 56, HEADER_COPY_AT = 2048 };
 enum { DATABASE_AT = 12, SALT_AT = 44 };
 
@@ -204,19 +204,22 @@ struct log {
     struct och_wal *wal;
     uint64_t hashes[N_RECORDS_MAX + 1]; /* by LSN */
     uint64_t n;                         /* acknowledged */
-    struct maybe maybes[N_MAYBE_MAX];   /* behind these, from any group that failed since */
+    struct maybe maybes[N_MAYBE_MAX];   /* of every group that failed */
     size_t n_maybes;
-    uint64_t lsn_last; /* seen while it is opened; 0: none yet */
-    bool is_damaged;   /* records may be missing or called damaged */
-    bool is_forged;    /* payloads may be anything */
+    size_t n_overridden; /* of them, the first ones, from before what was acknowledged last */
+    uint64_t lsn_last;   /* seen while it is opened; 0: none yet */
+    bool is_damaged;     /* records may be missing or called damaged */
+    bool is_forged;      /* payloads may be anything */
 };
 
-/* Was this appended under this LSN? */
+/* Was this appended under this LSN?  In a damaged log, what overrides a group that
+ * failed may be lost, so that it is seen after all. */
 static bool
 is_appended(const struct log *log, uint64_t lsn, uint64_t hash)
 {
     bool found = lsn >= 1 && lsn <= log->n && log->hashes[lsn] == hash;
-    for (size_t i = 0; i < log->n_maybes && lsn > log->n; i++)
+    size_t first = log->is_damaged ? 0 : log->n_overridden;
+    for (size_t i = first; i < log->n_maybes && (lsn > log->n || log->is_damaged); i++)
         found |= log->maybes[i].lsn == lsn && log->maybes[i].hash == hash;
     return found;
 }
@@ -280,7 +283,7 @@ append_group(struct log *log, struct program *program)
     ochre_status status = och_wal_append(log->wal, records, n, NULL);
     och_assert(status == OCHRE_OK || status == OCHRE_IO || status == OCHRE_FULL);
     if (status == OCHRE_OK)
-        log->n_maybes = 0;
+        log->n_overridden = log->n_maybes;
     for (size_t i = 0; i < n; i++) {
         if (status == OCHRE_OK)
             log->hashes[++log->n] = group[i].hash;
@@ -301,7 +304,7 @@ reopen(struct log *log)
         return;
     check_whole(log);
     log->n = och_wal_next_lsn(log->wal) - 1;
-    log->n_maybes = 0;
+    log->n_overridden = log->n_maybes;
 }
 
 /* Run the first part of the program; what stops it is put back. */

@@ -290,6 +290,35 @@ either_copy_of_a_file_header_is_enough(void **state)
     end(&f);
 }
 
+/* What has a log file's name is whole: without its first page it holds what was
+ * acknowledged no more, and is not taken for one that was never begun. */
+static void
+a_file_cut_before_its_first_record_is_damaged(void **state)
+{
+    (void) state;
+    static const uint64_t sizes[] = {0, 1, 100, 4095};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct fixture f;
+        struct ochre_error err;
+        begin(&f);
+        check_ok(open_log(&f, &err), &err);
+        check_ok(append(&f, 1, 100, &err), &err);
+        och_wal_close(f.wal);
+        f.wal = NULL;
+        char path[64];
+        newest_file(&f, path);
+        struct och_file *file;
+        check_ok(och_vfs_open(f.options.vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
+        check_ok(och_file_truncate(file, sizes[i], &err), &err);
+        och_file_close(file);
+        check(open_log(&f, &err) == OCHRE_CORRUPT);
+        bool exists;
+        check_ok(och_vfs_exists(f.options.vfs, path, &exists, &err), &err);
+        check(exists);
+        end(&f);
+    }
+}
+
 /* Crash at every call of a run of appends: what was acknowledged is there, and
  * what is there is a prefix. */
 static void
@@ -446,6 +475,7 @@ main(void)
             cmocka_unit_test(a_file_of_another_database_is_refused),
             cmocka_unit_test(a_flipped_bit_below_the_synced_end_is_always_noticed),
             cmocka_unit_test(either_copy_of_a_file_header_is_enough),
+            cmocka_unit_test(a_file_cut_before_its_first_record_is_damaged),
             cmocka_unit_test(a_crash_loses_nothing_that_was_acknowledged),
             cmocka_unit_test(after_one_failed_call_the_log_goes_on),
             cmocka_unit_test(a_file_that_failed_to_begin_overrides_nothing),
