@@ -260,6 +260,24 @@ OCHRE_API ochre_status ochre_query(ochre_collection *collection, const struct oc
 OCHRE_API ochre_status ochre_count(
         ochre_collection *collection, uint64_t *count_out, struct ochre_error *err);
 
+/* How far a collection's vectors are indexed.  Every record is found from the
+ * moment it is written; an index, made in the background, only makes it cheaper. */
+struct ochre_index_status {
+    size_t size;             /* sizeof(struct ochre_index_status), set by the caller */
+    uint64_t operations;     /* write requests so far */
+    uint64_t rows;           /* records there are */
+    uint64_t unindexed_rows; /* of them those that wait for an index, and will get one */
+    uint32_t segments;       /* files */
+    uint32_t graph_segments; /* of them those with an index */
+    float recall_target;     /* the collection's */
+    float measured_recall;   /* the lowest that an index has reached; below 0: none was measured */
+    uint32_t effort;         /* the most candidates that an index keeps for it; 0: none */
+};
+
+/* Errors: as ochre_count. */
+OCHRE_API ochre_status ochre_index_status(ochre_collection *collection,
+        struct ochre_index_status *status_out, struct ochre_error *err);
+
 /* How many lists, and the hits of one; they live until the result is closed. */
 OCHRE_API size_t ochre_result_lists(const ochre_result *result);
 OCHRE_API const struct ochre_hit *ochre_result_hits(

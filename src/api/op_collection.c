@@ -255,6 +255,17 @@ och_op_collection_get_by_id(struct ochre_db *db, struct och_arena *arena,
     return fill_info(db, arena, info_out, err);
 }
 
+ochre_status
+och_op_collection_check(
+        struct ochre_db *db, const struct och_target *target, struct ochre_error *err)
+{
+    struct och_collection *collection;
+    ochre_status status = och_validate_target(db, target, &collection, err);
+    if (status == OCHRE_OK)
+        och_collection_release(collection);
+    return status;
+}
+
 /* Split at ":" into exactly three parts, none of them empty. */
 static bool
 split_crn(struct ochre_bytes crn, struct ochre_bytes parts[3])

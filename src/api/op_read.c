@@ -176,18 +176,17 @@ och_op_count(struct ochre_db *db, const struct och_target *target, uint64_t *cou
 }
 
 ochre_status
-och_op_indexing_status(struct ochre_db *db, const struct och_target *target,
-        struct och_indexing *indexing_out, struct ochre_error *err)
+och_op_index_status(struct ochre_db *db, const struct och_target *target,
+        struct och_index_status *status_out, struct ochre_error *err)
 {
+    *status_out = (struct och_index_status){.rows = 0};
     struct och_collection *collection;
     ochre_status status = och_validate_target(db, target, &collection, err);
     if (status != OCHRE_OK)
         return status;
-    och_mutex_lock(&collection->lock);
-    indexing_out->n_total = collection->published.position;
-    och_mutex_unlock(&collection->lock);
+    status = och_engine_index_status(&db->mem, collection, status_out, err);
     och_collection_release(collection);
-    return OCHRE_OK;
+    return status;
 }
 
 /* --- delete ----------------------------------------------------------------- */

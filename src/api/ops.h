@@ -27,6 +27,7 @@
 #include "base/compiler.h"
 #include "base/uuid.h"
 #include "engine/catalog.h"
+#include "engine/index_status.h"
 #include "engine/result.h"
 #include "engine/write.h"
 #include "ochre/status.h"
@@ -91,6 +92,10 @@ struct och_create {
     const struct och_schema_request *indexes; /* configuration and schema (api/schema.h) */
     bool get_or_create;
 };
+
+/* Is there one, in that database?  OCHRE_NOT_FOUND. */
+OCH_MUST_CHECK ochre_status och_op_collection_check(
+        struct ochre_db *db, const struct och_target *target, struct ochre_error *err);
 
 /* Errors: OCHRE_INVALID (also: no such database), OCHRE_EXISTS. */
 OCH_MUST_CHECK ochre_status och_op_collection_create(struct ochre_db *db, struct och_arena *arena,
@@ -184,12 +189,8 @@ OCH_MUST_CHECK ochre_status och_op_query(struct ochre_db *db, const struct och_t
 OCH_MUST_CHECK ochre_status och_op_count(struct ochre_db *db, const struct och_target *target,
         uint64_t *count_out, struct ochre_error *err);
 
-struct och_indexing {
-    uint64_t n_total; /* write operations so far; all are searchable at once */
-};
-
-OCH_MUST_CHECK ochre_status och_op_indexing_status(struct ochre_db *db,
-        const struct och_target *target, struct och_indexing *indexing_out,
+OCH_MUST_CHECK ochre_status och_op_index_status(struct ochre_db *db,
+        const struct och_target *target, struct och_index_status *status_out,
         struct ochre_error *err);
 
 #endif /* OCH_API_OPS_H */

@@ -582,6 +582,28 @@ ochre_count(ochre_collection *collection, uint64_t *count_out, struct ochre_erro
     return och_op_count(collection->db, &target, count_out, err);
 }
 
+ochre_status
+ochre_index_status(ochre_collection *collection, struct ochre_index_status *status_out,
+        struct ochre_error *err)
+{
+    if (status_out->size != sizeof(*status_out))
+        return och_fail(err, OCHRE_INVALID, "status.size is %zu; this library expects %zu",
+                status_out->size, sizeof(*status_out));
+    struct och_target target = target_of(collection);
+    struct och_index_status found;
+    ochre_status status = och_op_index_status(collection->db, &target, &found, err);
+    *status_out = (struct ochre_index_status){.size = sizeof(*status_out),
+            .operations = found.n_operations,
+            .rows = found.rows,
+            .unindexed_rows = found.unindexed_rows,
+            .segments = found.n_segments,
+            .graph_segments = found.n_graph_segments,
+            .recall_target = found.recall_target,
+            .measured_recall = found.is_measured ? found.measured_recall : -1,
+            .effort = found.effort};
+    return status;
+}
+
 size_t
 ochre_result_lists(const ochre_result *result)
 {

@@ -143,7 +143,6 @@ och_call_target(struct och_call *call)
 void
 och_call_check_collection(struct och_call *call, const struct och_target *target)
 {
-    struct och_indexing indexing;
     if (och_call_goes_on(call))
-        call->status = och_op_indexing_status(call->db, target, &indexing, &call->err);
+        call->status = och_op_collection_check(call->db, target, &call->err);
 }

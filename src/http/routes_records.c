@@ -132,11 +132,11 @@ och_route_indexing_status(
 {
     struct och_call call = och_call_begin(context, request, response);
     struct och_target target = och_call_target(&call);
-    struct och_indexing indexing;
+    struct och_index_status status;
     if (och_call_goes_on(&call))
-        call.status = och_op_indexing_status(call.db, &target, &indexing, &call.err);
+        call.status = och_op_index_status(call.db, &target, &status, &call.err);
     if (och_call_goes_on(&call))
-        och_wire_put_indexing(call.out, &indexing);
+        och_wire_put_index_status(call.out, &status);
     return och_call_end(&call);
 }
 

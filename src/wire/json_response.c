@@ -395,13 +395,48 @@ och_wire_put_databases(struct och_buf *buf, const struct och_database_row *rows,
     och_buf_put_u8(buf, ']');
 }
 
-void
-och_wire_put_indexing(struct och_buf *buf, const struct och_indexing *indexing)
+/* Operations that wait for an index.  An operation may have written many rows or
+ * none, so the share of the rows is taken: none exactly when no row waits. */
+static uint64_t
+unindexed_operations(const struct och_index_status *status)
 {
-    och_buf_put_text(
-            buf, "{\"op_indexing_progress\":1.0,\"num_unindexed_ops\":0,\"num_indexed_ops\":");
-    och_json_put_uint(buf, indexing->n_total);
-    och_buf_put_text(buf, ",\"total_ops\":");
-    och_json_put_uint(buf, indexing->n_total);
-    och_buf_put_u8(buf, '}');
+    if (status->unindexed_rows == 0 || status->n_operations == 0)
+        return 0;
+    if (status->unindexed_rows >= status->rows)
+        return status->n_operations;
+    double n_all = (double) status->n_operations;
+    double n = n_all * ((double) status->unindexed_rows / (double) status->rows);
+    if (n >= n_all) /* rounded */
+        return status->n_operations;
+    return n < 1 ? 1 : (uint64_t) n;
+}
+
+void
+och_wire_put_index_status(struct och_buf *buf, const struct och_index_status *status)
+{
+    uint64_t n_waiting = unindexed_operations(status);
+    uint64_t n_indexed = status->n_operations - n_waiting;
+    float progress = 1;
+    if (n_waiting > 0)
+        progress = (float) ((double) n_indexed / (double) status->n_operations);
+    if (n_waiting > 0 && progress >= 1) /* rounded; whoever waits for 1 must go on */
+        progress = nextafterf(1, 0);
+    och_buf_put_text(buf, "{\"op_indexing_progress\":");
+    och_json_put_f32(buf, progress);
+    put_count(buf, ",\"num_unindexed_ops\":", n_waiting);
+    put_count(buf, ",\"num_indexed_ops\":", n_indexed);
+    put_count(buf, ",\"total_ops\":", status->n_operations);
+    put_count(buf, ",\"unindexed_rows\":", status->unindexed_rows);
+    put_count(buf, ",\"segments\":", status->n_segments);
+    put_count(buf, ",\"graph_segments\":", status->n_graph_segments);
+    och_buf_put_text(buf, ",\"recall_target\":");
+    och_json_put_f32(buf, status->recall_target);
+    if (status->is_measured) {
+        och_buf_put_text(buf, ",\"measured_recall\":");
+        och_json_put_f32(buf, status->measured_recall);
+        put_count(buf, ",\"effort\":", status->effort);
+        och_buf_put_u8(buf, '}');
+    } else {
+        och_buf_put_text(buf, ",\"measured_recall\":null,\"effort\":null}");
+    }
 }

@@ -43,7 +43,7 @@ void och_wire_put_tenant(
 void och_wire_put_database(struct och_buf *buf, const struct och_database_row *row);
 void och_wire_put_databases(struct och_buf *buf, const struct och_database_row *rows, size_t n);
 
-void och_wire_put_indexing(struct och_buf *buf, const struct och_indexing *indexing);
+void och_wire_put_index_status(struct och_buf *buf, const struct och_index_status *status);
 
 /* An object; null when there are no fields. */
 void och_wire_put_metadata(struct och_buf *buf, const struct ochre_metadata *metadata);

@@ -354,6 +354,22 @@ def how_hard_to_look():
     yield claim.transcript()
 
 
+def indexing():
+    claim = Claim("the-indexing-status-says-more")
+    status = {"op_indexing_progress": 1.0, "num_unindexed_ops": 0, "num_indexed_ops": 0,
+              "total_ops": 0, "unindexed_rows": 0, "segments": 0, "graph_segments": 0,
+              "recall_target": 0.99, "measured_recall": None, "effort": None}
+    claim.then("GET", claim.c + "/indexing_status", None, 200, status)
+    claim.add(ids=["a", "b"], embeddings=[[1, 0], [0, 1]])
+    claim.then("POST", claim.c + "/delete", {"ids": ["a"]}, 200, {"deleted": 1})
+    claim.then("PUT", claim.c, {"new_configuration": {"recall_target": 1}}, 200, {})
+    claim.then("GET", claim.c + "/indexing_status", None, 200,
+               {**status, "num_indexed_ops": 2, "total_ops": 2, "recall_target": 1.0})
+    claim.then("GET", claim.collections + "/00000000-0000-4000-8000-000000000000/indexing_status",
+               None, 404, NOT_FOUND)
+    yield claim.transcript()
+
+
 def browsers():
     """Requests that a page of another site could make a browser send."""
     body = {"name": "cross-{run}"}
@@ -369,5 +385,5 @@ def browsers():
 
 
 def transcripts():
-    for part in (errors, catalog, recall_targets, writes, filters, queries, browsers):
+    for part in (errors, catalog, recall_targets, writes, filters, queries, indexing, browsers):
         yield from part()

@@ -787,6 +787,34 @@ a_query_says_how_it_was_answered_when_asked(void **state)
 }
 
 static void
+the_status_of_the_index_counts_rows_files_and_requests(void **state)
+{
+    (void) state;
+    ochre_collection *collection = create("things");
+    struct ochre_index_status status = {.size = sizeof(status)};
+    check_ok(ochre_index_status(collection, &status, &err), &err);
+    check(status.operations == 0 && status.rows == 0 && status.segments == 0);
+    check(status.recall_target == 0.99F && status.measured_recall < 0 && status.effort == 0);
+    check_ok(add_numbers(collection, 0, 20), &err);
+    check_ok(ochre_seal(db, &err), &err);
+    check_ok(add_numbers(collection, 20, 5), &err);
+    struct ochre_bytes configuration = text("{\"recall_target\":0.5}");
+    check_ok(ochre_collection_update(collection, NULL, NULL, configuration, &err), &err);
+    check_ok(ochre_index_status(collection, &status, &err), &err);
+    check(status.operations == 2 && status.rows == 25 && status.segments == 1);
+    check(status.unindexed_rows == 0 && status.graph_segments == 0);
+    check(status.recall_target == 0.5F && status.size == sizeof(status));
+    status.size++;
+    check(ochre_index_status(collection, &status, &err) == OCHRE_INVALID);
+    check(strncmp(err.message, "status.size is", 14) == 0);
+    check_ok(ochre_collection_delete(db, NULL, NULL, "things", &err), &err);
+    status.size = sizeof(status);
+    check(ochre_index_status(collection, &status, &err) == OCHRE_NOT_FOUND);
+    check(status.rows == 0);
+    ochre_collection_close(collection);
+}
+
+static void
 a_query_of_another_size_or_range_is_refused(void **state)
 {
     (void) state;
@@ -969,6 +997,8 @@ main(void)
                     queries_find_the_nearest_of_what_is_selected, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_query_says_how_it_was_answered_when_asked, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    the_status_of_the_index_counts_rows_files_and_requests, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_query_of_another_size_or_range_is_refused, set_up, tear_down),
             cmocka_unit_test_setup_teardown(

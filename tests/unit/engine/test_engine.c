@@ -6,6 +6,7 @@
 #include "engine/collection.h"
 #include "engine/commit.h"
 #include "engine/engine.h"
+#include "engine/index_status.h"
 #include "os/vfs.h"
 #include "sim/sim_disk.h"
 #include "storage/directory.h"
@@ -628,6 +629,54 @@ any_refused_allocation_leaves_a_request_undone(void **state)
     rig_end(&rig);
 }
 
+static ochre_status
+explain(struct och_collection *collection, struct och_result **result_out, struct ochre_error *err)
+{
+    static const float vectors[2 * RIG_DIM] = {0};
+    struct och_query query = {.select = {.mem = &rig.mem},
+            .queries = vectors,
+            .n_queries = 2,
+            .dim = RIG_DIM,
+            .k = 3,
+            .explain = true};
+    return och_engine_query(&rig.mem, collection, &query, result_out, err);
+}
+
+/* What only looks, each allocation refused in turn. */
+static void
+status_and_explanation_may_run_out_of_memory_anywhere(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_collection *collection = begin(1000);
+    rig_add(&rig, collection, 0, 40, 1);
+    check_ok(och_engine_seal_all(rig.engine, &err), &err);
+    rig_add(&rig, collection, 40, 10, 2);
+    for (int kind = 0; kind < 2; kind++) {
+        ochre_status status = OCHRE_NO_MEMORY;
+        uint64_t n = 0;
+        while (status != OCHRE_OK) {
+            struct och_result *result = NULL;
+            struct och_index_status found;
+            rig.mem.fail_at = atomic_load(&rig.mem.n_grants) + ++n;
+            if (kind == 0)
+                status = och_engine_index_status(&rig.mem, collection, &found, &err);
+            else
+                status = explain(collection, &result, &err);
+            rig.mem.fail_at = 0;
+            check(status == OCHRE_OK || (status == OCHRE_NO_MEMORY && result == NULL));
+            if (status == OCHRE_OK && kind == 0)
+                check(found.rows == 50 && found.n_segments == 1 && found.n_operations == 2);
+            if (status == OCHRE_OK && kind == 1)
+                check(result->explains[1].n_sources == 2);
+            och_result_release(result);
+        }
+        check(n > 1);
+    }
+    och_collection_release(collection);
+    rig_end(&rig);
+}
+
 static void
 opening_may_run_out_of_memory_anywhere(void **state)
 {
@@ -681,6 +730,7 @@ main(void)
             cmocka_unit_test(a_collection_updated_while_it_loads_has_the_new_settings),
             cmocka_unit_test(a_collection_updated_when_it_has_loaded_keeps_the_newer_settings),
             cmocka_unit_test(any_refused_allocation_leaves_a_request_undone),
+            cmocka_unit_test(status_and_explanation_may_run_out_of_memory_anywhere),
             cmocka_unit_test(opening_may_run_out_of_memory_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

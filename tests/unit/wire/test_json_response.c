@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/schema.h"
@@ -198,7 +199,6 @@ the_catalog_is_answered_as_objects(void **state)
 {
     struct och_database_row row = {.tenant = {"t", 1}, .name = {"d\"", 2}};
     struct och_database_row rows[] = {row, row};
-    struct och_indexing indexing = {.n_total = UINT64_MAX};
     (void) state;
     och_wire_put_tenant(&buf, bytes_of("t"), (struct ochre_bytes){0});
     check_text("{\"name\":\"t\",\"resource_name\":null}");
@@ -210,9 +210,60 @@ the_catalog_is_answered_as_objects(void **state)
     check_text("[" DATABASE "," DATABASE "]");
     och_wire_put_databases(&buf, NULL, 0);
     check_text("[]");
-    och_wire_put_indexing(&buf, &indexing);
-    check_text("{\"op_indexing_progress\":1.0,\"num_unindexed_ops\":0,"
-               "\"num_indexed_ops\":18446744073709551615,\"total_ops\":18446744073709551615}");
+}
+
+static void
+operations_are_indexed_when_no_row_waits(void **state)
+{
+    static const struct {
+        struct och_index_status status;
+        const char *wanted; /* the members of the reference */
+    } cases[] = {
+            {{0}, "1.0,\"num_unindexed_ops\":0,\"num_indexed_ops\":0,\"total_ops\":0"},
+            {{.n_operations = UINT64_MAX, .rows = 7},
+                    "1.0,\"num_unindexed_ops\":0,\"num_indexed_ops\":18446744073709551615,"
+                    "\"total_ops\":18446744073709551615"},
+            {{.n_operations = 10, .rows = 1000, .unindexed_rows = 400},
+                    "0.6,\"num_unindexed_ops\":4,\"num_indexed_ops\":6,\"total_ops\":10"},
+            /* One row in very many, and all of them. */
+            {{.n_operations = 2, .rows = 1000, .unindexed_rows = 1},
+                    "0.5,\"num_unindexed_ops\":1,\"num_indexed_ops\":1,\"total_ops\":2"},
+            {{.n_operations = 1000000000, .rows = 1000000000, .unindexed_rows = 1},
+                    "0.99999994,\"num_unindexed_ops\":1,\"num_indexed_ops\":999999999,"
+                    "\"total_ops\":1000000000"},
+            {{.n_operations = 3, .rows = 1000, .unindexed_rows = 1000},
+                    "0.0,\"num_unindexed_ops\":3,\"num_indexed_ops\":0,\"total_ops\":3"},
+            {{.n_operations = UINT64_MAX, .rows = UINT64_MAX, .unindexed_rows = UINT64_MAX - 1},
+                    "0.0,\"num_unindexed_ops\":18446744073709551615,\"num_indexed_ops\":0,"
+                    "\"total_ops\":18446744073709551615"},
+    };
+    (void) state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char wanted[400];
+        (void) snprintf(wanted, sizeof(wanted),
+                "{\"op_indexing_progress\":%s,\"unindexed_rows\":%llu,\"segments\":0,"
+                "\"graph_segments\":0,\"recall_target\":0.0,\"measured_recall\":null,"
+                "\"effort\":null}",
+                cases[i].wanted, (unsigned long long) cases[i].status.unindexed_rows);
+        och_wire_put_index_status(&buf, &cases[i].status);
+        check_text(wanted);
+    }
+}
+
+static void
+a_measured_index_says_its_recall(void **state)
+{
+    struct och_index_status status = {.n_segments = 3,
+            .n_graph_segments = 2,
+            .recall_target = 0.95f,
+            .is_measured = true,
+            .measured_recall = 0.9625f,
+            .effort = 48};
+    (void) state;
+    och_wire_put_index_status(&buf, &status);
+    check_text("{\"op_indexing_progress\":1.0,\"num_unindexed_ops\":0,\"num_indexed_ops\":0,"
+               "\"total_ops\":0,\"unindexed_rows\":0,\"segments\":3,\"graph_segments\":2,"
+               "\"recall_target\":0.95,\"measured_recall\":0.9625,\"effort\":48}");
 }
 
 static void
@@ -286,6 +337,8 @@ main(void)
             cmocka_unit_test(a_vector_that_is_not_there_is_null),
             cmocka_unit_test(metadata_needs_the_uris_too),
             cmocka_unit_test(the_catalog_is_answered_as_objects),
+            cmocka_unit_test(operations_are_indexed_when_no_row_waits),
+            cmocka_unit_test(a_measured_index_says_its_recall),
             cmocka_unit_test(a_collection_shows_all_its_keys),
             cmocka_unit_test(any_allocation_may_fail),
     };
