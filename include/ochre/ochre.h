@@ -51,14 +51,15 @@ struct ochre_options {
     bool allow_reset;    /* ochre_reset may drop everything */
     unsigned n_threads;  /* background threads, of low priority; 0: work is done inside calls */
     size_t memory_limit; /* bytes this database may take, SQLite's apart; 0: no limit */
-    const char *simd;    /* "scalar", "avx2", "avx512", "neon"; NULL: the best there is */
+    const char *simd;    /* "scalar", "avx2", "avx512", "neon"; NULL, or not there: the best */
     uint32_t seal_rows;  /* rows kept in memory before they go to a file; 0: 8192 */
 };
 
 /*
  * Open the database in directory `path`, making it if it is not there.
  *
- * Errors: OCHRE_BUSY         another process has it open; the message has its pid
+ * Errors: OCHRE_INVALID      options of another size
+ *         OCHRE_BUSY         another process has it open; the message has its pid
  *         OCHRE_NOT_FOUND    there is none, and must_exist was set
  *         OCHRE_UNSUPPORTED  the directory is another program's, or of a newer format
  *         OCHRE_CORRUPT      it is damaged

@@ -25,6 +25,7 @@ enum {
     KEY_ALLOW_RESET,
     KEY_INSECURE,
     KEY_CONFIG,
+    KEY_MEMORY_LIMIT,
     KEY_LOG_LEVEL
 };
 
@@ -32,6 +33,7 @@ enum {
 struct arguments {
     const char *path, *host, *config_file;
     uint16_t port;
+    size_t memory_limit; /* 0: not given */
     och_log_level log_level;
     bool has_port, has_log_level, allow_reset, insecure_no_auth;
 };
@@ -44,6 +46,8 @@ static const struct argp_option options[] = {
         {"insecure-no-auth", KEY_INSECURE, NULL, 0,
                 "Serve HOST though everybody who reaches it may do everything", 0},
         {"config", KEY_CONFIG, "FILE", 0, "Read settings from FILE (YAML)", 0},
+        {"memory-limit", KEY_MEMORY_LIMIT, "SIZE", 0,
+                "Take at most SIZE of memory, as in 512M or 4G (3/4 of the machine's)", 0},
         {"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warn, info (default) or debug", 0},
         {0},
 };
@@ -79,6 +83,11 @@ parse_option(int key, char *argument, struct argp_state *state)
     case KEY_INSECURE:
         arguments->insecure_no_auth = true;
         return 0;
+    case KEY_MEMORY_LIMIT:
+        if (!och_config_memory(argument, &arguments->memory_limit))
+            och_command_usage(
+                    state, "memory limit \"%s\" is not %s", argument, och_config_memory_range);
+        return 0;
     case KEY_LOG_LEVEL:
         arguments->has_log_level = true;
         if (!och_config_log_level(argument, &arguments->log_level))
@@ -101,6 +110,8 @@ static const struct argp argp = {
         .doc = "Serve the Chroma HTTP API from a data directory."
                "\vWhat the command line says goes over what the file says.  SIGTERM and SIGINT "
                "finish the requests that have begun, sync and exit; a second one exits at once."
+               "\n\nThe variable OCHRE_SIMD names the instruction set to use: scalar, avx2, avx512 "
+               "or neon."
                "\n\nExit status: 0 stopped, 1 failed, 2 wrong arguments or settings, 73 the "
                "directory is in use.",
 };
@@ -120,6 +131,8 @@ load_config(const struct arguments *arguments, struct och_arena *arena, struct o
     config->path = arguments->path != NULL ? arguments->path : config->path;
     config->host = arguments->host != NULL ? arguments->host : config->host;
     config->port = arguments->has_port ? arguments->port : config->port;
+    if (arguments->memory_limit > 0)
+        config->memory_limit = arguments->memory_limit;
     config->log_level = arguments->has_log_level ? arguments->log_level : config->log_level;
     config->allow_reset |= arguments->allow_reset;
     config->insecure_no_auth |= arguments->insecure_no_auth;
@@ -208,11 +221,18 @@ raise_descriptor_limit(void)
     (void) setrlimit(RLIMIT_NOFILE, &limit); /* as before, then */
 }
 
-static och_exit
-serve(const struct och_config *config, const struct och_log *log)
+/* Set to nothing is not set. */
+static const char *
+simd_wanted(void)
 {
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): no thread has been started yet */
     const char *simd = getenv("OCHRE_SIMD");
+    return simd == NULL || simd[0] == '\0' ? NULL : simd;
+}
+
+static och_exit
+serve(const struct och_config *config, const struct och_log *log)
+{
     const struct och_single_options single_options = {
             .path = config->path,
             .host = config->host,
@@ -224,7 +244,8 @@ serve(const struct och_config *config, const struct och_log *log)
             .n_cors_origins = config->origins.n,
             .allowed_hosts = config->hosts.texts,
             .n_allowed_hosts = config->hosts.n,
-            .simd = simd,
+            .simd = simd_wanted(),
+            .memory_limit = config->memory_limit,
             .n_io_threads = config->n_io_threads,
             .n_threads = config->n_threads,
             .log = log,
@@ -233,6 +254,10 @@ serve(const struct och_config *config, const struct och_log *log)
     struct och_single *single;
     char host[300], path[400];
     sigset_t signals;
+    if (och_single_check(&single_options, &err) != OCHRE_OK) {
+        och_command_complain("%s", err.message);
+        return OCH_EXIT_USAGE;
+    }
     block_signals(&signals);
 
     ochre_status status = och_single_open(&single_options, &single, &err);
@@ -240,12 +265,14 @@ serve(const struct och_config *config, const struct och_log *log)
         och_command_complain("%s", err.message);
         return status == OCHRE_BUSY ? OCH_EXIT_IN_USE : OCH_EXIT_FAILURE;
     }
-    och_log_event(log, OCH_LOG_INFO, "server.ready", "host=%s port=%u path=%s",
+    och_log_event(log, OCH_LOG_INFO, "server.ready",
+            "host=%s port=%u path=%s simd=%s memory_limit=%zu",
             och_log_quote(
                     (struct ochre_bytes){config->host, strlen(config->host)}, host, sizeof(host)),
             (unsigned) och_single_port(single),
             och_log_quote(
-                    (struct ochre_bytes){config->path, strlen(config->path)}, path, sizeof(path)));
+                    (struct ochre_bytes){config->path, strlen(config->path)}, path, sizeof(path)),
+            och_single_simd(single), och_single_memory_limit(single));
     if (!och_config_is_loopback(config->host))
         och_log_event(log, OCH_LOG_WARN, "server.open",
                 "reason=\"everybody who reaches this address may do everything\"");

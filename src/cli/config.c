@@ -21,6 +21,12 @@ enum { LIST_MAX = 1000 };
 /* Threads of a kind; more would only wait for one another. */
 enum { THREADS_MAX = 1024 };
 
+/* With less, requests of usual size are refused; more is no limit. */
+#define MEMORY_MIN (UINT64_C(16) << 20)
+#define MEMORY_MAX (UINT64_C(1) << 50)
+const char och_config_memory_range[] =
+        "a whole number of bytes, or of K, M or G, from 16M to 1048576G";
+
 /* Nesting of what is passed over. */
 enum { DEPTH_MAX = 64 };
 
@@ -29,6 +35,7 @@ typedef enum kind {
     KIND_PORT,
     KIND_SIZE,
     KIND_THREADS,
+    KIND_MEMORY,
     KIND_BOOL,
     KIND_LIST,
     KIND_LEVEL,
@@ -54,6 +61,7 @@ static const struct key keys[] = {
         {"insecure_no_auth", KIND_BOOL, offsetof(struct och_config, insecure_no_auth)},
         {"io_threads", KIND_THREADS, offsetof(struct och_config, n_io_threads)},
         {"threads", KIND_THREADS, offsetof(struct och_config, n_threads)},
+        {"memory_limit", KIND_MEMORY, offsetof(struct och_config, memory_limit)},
         {"log_level", KIND_LEVEL, offsetof(struct och_config, log_level)},
         {"sqlitedb", KIND_IGNORED, 0},
         {"sysdb", KIND_IGNORED, 0},
@@ -190,6 +198,28 @@ och_config_port(const char *text, uint16_t *port_out)
     bool valid = parse_number(text, UINT16_MAX, &number);
     *port_out = (uint16_t) number;
     return valid;
+}
+
+bool
+och_config_memory(const char *text, size_t *size_out)
+{
+    static const char units[] = "KMG";
+    char digits[24];
+    size_t size = strlen(text);
+    const char *unit = size > 0 ? strchr(units, text[size - 1]) : NULL;
+    unsigned shift = unit == NULL ? 0 : 10 * (unsigned) (unit - units + 1);
+    uint64_t number;
+    *size_out = 0;
+    if (unit != NULL)
+        size--;
+    if (size >= sizeof(digits))
+        return false;
+    memcpy(digits, text, size);
+    digits[size] = '\0';
+    if (!parse_number(digits, MEMORY_MAX >> shift, &number) || number << shift < MEMORY_MIN)
+        return false;
+    *size_out = (size_t) (number << shift);
+    return true;
 }
 
 bool
@@ -339,6 +369,10 @@ read_value(struct reader *reader, const struct key *key)
         if (status == OCHRE_OK)
             *(unsigned *) field = (unsigned) number;
         return status;
+    case KIND_MEMORY:
+        if (!is_scalar(reader) || !och_config_memory(scalar(reader), field))
+            return wrong(reader, key->name, och_config_memory_range);
+        return OCHRE_OK;
     case KIND_BOOL:
         if (!is_plain(reader) || !parse_bool(scalar(reader), field))
             return wrong(reader, key->name, "true or false");

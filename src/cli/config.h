@@ -39,6 +39,7 @@ struct och_config {
     bool insecure_no_auth;
     unsigned n_io_threads; /* io_threads; 0: chosen from the CPUs */
     unsigned n_threads;    /* threads; the same */
+    size_t memory_limit;   /* 0: chosen from the machine's memory */
     och_log_level log_level;
 
     struct och_config_list ignored; /* the keys found that do nothing */
@@ -63,6 +64,11 @@ OCH_MUST_CHECK ochre_status och_config_parse(struct och_config *config, struct o
 
 /* Read a port from the command line: 0 to 65535. */
 OCH_MUST_CHECK bool och_config_port(const char *text, uint16_t *port_out);
+
+/* Read an amount of memory: bytes, or with K, M or G behind it 1024, 1024^2 or
+ * 1024^3 of them; within what och_config_memory_range says. */
+OCH_MUST_CHECK bool och_config_memory(const char *text, size_t *size_out);
+extern const char och_config_memory_range[];
 
 /* "error", "warn", "info" or "debug". */
 OCH_MUST_CHECK bool och_config_log_level(const char *text, och_log_level *level_out);

@@ -1,6 +1,8 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "base/compiler.h"
+#include "base/error.h"
 #include "distance/distance.h"
 #include "distance/distance_internal.h"
 
@@ -27,6 +29,24 @@ och_kernels_choose(struct och_distance_cpu cpu, const char *wanted)
         best = set->kernels;
     }
     return best;
+}
+
+ochre_status
+och_kernels_want(struct och_distance_cpu cpu, const char *setting, const char *wanted,
+        const struct och_kernels **kernels_out, struct ochre_error *err)
+{
+    *kernels_out = och_kernels_choose(cpu, wanted);
+    if (wanted == NULL || strcmp((*kernels_out)->name, wanted) == 0)
+        return OCHRE_OK;
+    const struct och_kernels *sets[4];
+    size_t n = och_kernels_all(cpu, sets);
+    char names[64] = "";
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++) /* four names of at most 6 letters */
+        size += (size_t) snprintf(
+                names + size, sizeof(names) - size, i == 0 ? "%s" : ", %s", sets[i]->name);
+    return och_fail(err, OCHRE_INVALID, "%s is \"%.40s\"; this program on this processor has %s",
+            setting, wanted, names);
 }
 
 size_t

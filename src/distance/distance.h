@@ -25,6 +25,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/compiler.h"
+#include "ochre/status.h"
 #include "ochre/types.h"
 
 /* One instruction set's kernels. */
@@ -43,10 +45,19 @@ struct och_distance_cpu {
 };
 
 /*
- * The best kernels for `cpu`.  `wanted` (usually the variable OCHRE_SIMD) names
- * a set to use instead; NULL or a set this processor lacks is ignored.
+ * The best kernels for `cpu`.  `wanted` names a set to use instead; NULL or a set
+ * this processor lacks is ignored.
  */
 const struct och_kernels *och_kernels_choose(struct och_distance_cpu cpu, const char *wanted);
+
+/*
+ * The set named `wanted`, or the best when that is NULL.
+ *
+ * Errors: OCHRE_INVALID when there is none of that name that `cpu` can run: the
+ * message names `setting`, what was wanted and what there is.
+ */
+OCH_MUST_CHECK ochre_status och_kernels_want(struct och_distance_cpu cpu, const char *setting,
+        const char *wanted, const struct och_kernels **kernels_out, struct ochre_error *err);
 
 /* All sets compiled in that `cpu` can run, the slowest ("scalar") first; for tests. */
 size_t och_kernels_all(struct och_distance_cpu cpu, const struct och_kernels *sets[4]);

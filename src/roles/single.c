@@ -21,6 +21,7 @@
 
 struct och_single {
     struct och_mem mem; /* the process */
+    const struct och_kernels *kernels;
     struct och_vfs *vfs;
     struct och_executor *workers;    /* run handlers: clients wait for these */
     struct och_executor *background; /* seals, builds, prepares log files */
@@ -30,13 +31,23 @@ struct och_single {
 };
 
 static ochre_status
-open_database(struct och_single *single, const struct och_single_options *options,
+choose_kernels(const struct och_single_options *options, const struct och_kernels **kernels_out,
         struct ochre_error *err)
 {
     struct och_cpu cpu = och_cpu_detect();
     struct och_distance_cpu sets = {
             .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
-    ochre_status status = och_vfs_posix_open(&single->mem, options->path, true, &single->vfs, err);
+    return och_kernels_want(sets, "OCHRE_SIMD", options->simd, kernels_out, err);
+}
+
+static ochre_status
+open_database(struct och_single *single, const struct och_single_options *options,
+        struct ochre_error *err)
+{
+    struct och_cpu cpu = och_cpu_detect();
+    ochre_status status = choose_kernels(options, &single->kernels, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_posix_open(&single->mem, options->path, true, &single->vfs, err);
     unsigned n_background = cpu.cores / 2 > BACKGROUND_MIN ? cpu.cores / 2 : BACKGROUND_MIN;
     if (status == OCHRE_OK)
         status = och_executor_open(&single->mem, 0, n_background, &single->background, err);
@@ -45,7 +56,7 @@ open_database(struct och_single *single, const struct och_single_options *option
     struct och_db_options db_options = {.mem = &single->mem,
             .vfs = single->vfs,
             .machine = och_machine_posix(),
-            .kernels = och_kernels_choose(sets, options->simd),
+            .kernels = single->kernels,
             .executor = single->background,
             .n_cpus = cpu.cores,
             .create = true,
@@ -94,6 +105,13 @@ close_parts(struct och_single *single, uint64_t limit_ms)
 }
 
 ochre_status
+och_single_check(const struct och_single_options *options, struct ochre_error *err)
+{
+    const struct och_kernels *kernels;
+    return choose_kernels(options, &kernels, err);
+}
+
+ochre_status
 och_single_open(const struct och_single_options *options, struct och_single **single_out,
         struct ochre_error *err)
 {
@@ -105,7 +123,9 @@ och_single_open(const struct och_single_options *options, struct och_single **si
         return och_fail_memory(err);
     single->mem = root;
     /* A request is refused before the machine is short of memory for all. */
-    single->mem.limit = och_process_machine_memory() / 4 * 3;
+    single->mem.limit = options->memory_limit;
+    if (options->memory_limit == 0)
+        single->mem.limit = och_process_machine_memory() / 4 * 3;
     ochre_status status = open_database(single, options, err);
     if (status == OCHRE_OK)
         status = open_server(single, options, err);
@@ -123,6 +143,18 @@ uint16_t
 och_single_port(const struct och_single *single)
 {
     return och_http_server_port(single->server);
+}
+
+const char *
+och_single_simd(const struct och_single *single)
+{
+    return single->kernels->name;
+}
+
+size_t
+och_single_memory_limit(const struct och_single *single)
+{
+    return single->mem.limit;
 }
 
 ochre_status

@@ -32,13 +32,18 @@ struct och_single_options {
     const char *const *allowed_hosts; /* Host headers accepted besides loopback and `host` */
     size_t n_allowed_hosts;
 
-    const char *simd; /* OCHRE_SIMD: the kernels to use; NULL: the best there are */
+    const char *simd;    /* the instruction set to use; NULL: the best there is */
+    size_t memory_limit; /* bytes, SQLite's and RE2's apart; 0: three quarters of the machine's */
 
     unsigned n_io_threads; /* 0: chosen from the CPUs */
     unsigned n_threads;    /* workers; 0: chosen from the CPUs */
 
     const struct och_log *log; /* may be NULL; outlives the process's work */
 };
+
+/* Do the settings make sense, before anything is opened?  OCHRE_INVALID. */
+OCH_MUST_CHECK ochre_status och_single_check(
+        const struct och_single_options *options, struct ochre_error *err);
 
 /*
  * Open the directory and serve.  On success requests are being answered.  The
@@ -52,8 +57,10 @@ struct och_single_options {
 OCH_MUST_CHECK ochre_status och_single_open(const struct och_single_options *options,
         struct och_single **single_out, struct ochre_error *err);
 
-/* The port it serves on. */
+/* The port it serves on, the instructions it uses and the memory it may take. */
 uint16_t och_single_port(const struct och_single *single);
+const char *och_single_simd(const struct och_single *single);
+size_t och_single_memory_limit(const struct och_single *single);
 
 /*
  * Stop accepting, give requests that have begun up to `limit_ms`, sync and

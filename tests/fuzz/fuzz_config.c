@@ -47,7 +47,7 @@ check_same(const struct och_config *a, const struct och_config *b)
     och_assert(a->port == b->port && a->body_size_max == b->body_size_max);
     och_assert(a->allow_reset == b->allow_reset && a->insecure_no_auth == b->insecure_no_auth);
     och_assert(a->n_io_threads == b->n_io_threads && a->n_threads == b->n_threads);
-    och_assert(a->log_level == b->log_level);
+    och_assert(a->log_level == b->log_level && a->memory_limit == b->memory_limit);
     och_assert(is_same_list(&a->origins, &b->origins) && is_same_list(&a->hosts, &b->hosts));
     och_assert(is_same_list(&a->ignored, &b->ignored));
 }

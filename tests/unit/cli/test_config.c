@@ -66,6 +66,7 @@ every_setting_is_read(void **state)
                    "allowed_hosts:\n  - db.example\n"
                    "insecure_no_auth: True\n"
                    "io_threads: 3\nthreads: 0\n"
+                   "memory_limit: 3G\n"
                    "log_level: debug\n",
                      &config, &err),
             &err);
@@ -76,6 +77,7 @@ every_setting_is_read(void **state)
     check(config.allow_reset && config.insecure_no_auth && config.log_level == OCH_LOG_DEBUG);
     check(config.hosts.n == 1 && strcmp(config.hosts.texts[0], "db.example") == 0);
     check(config.n_io_threads == 3 && config.n_threads == 0);
+    check(config.memory_limit == (size_t) 3 << 30);
 }
 
 static void
@@ -122,6 +124,15 @@ mistakes_are_told_with_their_place(void **state)
             {"max_payload_size_bytes: 0",
                     "c.yaml:1:25: max_payload_size_bytes must be a whole "
                     "number from 1 to 268435456"},
+            {"memory_limit: 15M",
+                    "c.yaml:1:15: memory_limit must be a whole number of bytes, or of K, M or G, "
+                    "from 16M to 1048576G"},
+            {"memory_limit: 4GB",
+                    "c.yaml:1:15: memory_limit must be a whole number of bytes, or of K, M or G, "
+                    "from 16M to 1048576G"},
+            {"memory_limit: [1G]",
+                    "c.yaml:1:15: memory_limit must be a whole number of bytes, or of K, M or G, "
+                    "from 16M to 1048576G"},
             {"log_level: loud", "c.yaml:1:12: log_level must be error, warn, info or debug"},
             {"port: 1\nport: 2", "c.yaml:2:1: port must be given once"},
             {"- port", "c.yaml:1:1: the file must be a mapping of settings"},
@@ -208,6 +219,28 @@ ports_and_levels_are_read_strictly(void **state)
 }
 
 static void
+memory_is_read_in_bytes_and_their_multiples(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t size; /* 0: refused */
+    } cases[] = {{"16777216", 16 << 20}, {"16777215", 0}, {"16384K", 16 << 20}, {"16383K", 0},
+            {"16M", 16 << 20}, {"15M", 0}, {"1G", 1 << 30}, {"1048576G", UINT64_C(1) << 50},
+            {"1048577G", 0}, {"1125899906842624", UINT64_C(1) << 50}, {"1125899906842625", 0},
+            {"18446744073709551616", 0}, {"99999999999999999999999999M", 0}, {"", 0}, {"G", 0},
+            {"1g", 0}, {"1 G", 0}, {" 1G", 0}, {"1GB", 0}, {"1GG", 0}, {"-1G", 0}, {"1.5G", 0},
+            {"0", 0}, {"0x10000000", 0}};
+    (void) state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t size = 1;
+        bool valid = och_config_memory(cases[i].text, &size);
+        if (valid != (cases[i].size > 0) || size != cases[i].size)
+            print_error("%s\n", cases[i].text);
+        check(valid == (cases[i].size > 0) && size == cases[i].size);
+    }
+}
+
+static void
 loopback_is_told_from_what_others_can_reach(void **state)
 {
     static const char *const own[] = {"localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "::1"};
@@ -254,6 +287,7 @@ main(void)
             cmocka_unit_test(deep_nesting_is_refused),
             cmocka_unit_test(a_file_is_read_or_its_absence_told),
             cmocka_unit_test(ports_and_levels_are_read_strictly),
+            cmocka_unit_test(memory_is_read_in_bytes_and_their_multiples),
             cmocka_unit_test(loopback_is_told_from_what_others_can_reach),
             cmocka_unit_test(any_allocation_may_fail_without_harm),
     };

@@ -50,6 +50,32 @@ a_set_that_is_unknown_or_would_not_run_is_ignored(void **state)
 }
 
 static void
+a_set_that_must_be_there_is_or_the_others_are_named(void **state)
+{
+    (void) state;
+    const struct och_kernels *sets[4];
+    const struct och_kernels *found;
+    struct ochre_error err;
+    size_t n = och_kernels_all(everything, sets);
+    check_ok(och_kernels_want(everything, "it", NULL, &found, &err), &err);
+    check(found == sets[n - 1]);
+    for (size_t i = 0; i < n; i++) {
+        check_ok(och_kernels_want(everything, "it", sets[i]->name, &found, &err), &err);
+        check(found == sets[i]);
+    }
+    check(och_kernels_want(everything, "it", "abacus", &found, &err) == OCHRE_INVALID);
+    check(strncmp(err.message, "it is \"abacus\"; this program on this processor has scalar", 55) ==
+            0);
+    for (size_t i = 0; i < n; i++)
+        check(strstr(err.message, sets[i]->name) != NULL);
+    check(och_kernels_want(everything, "it", "", &found, &err) == OCHRE_INVALID);
+    if (n > 1) {
+        check(och_kernels_want(nothing, "it", sets[1]->name, &found, &err) == OCHRE_INVALID);
+        check(strcmp(strstr(err.message, " has "), " has scalar") == 0);
+    }
+}
+
+static void
 every_name_is_its_own_and_every_kernel_there(void **state)
 {
     (void) state;
@@ -71,6 +97,7 @@ main(void)
             cmocka_unit_test(the_fastest_set_is_chosen),
             cmocka_unit_test(a_wanted_set_is_used),
             cmocka_unit_test(a_set_that_is_unknown_or_would_not_run_is_ignored),
+            cmocka_unit_test(a_set_that_must_be_there_is_or_the_others_are_named),
             cmocka_unit_test(every_name_is_its_own_and_every_kernel_there),
     };
     return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);
