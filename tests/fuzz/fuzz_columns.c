@@ -3,7 +3,8 @@
  *
  * The input's first byte chooses.  Damage: one of two indexes, made once, has bytes
  * overwritten or is cut, and is asked a leaf: an error, or rows that are there; with
- * no damage, exactly the rows that och_value_matches says.  Making: the input is rows
+ * no damage, exactly the rows that och_value_matches says.  Meanwhile its bytes may
+ * fail to be read, or memory may run out, as the last byte says.  Making: the input is rows
  * of encoded fields; those that are well-formed are indexed, and each of their values
  * is asked for with every operator.
  */
@@ -183,6 +184,18 @@ make_tables(void)
     made.is_made = true;
 }
 
+/* What may fail, so many calls from now; 0: nothing. */
+static unsigned touches_left;
+
+static ochre_status
+touch(void *context, uint64_t offset, uint64_t size, struct ochre_error *err)
+{
+    const uint64_t *length = context;
+    (void) err;
+    och_assert(size > 0 && offset <= *length && size <= *length - offset);
+    return touches_left > 0 && --touches_left == 0 ? OCHRE_IO : OCHRE_OK;
+}
+
 /* --- asking ------------------------------------------------------------------------- */
 
 static bool
@@ -191,6 +204,14 @@ row_matches(struct ochre_bytes fields, const struct och_columns_leaf *leaf)
     struct och_field_view view;
     bool found = och_fields_find(fields, leaf->key, &view);
     return och_value_matches(found ? &view : NULL, leaf->op, leaf->value);
+}
+
+static bool
+is_expected(ochre_status status, bool exact)
+{
+    return status == OCHRE_OK || status == OCHRE_UNSUPPORTED ||
+            (!exact &&
+                    (status == OCHRE_CORRUPT || status == OCHRE_IO || status == OCHRE_NO_MEMORY));
 }
 
 /* Ask one leaf; `exact` when the bytes are those of the rows. */
@@ -203,10 +224,7 @@ ask(struct och_mem *mem, const struct table *table, const struct och_columns *co
     och_bitset_init(&rows, mem);
     ochre_status status = och_columns_rows(columns, leaf, &rows, NULL);
     ochre_status counted = och_columns_count(columns, leaf, &count, NULL);
-    och_assert(status == OCHRE_OK || status == OCHRE_UNSUPPORTED ||
-            (status == OCHRE_CORRUPT && !exact));
-    och_assert(counted == OCHRE_OK || counted == OCHRE_UNSUPPORTED ||
-            (counted == OCHRE_CORRUPT && !exact));
+    och_assert(is_expected(status, exact) && is_expected(counted, exact));
     och_assert(!exact || status == counted);
     if (status == OCHRE_OK)
         och_assert(och_bitset_next(&rows, table->n_rows) == OCH_ROW_NONE);
@@ -226,8 +244,10 @@ ask_some(struct och_mem *mem, const struct table *table, const struct och_column
         const uint8_t *data, bool exact)
 {
     struct och_arena arena;
+    struct och_mem plenty;
     struct och_value_set set = {.items = NULL};
-    och_arena_init(&arena, mem);
+    och_mem_init(&plenty, NULL);
+    och_arena_init(&arena, &plenty);
     ochre_filter_op op = (ochre_filter_op) (OCHRE_FILTER_EQ + data[0] % 10);
     uint64_t type = 1 + (data[0] / 16) % 4;
     if (op == OCHRE_FILTER_IN || op == OCHRE_FILTER_NOT_IN)
@@ -266,10 +286,17 @@ run_damage(struct och_mem *mem, const uint8_t *data, size_t size)
         bytes[offset] = (char) data[at + 3];
     }
     struct och_columns columns;
-    struct och_columns_source source = {.bytes = bytes, .size = length};
+    uint64_t room = length;
+    struct och_columns_source source = {
+            .bytes = bytes, .size = length, .touch = touch, .context = &room};
+    bool fails = (data[0] & 24) != 0;
+    touches_left = (data[0] & 8) != 0 ? 1u + data[size - 1] : 0;
     ochre_status status = och_columns_open(&columns, &source, table->n_rows, NULL);
-    bool exact = n_damaged == 0 && length == table->bytes.size;
-    och_assert(status == OCHRE_OK || (status == OCHRE_CORRUPT && !exact));
+    bool exact = n_damaged == 0 && length == table->bytes.size && !fails;
+    och_assert(status == OCHRE_OK || (status == OCHRE_CORRUPT && !exact) ||
+            (status == OCHRE_IO && fails));
+    if ((data[0] & 16) != 0)
+        mem->fail_at = mem->n_grants + 1 + data[size - 1] % 8;
     if (status == OCHRE_OK)
         ask_some(mem, table, &columns, data + 1, exact);
     och_mem_release(mem, bytes, length);

@@ -27,8 +27,10 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "index/meta/columns.h"
 #include "index/meta/fields.h"
 #include "os/vfs.h"
+#include "segment/columns_part.h"
 #include "segment/deletes.h"
 #include "segment/head.h"
 #include "segment/seal.h"
@@ -64,6 +66,7 @@ struct fixture {
     struct och_vfs *vfs;
     char *file; /* the bytes to be damaged */
     size_t size;
+    bool mended;
     bool disk_fails;
 };
 
@@ -116,7 +119,9 @@ seal(struct och_vfs *vfs)
             .position = 1,
             .dim = DIM,
             .sources = &source,
-            .n_sources = 1};
+            .n_sources = 1,
+            .parts = &och_columns_part,
+            .n_parts = 1};
     uint64_t hash;
     uint64_t size;
     och_assert(och_seal_rows(&seal, NULL) == OCHRE_OK);
@@ -231,6 +236,42 @@ kill_and_undo(struct och_segment *segment)
     return OCHRE_OK;
 }
 
+/* The index of metadata, and what else is derived: without it where it is damaged. */
+static ochre_status
+ask_derived(struct fixture *f, struct och_segment *segment)
+{
+    static const struct ochre_value seven = {.type = OCHRE_VALUE_INT, .as.integer = 7};
+    static const struct och_columns_leaf leaf = {
+            .op = OCHRE_FILTER_EQ, .key = {"k", 1}, .value = &seven};
+    const struct och_columns *columns = NULL;
+    ochre_status status = OCHRE_OK;
+    for (unsigned kind = OCH_SECTION_DERIVED; kind < OCH_SECTION_KINDS; kind++) {
+        const void *bytes;
+        uint64_t size;
+        status = och_segment_section(segment, kind, &bytes, &size, NULL);
+        if (status == OCHRE_OK && bytes != NULL)
+            (void) och_hash64(bytes, size); /* all of it can be read */
+        else if (status == OCHRE_IO || status == OCHRE_NO_MEMORY)
+            return status;
+    }
+    for (int i = 0; i < 2; i++) { /* it is opened once */
+        status = och_segment_columns(segment, &columns, NULL);
+        if (status != OCHRE_OK || columns == NULL)
+            return status;
+    }
+    struct och_bitset rows;
+    och_bitset_init(&rows, &f->mem);
+    status = och_columns_rows(columns, &leaf, &rows, NULL);
+    for (uint32_t row = 0; status == OCHRE_OK && !f->mended && row < segment->n_rows; row++)
+        och_assert(och_bitset_has(&rows, row) == (row % 3 == 0));
+    och_bitset_clear(&rows);
+    if (status != OCHRE_CORRUPT)
+        return status == OCHRE_UNSUPPORTED ? OCHRE_OK : status;
+    och_segment_fail_columns(segment);
+    och_assert(och_segment_columns(segment, &columns, NULL) == OCHRE_OK && columns == NULL);
+    return OCHRE_OK;
+}
+
 /* 0 when one of the files was refused. */
 static uint64_t
 try_files(struct fixture *f)
@@ -244,6 +285,8 @@ try_files(struct fixture *f)
         status = och_segment_load(segment, all, &err);
         och_segment_release(och_segment_retain(segment));
     }
+    if (status == OCHRE_OK)
+        status = ask_derived(f, segment);
     uint64_t sum = status == OCHRE_OK ? read_everything(segment) : 0;
     if (status == OCHRE_OK)
         status = och_segment_verify(segment, &err);
@@ -311,6 +354,7 @@ run(struct fixture *f, struct sim_disk *disk, const uint8_t *data, size_t size)
     if ((data[0] & 16) != 0)
         sim_disk_fail(disk, 1u + data[size - 1], SIM_IO_ONCE);
     f->disk_fails = (data[0] & 16) != 0;
+    f->mended = mended;
     uint64_t sum = try_files(f);
     och_assert((data[0] & 32) == 0 || sum == 0);
     och_assert(mended || sum == 0 || sum == sealed.whole);
