@@ -25,6 +25,7 @@ import sys
 import time
 
 import data
+import peers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- bench-index: begin -->", "<!-- bench-index: end -->"
@@ -146,10 +147,11 @@ class Bench:
         self.need(engines, name)
         print(f"  {name}: searches", flush=True)
         options = ("-s", self.args.seconds, "-r", self.args.repeats,
-                   "-e", ",".join(map(str, self.args.efforts)),
+                   "-e", ",".join(self.args.efforts),
                    "-g", ",".join(map(str, RECALLS)))
         self.rounds(engines, name, lambda engine: self.ochre(1, "search", name, *options)
-                    if engine == "ochre" else self.peer(1, engine, name, "search"))
+                    if engine == "ochre" else self.peer(1, engine, name, "search",
+                                                         "--efforts", ",".join(self.args.efforts)))
 
     def exact(self, name):
         engines = self.engines(SCANS)
@@ -286,7 +288,8 @@ class Bench:
                      f"{f['mib']} MiB{'' if f['threads'] == 1 else ' each by two threads'} "
                      f"{f['gbps']:.1f} GB/s" for f in streams) + ".", ""]
         with open(ROOT / "bench/index/requirements.txt", encoding="utf-8") as f:
-            pinned = [line.strip() for line in f if "==" in line]
+            pinned = [line.strip().replace("==", " ") for line in f
+                      if line.startswith(("numpy", "hnswlib", "faiss", "usearch", "sqlite-vec"))]
         lines += ["Peers: " + ", ".join(pinned) + "." + (
             f" Kernels: {'; '.join(f'{a} {b} {c}' for a, b, c, _ in kernels['info'] if b)}; "
             f"faiss {kernels['faiss']}." if kernels else ""), "",
@@ -334,8 +337,8 @@ def main():
     parser.add_argument("--only", type=listed, default=["build", "search", "exact", "memory"])
     parser.add_argument("--sets", type=listed)
     parser.add_argument("--engines", type=listed, default=sorted({*GRAPHS, *SCANS}))
-    parser.add_argument("--efforts", type=listed,
-                        default="10 16 24 32 48 64 80 100 128 150 200 256 300 400 600".split())
+    parser.add_argument("--efforts", type=listed, help="instead of the usual ones, for all",
+                        default=list(map(str, peers.EFFORTS)))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.25)
     parser.add_argument("--repeats", type=int, default=3)

@@ -43,6 +43,7 @@ enum {
     N_REPEATS_MAX = 31,
 };
 
+static const double too_low = 0.94;  /* no rate where the recall is below it */
 static const double enough = 0.9995; /* no effort beyond the one that reached it */
 
 struct set {
@@ -279,21 +280,15 @@ ask(ochre_collection *collection, const struct set *set, const struct dial *dial
 {
     struct ochre_error err;
     ochre_result *result;
-    struct ochre_query query = {.queries = set->queries + (size_t) first * set->dim,
+    struct ochre_query query = {.size = sizeof(query),
+            .queries = set->queries + (size_t) first * set->dim,
             .n_queries = n,
             .dim = set->dim,
             .k = K,
-            .include = OCHRE_INCLUDE_DISTANCES};
-#ifdef BENCH_RECALL_TARGET
-    query.recall_target = dial->recall;
-#endif
-#ifdef BENCH_EFFORT
-    query.effort = dial->effort;
-#endif
-#ifdef BENCH_EXACT
-    query.exact = dial->exact;
-#endif
-    (void) dial;
+            .include = OCHRE_INCLUDE_DISTANCES,
+            .exact = dial->exact,
+            .recall_target = dial->recall,
+            .effort = dial->effort};
     must(ochre_query(collection, &query, &result, &err), "query", &err);
     return result;
 }
@@ -361,9 +356,11 @@ search(const struct set *set, const struct arguments *args)
     uint64_t before = resident();
     must(ochre_open(args->directory, &options, &db, &err), "open", &err);
     must(ochre_collection_open(db, NULL, NULL, "bench", &collection, &err), "collection", &err);
-    bool is_exact = strcmp(args->phase, "exact") == 0;
+    bool is_exact = strcmp(args->phase, "exact") == 0, reached = false;
     for (size_t i = 0; i < args->n_dials; i++) {
         const struct dial *dial = &args->dials[i];
+        if (reached && dial->effort != 0)
+            continue;
         double recall = recall_of(collection, set, dial, is_exact ? BATCH_QUERIES : set->n_queries);
         if (is_exact) {
             double one = rate_of(collection, set, dial, 1, args);
@@ -376,14 +373,15 @@ search(const struct set *set, const struct arguments *args)
                     set->name, BATCH_QUERIES, recall, many);
             continue;
         }
+        if (dial->effort != 0 && recall < too_low)
+            continue;
         double rate = rate_of(collection, set, dial, 1, args);
         printf("{\"engine\": \"ochre\", \"set\": \"%s\", \"what\": \"%s\", \"effort\": %u, "
                "\"goal\": %g, \"recall\": %.5f, \"qps\": %.1f}\n",
                 set->name, dial->effort != 0 ? "search" : "goal", dial->effort,
                 (double) dial->recall, recall, rate);
         fflush(stdout);
-        if (dial->effort != 0 && recall >= enough)
-            break;
+        reached = reached || (dial->effort != 0 && recall >= enough);
     }
     if (!is_exact)
         printf("{\"engine\": \"ochre\", \"set\": \"%s\", \"what\": \"memory\", "

@@ -31,7 +31,8 @@ import numpy as np
 import bench
 from bench import BASE, ROOT, Server, shown
 
-sys.path.insert(0, str(ROOT / "bench" / "load"))
+sys.path[1:1] = [str(ROOT / "bench" / "load"), str(ROOT / "bench" / "index")]
+import data as sets  # noqa: E402
 from vecio import bounds, distances, exact_topk, read_fbin  # noqa: E402
 
 BEGIN, END = "<!-- bench-server-index: begin -->", "<!-- bench-server-index: end -->"
@@ -45,6 +46,8 @@ class Set:
 
     def __init__(self, args, name, records, documents):
         self.args, self.name, self.records = args, name, records
+        if not sets.make(os.path.join(args.home, "data"), name):
+            raise RuntimeError(f"the set {name} could not be made")
         self.path = os.path.join(args.home, "data", name)
         self.documents = self.path + ".docs.jsonl" if documents else None
         self.base = read_fbin(self.path + ".base.fbin")[:records]
