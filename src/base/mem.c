@@ -3,6 +3,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t) 2 << 20)
+/* Below this the pages that alignment wastes cost more than they save. */
+#define HUGE_WORTH ((size_t) 8 << 20)
 
 void
 och_mem_init(struct och_mem *mem, struct och_mem *parent)
@@ -104,6 +109,18 @@ och_mem_take_aligned(struct och_mem *mem, size_t alignment, size_t size)
         refund(mem, NULL, size);
         return NULL;
     }
+    return block;
+}
+
+void *
+och_mem_take_huge(struct och_mem *mem, size_t size)
+{
+    if (size < HUGE_WORTH)
+        return och_mem_take_aligned(mem, 64, size);
+    void *block = och_mem_take_aligned(mem, HUGE_PAGE, size);
+    /* Advice: where it is not followed, everything works on small pages. */
+    if (block != NULL)
+        (void) madvise(block, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     return block;
 }
 

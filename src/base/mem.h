@@ -54,6 +54,12 @@ OCH_MUST_CHECK void *och_mem_take_zeroed(struct och_mem *mem, size_t size);
  */
 OCH_MUST_CHECK void *och_mem_take_aligned(struct och_mem *mem, size_t alignment, size_t size);
 
+/*
+ * A new block for megabytes that are read here and there: aligned to 2 MiB, and
+ * on pages of that size where the system has some.  Otherwise as the above.
+ */
+OCH_MUST_CHECK void *och_mem_take_huge(struct och_mem *mem, size_t size);
+
 /* Give back a block of `size` bytes.  NULL is allowed, with any size. */
 void och_mem_release(struct och_mem *mem, void *ptr, size_t size);
 

@@ -29,6 +29,8 @@
 #include "ochre/status.h"
 #include "ochre/types.h"
 
+struct och_code_kernels;
+
 /* One instruction set's kernels. */
 struct och_kernels {
     const char *name; /* "scalar", "avx2", "avx512", "neon" */
@@ -37,6 +39,7 @@ struct och_kernels {
     /* One query against n contiguous rows: out[i] as l2/dot(query, row i). */
     void (*l2_rows)(const float *query, const float *rows, size_t n, size_t dim, float *out);
     void (*dot_rows)(const float *query, const float *rows, size_t n, size_t dim, float *out);
+    const struct och_code_kernels *codes; /* and its products of quantized vectors */
 };
 
 /* What the processor has; filled in by whoever may ask (os/cpu.h). */

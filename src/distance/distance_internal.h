@@ -29,6 +29,18 @@ enum och_measure { OCH_MEASURE_L2, OCH_MEASURE_DOT };
  */
 #define OCH_KERNEL_INLINE static inline __attribute__((always_inline))
 
+/* Rows of codes that are asked for before they are needed: they lie anywhere, and
+ * no processor guesses where. */
+enum { OCH_LOOK_AHEAD = 5 };
+
+OCH_KERNEL_INLINE void
+och_prefetch_code(const unsigned char *code, size_t size)
+{
+    /* The 16 bytes before the elements are wanted next. */
+    for (const unsigned char *line = code - 16; line < code + size; line += 64)
+        __builtin_prefetch(line);
+}
+
 /* A set of kernels and what a processor must have to run it. */
 struct och_kernel_set {
     const struct och_kernels *kernels;

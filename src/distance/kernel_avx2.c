@@ -10,6 +10,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "distance/codes.h"
 #include "distance/distance.h"
 #include "distance/distance_internal.h"
 
@@ -137,4 +138,5 @@ const struct och_kernels och_kernels_avx2 = {
         .dot = dot,
         .l2_rows = l2_rows,
         .dot_rows = dot_rows,
+        .codes = &och_codes_avx2,
 };

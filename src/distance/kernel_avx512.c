@@ -9,6 +9,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "distance/codes.h"
 #include "distance/distance.h"
 #include "distance/distance_internal.h"
 
@@ -187,4 +188,5 @@ const struct och_kernels och_kernels_avx512 = {
         .dot = dot,
         .l2_rows = l2_rows,
         .dot_rows = dot_rows,
+        .codes = &och_codes_avx2,
 };

@@ -7,6 +7,7 @@
 #include <arm_neon.h>
 #include <string.h>
 
+#include "distance/codes.h"
 #include "distance/distance.h"
 #include "distance/distance_internal.h"
 
@@ -122,4 +123,5 @@ const struct och_kernels och_kernels_neon = {
         .dot = dot,
         .l2_rows = l2_rows,
         .dot_rows = dot_rows,
+        .codes = &och_codes_neon,
 };

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "distance/codes.h"
 #include "distance/distance.h"
 #include "distance/distance_internal.h"
 
@@ -92,4 +93,5 @@ const struct och_kernels och_kernels_scalar = {
         .dot = dot,
         .l2_rows = l2_rows,
         .dot_rows = dot_rows,
+        .codes = &och_codes_scalar,
 };
