@@ -85,9 +85,10 @@ touch_runs(const struct och_vector_rows *rows, const struct block *block, struct
 
 /* Measure one run and offer what is allowed and near enough. */
 static void
-search_run(const struct och_vector_rows *rows, struct run run, const struct och_bitset *allowed,
-        const struct och_distance_query *query, struct och_topk *best)
+search_run(const struct och_vector_rows *rows, const struct och_vector_search *search,
+        struct run run, const struct och_distance_query *query, struct och_topk *best)
 {
+    const struct och_bitset *allowed = search->allowed;
     float distances[BLOCK_ROWS];
     const float *norms = rows->norms == NULL ? NULL : rows->norms + run.first;
     och_distance_rows(query, rows->rows + run.first * query->dim, norms, run.n, distances);
@@ -100,7 +101,7 @@ search_run(const struct och_vector_rows *rows, struct run run, const struct och_
             continue;
         och_topk_offer(best,
                 (struct och_near){.distance = distances[i],
-                        .source = rows->source,
+                        .source = search->source,
                         .ordinal = rows->ordinals[row],
                         .row = row});
     }
@@ -126,7 +127,7 @@ och_flat_search(const struct och_vector_rows *rows, const struct och_vector_sear
             return status;
         for (size_t q = 0; q < search->n_queries; q++) {
             for (size_t i = 0; i < block.n_runs; i++)
-                search_run(rows, block.runs[i], search->allowed, &search->queries[q], &best[q]);
+                search_run(rows, search, block.runs[i], &search->queries[q], &best[q]);
         }
         for (size_t i = 0; work != NULL && i < block.n_runs; i++)
             work->n_distances += (uint64_t) block.runs[i].n * search->n_queries;
@@ -150,17 +151,15 @@ flat_of(const struct och_vector_index *index)
 }
 
 static ochre_status
-flat_open(struct och_mem *mem, const struct och_vector_rows *rows,
-        const struct och_vector_source *source, struct och_vector_index **index_out,
+flat_open(const struct och_vector_open *open, struct och_vector_index **index_out,
         struct ochre_error *err)
 {
     *index_out = NULL;
-    (void) source; /* there are no sections to ask for */
-
-    struct flat_index *flat = och_mem_take(mem, sizeof(*flat));
+    struct flat_index *flat = och_mem_take(open->mem, sizeof(*flat));
     if (flat == NULL)
         return och_fail_memory(err);
-    *flat = (struct flat_index){.base = {.kind = &och_flat_kind}, .mem = mem, .rows = rows};
+    *flat = (struct flat_index){
+            .base = {.kind = &och_flat_kind}, .mem = open->mem, .rows = open->rows};
     *index_out = &flat->base;
     return OCHRE_OK;
 }
@@ -182,9 +181,10 @@ flat_search(const struct och_vector_index *index, const struct och_vector_search
 }
 
 static void
-flat_stats(const struct och_vector_index *index, struct och_vector_stats *stats_out)
+flat_stats(const struct och_vector_index *index, float recall, struct och_vector_stats *stats_out)
 {
     (void) index;
+    (void) recall;
     *stats_out = (struct och_vector_stats){.memory = sizeof(struct flat_index), .recall = 1};
 }
 

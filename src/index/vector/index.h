@@ -4,18 +4,14 @@
  * A segment has primary sections (vectors, ids, metadata, documents), which are
  * the truth, and perhaps one vector index over its rows, which is derived: it can
  * be thrown away and built again.  A kind is one way to make and search such an
- * index.  registry.c knows them by name; only "flat" is there now, and the
- * segment asks a kind only for what flat has: open, search, stats, close.
+ * index.  registry.c knows them by name.
  *
  *      flat     looks at every row.  No sections, nothing to build.  Exact.
  *      graph    walks links between near rows, guided by 4-bit codes, and
  *               measures the few rows it ends with.  Aims at a recall.
  *
- * The graph is to come, and the shape below is what it asks for:
+ * What the shape below owes to the graph:
  *
- *   - It wants rows that are near each other stored next to each other.  So a
- *     build comes before the rows are written, and answers in which order to
- *     write them (order); the index's own sections are written after (write).
  *   - It keeps codes, links, entry points and calibration in sections of the
  *     segment file, each with a checksum, opened by number (sections).  Damage
  *     there is no loss: open or search answers OCHRE_CORRUPT, and the segment
@@ -23,8 +19,8 @@
  *   - It has a dial: how many candidates a walk keeps.  A caller states the
  *     recall it wants, and calibration turns that into the dial's position; or
  *     states the dial itself (effort).
- *   - It runs several queries at once, to have one's arithmetic hide the other's
- *     waiting for memory; flat reads each row once for all of them.
+ *   - It may answer from codes of all rows, which several queries then share, as
+ *     they share rows with flat.
  *   - It tightens its walk by the distance to beat, so lists of earlier segments
  *     are handed on to later ones (best).
  *
@@ -43,6 +39,7 @@
 #ifndef OCH_INDEX_VECTOR_INDEX_H
 #define OCH_INDEX_VECTOR_INDEX_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,35 +52,54 @@
 struct och_arena;
 struct och_bitset;
 struct och_distance_query;
+struct och_executor;
 struct och_kernels;
 struct och_mem;
 struct och_topk;
 
 /* --- searching ----------------------------------------------------------- */
 
+/* How an index answered, or shall answer.  The order is that of ochre_plan. */
+enum och_vector_plan {
+    OCH_PLAN_ANY,    /* whatever costs least */
+    OCH_PLAN_EMPTY,  /* nothing may be found */
+    OCH_PLAN_FLAT,   /* all allowed vectors, exactly */
+    OCH_PLAN_SCAN,   /* all allowed codes, exactly */
+    OCH_PLAN_WALK,   /* a walk along links */
+    OCH_PLAN_TWO_HOP /* the same, through rows that are not allowed */
+};
+
 /* One request to one index.  All borrowed for the call. */
 struct och_vector_search {
     const struct och_distance_query *queries; /* [n_queries], of one dim and space */
     size_t n_queries;
+    uint32_t source; /* what offered rows say they come from: struct och_near */
     /* Rows that may be found: the filter without the deleted.  NULL: all. */
     const struct och_bitset *allowed;
-    float recall;    /* share of the true nearest to aim at; an exact kind ignores it */
-    uint32_t effort; /* candidates a walk keeps; 0: as many as `recall` needs */
+    float recall;              /* share of the true nearest to aim at; an exact kind ignores it */
+    uint32_t effort;           /* candidates a walk keeps; 0: as many as `recall` needs */
+    uint32_t effort_min;       /* but no fewer than these, when `effort` is 0 */
+    enum och_vector_plan plan; /* OCH_PLAN_ANY but in tests */
     /* Room for a walk's candidates and marks, for the call; an exact kind takes none. */
     struct och_arena *scratch;
 };
 
 /* What a search did; each search adds to it.  Feeds plans and slow-query logs. */
 struct och_vector_work {
-    uint64_t n_distances; /* rows measured */
-    uint64_t n_estimates; /* rows estimated from codes */
-    uint64_t n_hops;      /* rows whose links were followed */
+    uint64_t n_distances;      /* rows measured */
+    uint64_t n_estimates;      /* rows estimated from codes */
+    uint64_t n_hops;           /* rows whose links were followed */
+    uint64_t n_allowed;        /* rows that might be found, at the last search */
+    uint64_t cost_ns;          /* what it was expected to take */
+    uint32_t effort;           /* candidates kept, at the last search */
+    enum och_vector_plan plan; /* of the last query */
 };
 
 /* What an open index is like. */
 struct och_vector_stats {
     uint64_t memory; /* bytes held for it, without what is mapped */
-    float recall;    /* measured on held-back rows at default effort; 1 when exact */
+    float recall;    /* measured on held-back rows, for the one asked about; 1 when exact */
+    uint32_t effort; /* candidates kept for it; 0: it searches exactly */
 };
 
 /* --- storing ------------------------------------------------------------- */
@@ -109,15 +125,28 @@ struct och_vector_source {
     void *context;
 };
 
-/* What a build starts from. */
+/* What a build starts from.  All borrowed until discard. */
 struct och_vector_build {
     struct och_mem *mem;
+    struct och_executor *executor; /* helps; NULL: the caller does all */
     const struct och_kernels *kernels;
-    const struct och_vector_rows *rows; /* in insertion order; stay until discard */
+    const struct och_vector_rows *rows; /* numbered as in the file */
     ochre_space space;
     uint32_t dim;
-    uint64_t seed; /* all randomness comes from it, so a build can be repeated */
-    float recall;  /* to calibrate for */
+    uint64_t seed;           /* all randomness comes from it, so a build can be repeated */
+    uint32_t effort;         /* candidates a row chooses its links from, at least; 0: the usual */
+    bool quick;              /* what is made in no time, for rows that will soon be merged */
+    const atomic_bool *stop; /* set: give up with OCHRE_UNAVAILABLE; NULL: never */
+};
+
+/* What an index is opened over.  All borrowed until close. */
+struct och_vector_open {
+    struct och_mem *mem;
+    const struct och_kernels *kernels;
+    const struct och_vector_rows *rows;
+    ochre_space space;
+    uint32_t dim;
+    const struct och_vector_source *source; /* where its sections are; NULL: it has none */
 };
 
 /* --- the kinds ----------------------------------------------------------- */
@@ -138,25 +167,24 @@ struct och_vector_index_kind {
     size_t n_sections;
 
     /*
-     * Building; all NULL for a kind that has nothing to build.  `order` is a
-     * permutation of the rows, [n_rows], first to be stored first, or NULL to
-     * leave them as they are; it lives until discard, which takes NULL too.
+     * Building; all NULL for a kind that has nothing to build.  Afterwards `write`
+     * hands the sections over.  `discard` takes NULL too.
+     *
+     * Errors of build: OCHRE_UNSUPPORTED when these rows are better off without;
+     * OCHRE_NO_MEMORY; what touching rows answers.
      */
     ochre_status (*build)(const struct och_vector_build *build,
             struct och_vector_builder **builder_out, struct ochre_error *err);
-    const uint32_t *(*order)(const struct och_vector_builder *builder);
     ochre_status (*write)(struct och_vector_builder *builder, const struct och_vector_sink *sink,
             struct ochre_error *err);
     void (*discard)(struct och_vector_builder *builder);
 
     /*
-     * Open the index over `rows`, both of which it borrows until close, as it
-     * does `source`, where it finds its sections (NULL when it has none).
+     * Open the index.
      *
      * Errors: OCHRE_NO_MEMORY; OCHRE_CORRUPT or OCHRE_IO from its sections.
      */
-    ochre_status (*open)(struct och_mem *mem, const struct och_vector_rows *rows,
-            const struct och_vector_source *source, struct och_vector_index **index_out,
+    ochre_status (*open)(const struct och_vector_open *open, struct och_vector_index **index_out,
             struct ochre_error *err);
     void (*close)(struct och_vector_index *index); /* NULL is fine */
 
@@ -171,7 +199,9 @@ struct och_vector_index_kind {
             const struct och_vector_search *search, struct och_topk *best,
             struct och_vector_work *work, struct ochre_error *err);
 
-    void (*stats)(const struct och_vector_index *index, struct och_vector_stats *stats_out);
+    /* What it is like for searches that aim at `recall`. */
+    void (*stats)(
+            const struct och_vector_index *index, float recall, struct och_vector_stats *stats_out);
 };
 
 /* The kind of that name, or NULL: the file comes from a newer ochre. */

@@ -1,10 +1,12 @@
 #include <string.h>
 
 #include "index/vector/flat.h"
+#include "index/vector/graph.h"
 #include "index/vector/index.h"
 
 static const struct och_vector_index_kind *const kinds[] = {
         &och_flat_kind,
+        &och_graph_kind,
 };
 
 const struct och_vector_index_kind *

@@ -26,7 +26,6 @@ struct och_vector_rows {
     const float *norms;       /* [n_rows] och_vector_norm; NULL unless cosine */
     const uint64_t *ordinals; /* [n_rows] */
     uint32_t n_rows;
-    uint32_t source; /* goes into struct och_near */
 
     /* Make n rows from `row` on safe to read, norms and ordinals included, or
      * say why not.  NULL: they are in memory.  Cheap when called again. */

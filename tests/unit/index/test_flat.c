@@ -65,7 +65,6 @@ fill_world(uint32_t n_rows, size_t dim, ochre_space space, uint64_t *seed)
             .norms = space == OCHRE_SPACE_COSINE ? world.norms : NULL,
             .ordinals = world.ordinals,
             .n_rows = n_rows,
-            .source = 5,
             .touch = touch,
             .context = &world,
     };
@@ -122,8 +121,7 @@ check_against_model(
     for (uint32_t row = 0; row < world.rows.n_rows; row++) {
         if (is_filtered && !och_bitset_has(&world.allowed, row))
             continue;
-        all[n] = (struct och_near){
-                .source = world.rows.source, .ordinal = world.ordinals[row], .row = row};
+        all[n] = (struct och_near){.source = 5, .ordinal = world.ordinals[row], .row = row};
         och_distance_rows(
                 query, world.floats + row * query->dim, &world.norms[row], 1, &all[n].distance);
         check(world.is_touched[row]);
@@ -162,6 +160,7 @@ any_filter_finds_what_looking_at_each_row_finds(void **state)
         struct och_vector_search search = {
                 .queries = world.queries,
                 .n_queries = n_queries,
+                .source = 5,
                 .allowed = is_filtered ? &world.allowed : NULL,
         };
         check(och_flat_search(&world.rows, &search, best, NULL, NULL) == OCHRE_OK);
@@ -186,7 +185,7 @@ long_rows_are_searched_in_small_blocks(void **state)
     struct och_vector_rows rows = {.rows = floats, .ordinals = ordinals, .n_rows = n_rows};
     struct och_distance_query query;
     och_distance_query_init(&query, kernels, OCHRE_SPACE_L2, floats, dim);
-    struct och_vector_search search = {.queries = &query, .n_queries = 1};
+    struct och_vector_search search = {.queries = &query, .n_queries = 1, .source = 5};
     struct och_topk best;
     check(och_topk_make(&best, &arena, n_rows, n_rows) == OCHRE_OK);
     check(och_flat_search(&rows, &search, &best, NULL, NULL) == OCHRE_OK);
@@ -205,7 +204,7 @@ a_filter_need_not_be_as_long_as_the_rows(void **state)
     fill_world(300, 4, OCHRE_SPACE_L2, &seed);
     check(och_bitset_add(&world.allowed, 17) == OCHRE_OK);
     struct och_vector_search search = {
-            .queries = world.queries, .n_queries = 1, .allowed = &world.allowed};
+            .queries = world.queries, .n_queries = 1, .source = 5, .allowed = &world.allowed};
     struct och_topk best;
     make_lists(&best, 1, 10);
     check(och_flat_search(&world.rows, &search, &best, NULL, NULL) == OCHRE_OK);
@@ -227,7 +226,7 @@ equal_vectors_hide_nobody(void **state)
     uint64_t seed = 14;
     fill_world(ROWS_MAX, 1, OCHRE_SPACE_L2, &seed);
     memset(world.floats, 0, sizeof(float) * ROWS_MAX);
-    struct och_vector_search search = {.queries = world.queries, .n_queries = 1};
+    struct och_vector_search search = {.queries = world.queries, .n_queries = 1, .source = 5};
     struct och_topk best;
     make_lists(&best, 1, ROWS_MAX);
     check(och_flat_search(&world.rows, &search, &best, NULL, NULL) == OCHRE_OK);
@@ -248,14 +247,14 @@ lists_go_from_segment_to_segment(void **state)
     second.rows += 333 * 6;
     second.ordinals += 333;
     second.n_rows -= 333;
-    second.source = 6;
 
     struct och_topk whole, parts;
     make_lists(&whole, 1, 50);
     make_lists(&parts, 1, 50);
-    struct och_vector_search search = {.queries = world.queries, .n_queries = 1};
+    struct och_vector_search search = {.queries = world.queries, .n_queries = 1, .source = 5};
     check(och_flat_search(&world.rows, &search, &whole, NULL, NULL) == OCHRE_OK);
     check(och_flat_search(&first, &search, &parts, NULL, NULL) == OCHRE_OK);
+    search.source = 6;
     check(och_flat_search(&second, &search, &parts, NULL, NULL) == OCHRE_OK);
     och_topk_sort(&whole);
     och_topk_sort(&parts);
@@ -275,7 +274,7 @@ no_rows_and_no_queries_are_searched_at_once(void **state)
     fill_world(0, 3, OCHRE_SPACE_COSINE, &seed);
     struct och_topk best;
     make_lists(&best, 1, 5);
-    struct och_vector_search search = {.queries = world.queries, .n_queries = 1};
+    struct och_vector_search search = {.queries = world.queries, .n_queries = 1, .source = 5};
     check(och_flat_search(&world.rows, &search, &best, NULL, NULL) == OCHRE_OK);
     search.allowed = &world.allowed;
     check(och_flat_search(&world.rows, &search, &best, NULL, NULL) == OCHRE_OK);
@@ -318,7 +317,7 @@ rows_that_cannot_be_read_fail_the_search(void **state)
     for (size_t i = 0; i < 4; i++) {
         fill_world(900, 8, OCHRE_SPACE_L2, &seed);
         world.fails_at = bad_rows[i];
-        struct och_vector_search search = {.queries = world.queries, .n_queries = 1};
+        struct och_vector_search search = {.queries = world.queries, .n_queries = 1, .source = 5};
         struct och_topk best;
         struct ochre_error err;
         make_lists(&best, 1, 5);
@@ -345,19 +344,20 @@ use_index(struct och_mem *account)
 {
     const struct och_vector_index_kind *kind = och_vector_index_find("flat");
     struct och_vector_index *index = NULL;
-    ochre_status status = kind->open(account, &world.rows, NULL, &index, NULL);
+    struct och_vector_open open = {.mem = account, .rows = &world.rows};
+    ochre_status status = kind->open(&open, &index, NULL);
     if (status != OCHRE_OK) {
         check(status == OCHRE_NO_MEMORY && index == NULL);
         return false;
     }
     struct och_vector_stats stats;
-    kind->stats(index, &stats);
+    kind->stats(index, 0.9F, &stats);
     check(stats.recall == 1.0f && stats.memory == och_mem_used(account));
 
     struct och_topk best[QUERIES_MAX];
     make_lists(best, QUERIES_MAX, 10);
     struct och_vector_search search = {
-            .queries = world.queries, .n_queries = QUERIES_MAX, .recall = 0.5f};
+            .queries = world.queries, .n_queries = QUERIES_MAX, .source = 5, .recall = 0.5f};
     check(och_vector_index_search(index, &search, best, NULL, NULL) == OCHRE_OK);
     for (size_t q = 0; q < QUERIES_MAX; q++)
         check_against_model(&world.queries[q], false, &best[q], 10);

@@ -1,0 +1,60 @@
+/*
+ * calibrate.h - how many candidates a walk must keep for which recall.
+ *
+ * Recall is measured: queries whose exact answer is known are walked with more
+ * and more candidates until enough of the true nearest are found.  The queries
+ * are rows that the graph does not hold yet, so nothing leads to them, as nothing
+ * leads to a stranger's query.
+ *
+ *      effort for    recall .90  .95  .98  .99  .995  .999
+ *      k up to 10      10   10   16   24    32    64
+ *      k up to 100     ...
+ *
+ * An entry is the least effort of the ladder for which the recall of all queries
+ * together reaches the target even at the lower end of what chance allows (the
+ * one-sided Wilson interval at 90 %); 0: none does, so search exactly.
+ *
+ * Threads: one.
+ */
+#ifndef OCH_INDEX_VECTOR_CALIBRATE_H
+#define OCH_INDEX_VECTOR_CALIBRATE_H
+
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "index/vector/graph_search.h"
+#include "ochre/status.h"
+
+enum { OCH_CALIBRATION_SIZES = 2, OCH_CALIBRATION_TARGETS = 6 };
+
+extern const uint32_t och_calibration_sizes[OCH_CALIBRATION_SIZES];
+extern const float och_calibration_targets[OCH_CALIBRATION_TARGETS];
+
+/* Recall that is asked for at least: as close to 1 as measuring can tell. */
+#define OCH_RECALL_EXACT 0.9995F
+
+struct och_calibration {
+    uint32_t effort[OCH_CALIBRATION_SIZES][OCH_CALIBRATION_TARGETS];
+    float measured[OCH_CALIBRATION_SIZES][OCH_CALIBRATION_TARGETS]; /* with that effort */
+    uint32_t n_queries;                                             /* 0: not measured */
+};
+
+/*
+ * Measure `graph` with the vectors of `probes` as queries; only rows in `in`
+ * may be found, and no probe is one of them.
+ *
+ * Errors: what touching rows answers; OCHRE_NO_MEMORY.
+ * Cost:   an exact scan for each probe, and a walk for each rung of the ladder.
+ */
+OCH_MUST_CHECK ochre_status och_calibrate(struct och_mem *mem, const struct och_graph_view *graph,
+        const uint32_t *probes, uint32_t n_probes, const struct och_bitset *in,
+        struct och_calibration *calibration_out, struct ochre_error *err);
+
+/* The effort for k nearest at that recall; 0: search exactly. */
+uint32_t och_calibration_effort(
+        const struct och_calibration *calibration, uint32_t k, float recall);
+
+/* What was measured at that effort's place, for k = 10. */
+float och_calibration_recall(const struct och_calibration *calibration, float recall);
+
+#endif /* OCH_INDEX_VECTOR_CALIBRATE_H */

@@ -1,0 +1,85 @@
+/*
+ * graph_build.h - links between near vectors, made in parallel, always the same.
+ *
+ * Nodes go in one after the other in random order: a walk finds what is near, a
+ * rule picks of that what lies in different directions, and what was picked
+ * links back.  To use several threads and still give the same graph, nodes go
+ * in by batches: all of a batch look at the graph as it was before the batch
+ * (Manohar et al., "ParlayANN", PPoPP 2024).
+ *
+ *      batch    walks and picks, each for itself         parallel
+ *               who is linked to: lists by target        one pass
+ *               link back, each target for itself        parallel
+ *      fill     two-hop neighbours into free links       parallel
+ *      repair   what no link leads to gets one           one pass
+ *
+ * The rule: a candidate is left out when something already picked is nearer to
+ * it than the node is (relative neighbourhood).  It is never loosened while the
+ * graph grows: that fills nodes with near links and loses the far ones.  Only at
+ * the end free places are filled, with candidates that nothing picked is nearer
+ * to by a factor (the same, with 1.2).
+ *
+ * Distances are those of 7-bit codes: integer products, a few float operations
+ * in fixed order.  Equal distances go by number.
+ *
+ * Threads: one thread builds; it lends work to the executor.
+ */
+#ifndef OCH_INDEX_VECTOR_GRAPH_BUILD_H
+#define OCH_INDEX_VECTOR_GRAPH_BUILD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "index/vector/walk.h"
+#include "ochre/status.h"
+
+struct och_executor;
+struct och_mem;
+struct och_quant;
+
+/* Threads that may take part in a build. */
+enum { OCH_GRAPH_THREADS_MAX = 64 };
+
+/* A graph under construction.  Nodes are rows; not every row is one. */
+struct och_graph_build {
+    struct och_mem *mem;               /* borrowed */
+    struct och_executor *executor;     /* borrowed; NULL: one thread */
+    const struct och_quant *quant;     /* borrowed */
+    unsigned n_threads;                /* at least 1 */
+    uint32_t n_rows;                   /* rows that have a code, nodes or not */
+    uint32_t n;                        /* nodes */
+    uint32_t effort;                   /* candidates of a node */
+    const uint8_t *codes;              /* borrowed: 7-bit, [n_rows] of quant->stride7 bytes */
+    uint32_t *links;                   /* owned: [n_rows][OCH_GRAPH_DEGREE] */
+    uint32_t *order;                   /* owned: [n], nodes in the order in which they go in */
+    uint32_t n_in;                     /* of order: nodes that are in */
+    uint32_t n_entries;                /* walks begin at order[0] to order[n_entries - 1] */
+    uint32_t *heads;                   /* owned: [n_rows], lists of back links */
+    struct och_graph_scratch *scratch; /* owned: [n_threads] */
+};
+
+/*
+ * Begin with no links between the n rows in `nodes`, which is copied.  `seed`
+ * decides the order.
+ *
+ * Errors: OCHRE_NO_MEMORY.
+ */
+OCH_MUST_CHECK ochre_status och_graph_begin(struct och_mem *mem, struct och_executor *executor,
+        unsigned n_threads, const struct och_quant *quant, const uint8_t *codes, uint32_t n_rows,
+        const uint32_t *nodes, uint32_t n, uint32_t effort, uint64_t seed,
+        struct och_graph_build *build_out);
+void och_graph_clear(struct och_graph_build *build); /* a zeroed one is fine */
+
+/* Let nodes in, up to order[end - 1].  OCHRE_NO_MEMORY: the graph is not to be used. */
+OCH_MUST_CHECK ochre_status och_graph_insert(struct och_graph_build *build, uint32_t end);
+
+/* Fill free links of nodes order[begin] to order[n_in - 1] from two hops away. */
+OCH_MUST_CHECK ochre_status och_graph_fill(struct och_graph_build *build, uint32_t begin);
+
+/* Give every node that is in and cannot be reached from the entries a link, and
+ * return how many there were. */
+OCH_MUST_CHECK ochre_status och_graph_repair(
+        struct och_graph_build *build, uint32_t *n_repaired_out);
+
+#endif /* OCH_INDEX_VECTOR_GRAPH_BUILD_H */

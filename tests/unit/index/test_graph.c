@@ -1,0 +1,615 @@
+/*
+ * The graph against exact search over the same rows: equal where it says that it
+ * is exact, by measured recall otherwise; whatever is allowed, dead, equal or
+ * damaged.  The same bytes from any number of threads and every instruction set.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/bitset.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "distance/distance.h"
+#include "index/vector/flat.h"
+#include "index/vector/graph.h"
+#include "index/vector/topk.h"
+#include "index/vector/walk.h"
+#include "os/cpu.h"
+#include "os/executor.h"
+#include "support/check.h"
+
+enum { ROWS = 6000, DIM = 48, QUERIES = 40, K = 10, SECTIONS = 3 };
+
+/* Sections in memory, as a segment file would keep them. */
+struct store {
+    char *bytes[SECTIONS];
+    size_t sizes[SECTIONS];
+    int open;
+};
+
+static struct och_mem mem;
+static struct och_arena arena;
+static const struct och_kernels *sets[4];
+static size_t n_sets;
+static float floats[ROWS * DIM], norms[ROWS], query_floats[QUERIES * DIM];
+static uint64_t ordinals[ROWS];
+static struct och_vector_rows rows;
+static struct och_distance_query queries[QUERIES];
+static struct store store;
+
+/* --- sections ------------------------------------------------------------------ */
+
+static ochre_status
+store_begin(void *context, uint16_t number, struct ochre_error *err)
+{
+    struct store *to = context;
+    (void) err;
+    check(number >= OCH_GRAPH_SECTION_MAIN && number <= OCH_GRAPH_SECTION_LINKS);
+    to->open = number - OCH_GRAPH_SECTION_MAIN;
+    check(to->bytes[to->open] == NULL);
+    return OCHRE_OK;
+}
+
+static ochre_status
+store_put(void *context, const void *bytes, size_t size, struct ochre_error *err)
+{
+    struct store *to = context;
+    (void) err;
+    char *grown = realloc(to->bytes[to->open], to->sizes[to->open] + size);
+    check(grown != NULL);
+    memcpy(grown + to->sizes[to->open], bytes, size);
+    to->bytes[to->open] = grown;
+    to->sizes[to->open] += size;
+    return OCHRE_OK;
+}
+
+static ochre_status
+store_section(void *context, uint16_t number, const void **bytes_out, uint64_t *size_out,
+        struct ochre_error *err)
+{
+    const struct store *from = context;
+    (void) err;
+    *bytes_out = from->bytes[number - OCH_GRAPH_SECTION_MAIN];
+    *size_out = from->sizes[number - OCH_GRAPH_SECTION_MAIN];
+    return OCHRE_OK;
+}
+
+static void
+store_clear(struct store *s)
+{
+    for (size_t i = 0; i < SECTIONS; i++)
+        free(s->bytes[i]);
+    *s = (struct store){.open = 0};
+}
+
+static uint64_t
+store_hash(const struct store *s)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < SECTIONS; i++)
+        hash ^= och_hash64(s->bytes[i], s->sizes[i]) * (i + 1);
+    return hash;
+}
+
+/* --- worlds -------------------------------------------------------------------- */
+
+enum kind { CLUSTERED, EVEN, FEW_VALUES, LOW_CONTRAST, HEAVY_TAILED, N_KINDS };
+
+static float
+normal(uint64_t *seed)
+{
+    float sum = 0;
+    for (int i = 0; i < 6; i++)
+        sum += och_random_f32(seed);
+    return sum;
+}
+
+static void
+fill_vector(float *v, enum kind kind, uint64_t *seed)
+{
+    uint64_t cluster = och_random_below(seed, 60) * 977;
+    for (size_t i = 0; i < DIM; i++) {
+        switch (kind) {
+        case CLUSTERED:
+            v[i] = 2 * och_random_f32(&cluster) + 0.5F * normal(seed);
+            break;
+        case FEW_VALUES:
+            v[i] = i < 5 ? (float) och_random_below(seed, 4) - 1 : 0;
+            break;
+        case LOW_CONTRAST:
+            v[i] = 30 + 0.01F * normal(seed);
+            break;
+        case HEAVY_TAILED:
+            v[i] = normal(seed) / (1.01F - fabsf(och_random_f32(seed)));
+            break;
+        case EVEN:
+        case N_KINDS:
+            v[i] = normal(seed);
+            break;
+        }
+    }
+}
+
+static void
+make_world(enum kind kind, ochre_space space, uint64_t seed)
+{
+    for (size_t row = 0; row < ROWS; row++) {
+        fill_vector(floats + row * DIM, kind, &seed);
+        norms[row] = och_vector_norm(sets[0], floats + row * DIM, DIM);
+        ordinals[row] = row * 3 + 1;
+    }
+    rows = (struct och_vector_rows){.rows = floats,
+            .norms = space == OCHRE_SPACE_COSINE ? norms : NULL,
+            .ordinals = ordinals,
+            .n_rows = ROWS};
+    for (size_t q = 0; q < QUERIES; q++) {
+        fill_vector(query_floats + q * DIM, kind, &seed);
+        och_distance_query_init(&queries[q], sets[n_sets - 1], space, query_floats + q * DIM, DIM);
+    }
+}
+
+static ochre_status
+build_with(struct och_mem *account, struct och_executor *executor,
+        const struct och_kernels *kernels, ochre_space space, bool quick)
+{
+    struct och_vector_build build = {.mem = account,
+            .executor = executor,
+            .kernels = kernels,
+            .rows = &rows,
+            .space = space,
+            .dim = DIM,
+            .seed = 99,
+            .quick = quick};
+    struct och_vector_sink sink = {.begin = store_begin, .put = store_put, .context = &store};
+    struct och_vector_builder *builder;
+    store_clear(&store);
+    ochre_status status = och_graph_kind.build(&build, &builder, NULL);
+    if (status == OCHRE_OK)
+        status = och_graph_kind.write(builder, &sink, NULL);
+    och_graph_kind.discard(builder);
+    return status;
+}
+
+static struct och_vector_source source = {.section = store_section, .context = &store};
+
+static ochre_status
+open_with(struct och_mem *account, ochre_space space, struct och_vector_index **index_out)
+{
+    struct och_vector_open open = {.mem = account,
+            .kernels = sets[n_sets - 1],
+            .rows = &rows,
+            .space = space,
+            .dim = DIM,
+            .source = &source};
+    return och_graph_kind.open(&open, index_out, NULL);
+}
+
+static struct och_vector_index *
+build_and_open(ochre_space space)
+{
+    struct och_vector_index *index;
+    check(build_with(&mem, NULL, sets[n_sets - 1], space, false) == OCHRE_OK);
+    check(open_with(&mem, space, &index) == OCHRE_OK);
+    return index;
+}
+
+/* What was asked, the exact answer and the index's. */
+struct answers {
+    struct och_topk exact[QUERIES], found[QUERIES];
+    struct och_vector_work work;
+};
+
+static void
+ask(const struct och_vector_index *index, struct och_vector_search *search, uint32_t k,
+        struct answers *answers)
+{
+    search->queries = queries;
+    search->scratch = &arena;
+    search->source = 4;
+    answers->work = (struct och_vector_work){.n_hops = 0};
+    for (size_t q = 0; q < search->n_queries; q++) {
+        check(och_topk_make(&answers->exact[q], &arena, k, ROWS) == OCHRE_OK);
+        check(och_topk_make(&answers->found[q], &arena, k, ROWS) == OCHRE_OK);
+    }
+    check(och_flat_search(&rows, search, answers->exact, NULL, NULL) == OCHRE_OK);
+    check(och_vector_index_search(index, search, answers->found, &answers->work, NULL) == OCHRE_OK);
+    for (size_t q = 0; q < search->n_queries; q++) {
+        och_topk_sort(&answers->exact[q]);
+        och_topk_sort(&answers->found[q]);
+        check(answers->found[q].n == answers->exact[q].n); /* never fewer */
+        for (uint32_t i = 0; i < answers->found[q].n; i++)
+            check(search->allowed == NULL ||
+                    och_bitset_has(search->allowed, answers->found[q].items[i].row));
+    }
+}
+
+static bool
+same_answers(const struct och_topk *a, const struct och_topk *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (uint32_t i = 0; i < a->n; i++) {
+        if (a->items[i].row != b->items[i].row || a->items[i].source != b->items[i].source ||
+                memcmp(&a->items[i].distance, &b->items[i].distance, sizeof(float)) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* The share of hits that are as near as the exact answer's last. */
+static double
+recall_of(const struct answers *answers, size_t n_queries)
+{
+    uint64_t n_found = 0, n_all = 0;
+    for (size_t q = 0; q < n_queries; q++) {
+        const struct och_topk *exact = &answers->exact[q];
+        for (uint32_t i = 0; i < exact->n; i++)
+            n_found += answers->found[q].items[i].distance <= exact->items[exact->n - 1].distance;
+        n_all += exact->n;
+    }
+    return n_all == 0 ? 1 : (double) n_found / (double) n_all;
+}
+
+/* --- tests --------------------------------------------------------------------- */
+
+static void
+the_scan_equals_exact_search(void **state)
+{
+    (void) state;
+    for (enum kind kind = CLUSTERED; kind < N_KINDS; kind++) {
+        for (int space = OCHRE_SPACE_L2; space <= OCHRE_SPACE_IP; space++) {
+            make_world(kind, (ochre_space) space, 31 + (uint64_t) kind);
+            memset(floats + 100 * DIM, 0, 20 * DIM * sizeof(float));
+            memset(norms + 100, 0, 20 * sizeof(float));
+            check(build_with(&mem, NULL, sets[n_sets - 1], (ochre_space) space, true) == OCHRE_OK);
+            struct och_vector_index *index;
+            check(open_with(&mem, (ochre_space) space, &index) == OCHRE_OK);
+            static const uint32_t ks[] = {1, K, 300, ROWS};
+            for (size_t i = 0; i < 4; i++) {
+                struct answers answers;
+                struct och_vector_search search = {.n_queries = i < 2 ? QUERIES : 2, .recall = 1};
+                ask(index, &search, ks[i], &answers);
+                for (size_t q = 0; q < search.n_queries; q++)
+                    check(same_answers(&answers.exact[q], &answers.found[q]));
+                check(i > 1 || kind != CLUSTERED ||
+                        answers.work.n_distances < (uint64_t) ROWS * QUERIES / 4);
+                och_arena_clear(&arena);
+            }
+            och_vector_index_close(index);
+        }
+    }
+    store_clear(&store);
+    check(och_mem_used(&mem) == 0);
+}
+
+static void
+a_walk_reaches_the_recall_it_is_asked_for(void **state)
+{
+    (void) state;
+    static const float targets[] = {0.9F, 0.95F, 0.99F, 0.999F};
+    for (enum kind kind = CLUSTERED; kind < N_KINDS; kind++) {
+        for (int space = OCHRE_SPACE_L2; space <= OCHRE_SPACE_IP; space++) {
+            make_world(kind, (ochre_space) space, 41 + (uint64_t) kind);
+            struct och_vector_index *index = build_and_open((ochre_space) space);
+            for (size_t i = 0; i < 4; i++) {
+                struct answers answers;
+                struct och_vector_search search = {
+                        .n_queries = QUERIES, .recall = targets[i], .plan = OCH_PLAN_WALK};
+                ask(index, &search, K, &answers);
+                /* 400 trials: within three deviations of the target. */
+                double target = (double) targets[i];
+                double chance = 3 * sqrt(target * (1 - target) / (QUERIES * K));
+                check(recall_of(&answers, QUERIES) >= target - chance);
+                och_arena_clear(&arena);
+            }
+            och_vector_index_close(index);
+        }
+    }
+    store_clear(&store);
+    check(och_mem_used(&mem) == 0);
+}
+
+/* Rows of which `percent` are allowed: by chance, near the first query, far from
+ * it, or in one stretch. */
+enum correlation { BY_CHANCE, NEAR, FAR, STRETCH, N_CORRELATIONS };
+
+static int
+compare_floats(const void *left, const void *right)
+{
+    const float *a = left;
+    const float *b = right;
+    return (*a > *b) - (*a < *b);
+}
+
+static void
+allow(struct och_bitset *allowed, enum correlation correlation, double percent, uint64_t *seed)
+{
+    static float distances[ROWS], sorted[ROWS];
+    och_distance_rows(&queries[0], floats, norms, ROWS, distances);
+    memcpy(sorted, distances, sizeof(sorted));
+    qsort(sorted, ROWS, sizeof(float), compare_floats);
+    uint32_t n = (uint32_t) (ROWS * percent / 100);
+    for (uint32_t row = 0; row < ROWS; row++) {
+        bool in = false;
+        switch (correlation) {
+        case BY_CHANCE:
+            in = (double) och_random_below(seed, 100000) < percent * 1000;
+            break;
+        case NEAR:
+            in = distances[row] < sorted[n];
+            break;
+        case FAR:
+            in = distances[row] > sorted[ROWS - 1 - n];
+            break;
+        case STRETCH:
+            in = row >= 700 && row < 700 + n;
+            break;
+        case N_CORRELATIONS:
+            break;
+        }
+        if (in)
+            check(och_bitset_add(allowed, row) == OCHRE_OK);
+    }
+}
+
+static void
+no_filter_costs_recall(void **state)
+{
+    (void) state;
+    static const double percents[] = {0, 0.02, 0.2, 1, 5, 20, 50, 90, 99};
+    static const enum och_vector_plan plans[] = {OCH_PLAN_ANY, OCH_PLAN_WALK, OCH_PLAN_TWO_HOP};
+    uint64_t seed = 51;
+    make_world(CLUSTERED, OCHRE_SPACE_L2, 51);
+    struct och_vector_index *index = build_and_open(OCHRE_SPACE_L2);
+    for (enum correlation c = BY_CHANCE; c < N_CORRELATIONS; c++) {
+        for (size_t i = 0; i < sizeof(percents) / sizeof(percents[0]); i++) {
+            struct och_bitset allowed;
+            och_bitset_init(&allowed, &mem);
+            allow(&allowed, c, percents[i], &seed);
+            for (size_t p = 0; p < 3; p++) {
+                struct answers answers;
+                struct och_vector_search search = {.n_queries = QUERIES,
+                        .allowed = &allowed,
+                        .recall = 0.99F,
+                        .plan = plans[p]};
+                ask(index, &search, K, &answers);
+                /* A walk that is forced may be led astray where it would not be
+                 * chosen; what is chosen keeps its promise. */
+                if (plans[p] == OCH_PLAN_ANY)
+                    check(recall_of(&answers, QUERIES) >= 0.975);
+                och_arena_clear(&arena);
+            }
+            och_bitset_clear(&allowed);
+        }
+    }
+    och_vector_index_close(index);
+    store_clear(&store);
+    check(och_mem_used(&mem) == 0);
+}
+
+/* Thousands of equal vectors hide nothing: neither each other nor the rest. */
+static void
+equal_vectors_hide_nothing(void **state)
+{
+    (void) state;
+    make_world(CLUSTERED, OCHRE_SPACE_COSINE, 61);
+    for (uint32_t row = 1; row < ROWS; row += 2) {
+        /* Every other row is one of three vectors, one of them without direction. */
+        uint32_t first = row % 6;
+        memcpy(floats + (size_t) row * DIM, floats + (size_t) first * DIM, DIM * sizeof(float));
+        if (first == 5)
+            memset(floats + (size_t) row * DIM, 0, DIM * sizeof(float));
+        norms[row] = och_vector_norm(sets[0], floats + (size_t) row * DIM, DIM);
+    }
+    struct och_vector_index *index = build_and_open(OCHRE_SPACE_COSINE);
+    for (uint32_t row = 0; row < 6; row++) {
+        memcpy(query_floats + (size_t) row * DIM, floats + (size_t) row * DIM, DIM * sizeof(float));
+        och_distance_query_init(&queries[row], sets[n_sets - 1], OCHRE_SPACE_COSINE,
+                query_floats + (size_t) row * DIM, DIM);
+    }
+    struct answers answers;
+    struct och_vector_search search = {
+            .n_queries = QUERIES, .recall = 0.99F, .plan = OCH_PLAN_WALK};
+    ask(index, &search, K, &answers);
+    check(recall_of(&answers, QUERIES) >= 0.98);
+    check(same_answers(&answers.exact[1], &answers.found[1])); /* ties by insertion */
+    /* Every second of the equal ones alone, with the first of each left out. */
+    struct och_bitset allowed;
+    och_bitset_init(&allowed, &mem);
+    for (uint32_t row = 6; row < ROWS; row += 4)
+        check(och_bitset_add(&allowed, row + 1) == OCHRE_OK);
+    och_arena_clear(&arena);
+    search.allowed = &allowed;
+    ask(index, &search, K, &answers);
+    check(recall_of(&answers, QUERIES) >= 0.98);
+    och_arena_clear(&arena);
+    och_bitset_clear(&allowed);
+    och_vector_index_close(index);
+    store_clear(&store);
+    check(och_mem_used(&mem) == 0);
+}
+
+static void
+every_row_can_be_reached(void **state)
+{
+    (void) state;
+    for (enum kind kind = CLUSTERED; kind < N_KINDS; kind++) {
+        make_world(kind, OCHRE_SPACE_L2, 71);
+        struct och_vector_index *index = build_and_open(OCHRE_SPACE_L2);
+        och_vector_index_close(index);
+        /* From the entries, over links alone; copies hang on their firsts. */
+        const uint32_t *links = (const uint32_t *) (void *) store.bytes[2];
+        uint32_t header[8];
+        memcpy(header, store.bytes[0], sizeof(header));
+        uint32_t n_entries = header[3], n_copies = header[5];
+        const char *numbers = store.bytes[0] + store.sizes[0] -
+                ((size_t) n_entries + header[4] + 2 * (size_t) n_copies) * sizeof(uint32_t);
+        static uint32_t queue[ROWS];
+        static bool is_reached[ROWS];
+        memset(is_reached, 0, sizeof(is_reached));
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < n_entries; i++) {
+            memcpy(&queue[n], numbers + i * sizeof(uint32_t), sizeof(uint32_t));
+            is_reached[queue[n++]] = true;
+        }
+        for (uint32_t at = 0; at < n; at++) {
+            for (size_t i = 0; i < OCH_GRAPH_DEGREE; i++) {
+                uint32_t to = links[(size_t) queue[at] * OCH_GRAPH_DEGREE + i];
+                if (to == OCH_ROW_NONE || is_reached[to])
+                    continue;
+                is_reached[to] = true;
+                queue[n++] = to;
+            }
+        }
+        check(n + n_copies == ROWS);
+    }
+    store_clear(&store);
+}
+
+static void
+threads_and_instruction_sets_make_the_same_bytes(void **state)
+{
+    (void) state;
+    make_world(CLUSTERED, OCHRE_SPACE_COSINE, 81);
+    check(build_with(&mem, NULL, sets[n_sets - 1], OCHRE_SPACE_COSINE, false) == OCHRE_OK);
+    uint64_t wanted = store_hash(&store);
+    for (size_t s = 0; s + 1 < n_sets; s++) {
+        check(build_with(&mem, NULL, sets[s], OCHRE_SPACE_COSINE, false) == OCHRE_OK);
+        check(store_hash(&store) == wanted);
+    }
+    static const unsigned n_threads[] = {1, 2, 7};
+    for (size_t i = 0; i < 3; i++) {
+        struct och_executor *executor;
+        check(och_executor_open(&mem, 1, n_threads[i], &executor, NULL) == OCHRE_OK);
+        check(build_with(&mem, executor, sets[n_sets - 1], OCHRE_SPACE_COSINE, false) == OCHRE_OK);
+        check(store_hash(&store) == wanted);
+        och_executor_close(executor);
+    }
+    store_clear(&store);
+    check(och_mem_used(&mem) == 0);
+}
+
+/* Damage past the checksums: refused, or searched without leaving the sections. */
+static void
+damaged_sections_are_refused_or_harmless(void **state)
+{
+    (void) state;
+    make_world(EVEN, OCHRE_SPACE_L2, 91);
+    check(build_with(&mem, NULL, sets[n_sets - 1], OCHRE_SPACE_L2, false) == OCHRE_OK);
+    uint64_t seed = 91;
+    unsigned n_refused = 0;
+    for (int round = 0; round < 300; round++) {
+        size_t section = och_random_below(&seed, 2) == 0 ? 0 : och_random_below(&seed, SECTIONS);
+        size_t size = store.sizes[section] < 200 || section > 0 ? store.sizes[section] : 200;
+        size_t at = och_random_below(&seed, size);
+        char before = store.bytes[section][at];
+        size_t whole = store.sizes[section];
+        store.bytes[section][at] = (char) och_random(&seed);
+        if (och_random_below(&seed, 8) == 0)
+            store.sizes[section] = och_random_below(&seed, whole);
+        struct och_vector_index *index;
+        ochre_status status = open_with(&mem, OCHRE_SPACE_L2, &index);
+        check(status == OCHRE_OK || status == OCHRE_CORRUPT);
+        n_refused += status == OCHRE_CORRUPT;
+        if (status == OCHRE_OK) {
+            struct och_topk best;
+            struct och_vector_search search = {.queries = queries,
+                    .n_queries = 1,
+                    .recall = 0.99F,
+                    .effort = 20,
+                    .scratch = &arena};
+            check(och_topk_make(&best, &arena, K, ROWS) == OCHRE_OK);
+            check(och_vector_index_search(index, &search, &best, NULL, NULL) == OCHRE_OK);
+            och_arena_clear(&arena);
+            och_vector_index_close(index);
+        }
+        store.bytes[section][at] = before;
+        store.sizes[section] = whole;
+    }
+    check(n_refused > 50);
+    store_clear(&store);
+    check(och_mem_used(&mem) == 0);
+}
+
+static bool
+open_once(struct och_mem *account)
+{
+    struct och_vector_index *index;
+    ochre_status status = open_with(account, OCHRE_SPACE_L2, &index);
+    check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+    if (status == OCHRE_OK)
+        och_vector_index_close(index);
+    return status == OCHRE_OK;
+}
+
+static bool
+search_once(struct och_mem *account)
+{
+    struct och_vector_index *index;
+    struct och_arena scratch;
+    struct och_topk best;
+    check(open_with(&mem, OCHRE_SPACE_L2, &index) == OCHRE_OK);
+    och_arena_init(&scratch, account);
+    ochre_status status = och_topk_make(&best, &scratch, K, ROWS);
+    struct och_vector_search search = {.queries = queries,
+            .n_queries = 3,
+            .recall = 0.99F,
+            .plan = OCH_PLAN_WALK,
+            .scratch = &scratch};
+    struct och_topk lists[3] = {best, best, best};
+    for (int i = 0; i < 3 && status == OCHRE_OK; i++)
+        status = och_topk_make(&lists[i], &scratch, K, ROWS);
+    if (status == OCHRE_OK)
+        status = och_vector_index_search(index, &search, lists, NULL, NULL);
+    check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+    och_arena_clear(&scratch);
+    och_vector_index_close(index);
+    return status == OCHRE_OK;
+}
+
+static void
+without_memory_nothing_is_left(void **state)
+{
+    (void) state;
+    make_world(FEW_VALUES, OCHRE_SPACE_L2, 95);
+    check(build_with(&mem, NULL, sets[n_sets - 1], OCHRE_SPACE_L2, false) == OCHRE_OK);
+    check_each_allocation_failing(open_once);
+    check_each_allocation_failing(search_once);
+    /* Building takes seconds: some of its allocations only. */
+    for (uint64_t grant = 1; grant < 60; grant += grant < 12 ? 1 : 7) {
+        struct och_mem account;
+        och_mem_init(&account, NULL);
+        account.fail_at = grant;
+        ochre_status status = build_with(&account, NULL, sets[n_sets - 1], OCHRE_SPACE_L2, false);
+        check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+        check(och_mem_used(&account) == 0);
+    }
+    store_clear(&store);
+    check(och_mem_used(&mem) == 0);
+}
+
+int
+main(void)
+{
+    och_mem_init(&mem, NULL);
+    och_arena_init(&arena, &mem);
+    struct och_cpu cpu = och_cpu_detect();
+    struct och_distance_cpu distance_cpu = {
+            .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
+    n_sets = och_kernels_all(distance_cpu, sets);
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(the_scan_equals_exact_search),
+            cmocka_unit_test(a_walk_reaches_the_recall_it_is_asked_for),
+            cmocka_unit_test(no_filter_costs_recall),
+            cmocka_unit_test(equal_vectors_hide_nothing),
+            cmocka_unit_test(every_row_can_be_reached),
+            cmocka_unit_test(threads_and_instruction_sets_make_the_same_bytes),
+            cmocka_unit_test(damaged_sections_are_refused_or_harmless),
+            cmocka_unit_test(without_memory_nothing_is_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
