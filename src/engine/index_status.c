@@ -2,7 +2,34 @@
 
 #include "base/arena.h"
 #include "engine/collection.h"
+#include "engine/engine.h"
 #include "engine/snapshot.h"
+#include "index/vector/graph.h"
+#include "segment/segment.h"
+
+/* What one head or file adds. */
+static void
+add_source(const struct och_source *source, struct och_collection *collection,
+        struct och_index_status *status)
+{
+    struct och_segment *segment = source->segment;
+    if (segment == NULL || !och_segment_has_graph(segment)) {
+        status->unindexed_rows += och_source_count(source);
+        return;
+    }
+    status->n_graph_segments++;
+    const struct och_vector_index *index =
+            och_segment_index(segment, collection->engine->ports.kernels);
+    if (index == NULL)
+        return;
+    struct och_vector_stats stats;
+    index->kind->stats(index, status->recall_target, &stats);
+    if (stats.effort > status->effort)
+        status->effort = stats.effort;
+    if (!status->is_measured || stats.recall < status->measured_recall)
+        status->measured_recall = stats.recall;
+    status->is_measured = true;
+}
 
 ochre_status
 och_engine_index_status(struct och_mem *mem, struct och_collection *collection,
@@ -14,11 +41,14 @@ och_engine_index_status(struct och_mem *mem, struct och_collection *collection,
     och_arena_init(&arena, mem);
     ochre_status status = och_snapshot_take(collection, &arena, &snapshot, err);
     if (status == OCHRE_OK) {
-        /* Nothing builds an index, so no row waits for one. */
         *status_out = (struct och_index_status){.n_operations = snapshot.facts.position,
                 .rows = och_snapshot_count(&snapshot),
                 .n_segments = snapshot.view->n_segments,
                 .recall_target = och_collection_settings(collection).recall_target};
+        for (uint32_t i = 0; i < snapshot.n_sources; i++)
+            add_source(&snapshot.sources[i], collection, status_out);
+        if (status_out->rows < OCH_GRAPH_ROWS_MIN) /* no graph is to come */
+            status_out->unindexed_rows = 0;
         och_snapshot_release(&snapshot);
     }
     och_arena_clear(&arena);

@@ -25,6 +25,7 @@ struct fan_out {
     struct piece *pieces;                /* what a candidate's source counts */
     uint32_t n_pieces;
     float recall;                       /* to aim at; 1: exact */
+    uint32_t effort_min;                /* candidates an index keeps, at least */
     struct ochre_explain_source *costs; /* [n_sources]; NULL: nobody asks */
 };
 
@@ -50,7 +51,25 @@ is_empty(const struct och_selected *rows)
     return !rows->all && och_bitset_next(&rows->set, 0) == OCH_ROW_NONE;
 }
 
-/* `work` may be NULL. */
+/* A segment with an index; `work` may be NULL. */
+static ochre_status
+search_index(struct fan_out *fan, uint32_t index, const struct och_vector_index *vectors,
+        struct och_vector_work *work, struct ochre_error *err)
+{
+    const struct och_selected *rows = &fan->rows[index];
+    struct och_vector_search search = {.queries = fan->prepared,
+            .n_queries = fan->query->n_queries,
+            .source = fan->n_pieces,
+            .allowed = rows->all ? NULL : &rows->set,
+            .recall = fan->recall,
+            .effort = fan->recall >= 1 ? 0 : fan->query->effort,
+            .effort_min = fan->effort_min,
+            .scratch = &fan->result->arena};
+    fan->pieces[fan->n_pieces++] = (struct piece){index, 0};
+    return och_vector_index_search(vectors, &search, fan->best, work, err);
+}
+
+/* Rows without one: all of them. */
 static ochre_status
 search_rows(
         struct fan_out *fan, uint32_t index, struct och_vector_work *work, struct ochre_error *err)
@@ -64,10 +83,8 @@ search_rows(
         struct och_bitset part = part_of(&rows->set, first, vectors.n_rows);
         struct och_vector_search search = {.queries = fan->prepared,
                 .n_queries = fan->query->n_queries,
-                .allowed = rows->all ? NULL : &part,
-                .recall = fan->recall,
-                .effort = fan->query->effort};
-        vectors.source = fan->n_pieces;
+                .source = fan->n_pieces,
+                .allowed = rows->all ? NULL : &part};
         fan->pieces[fan->n_pieces++] = (struct piece){index, first};
         status = och_flat_search(&vectors, &search, fan->best, work, err);
         first = next;
@@ -76,19 +93,53 @@ search_rows(
 }
 
 static ochre_status
+search_any(
+        struct fan_out *fan, uint32_t index, struct och_vector_work *work, struct ochre_error *err)
+{
+    const struct och_source *source = &fan->result->snapshot.sources[index];
+    const struct och_vector_index *vectors = source->segment == NULL
+            ? NULL
+            : och_segment_index(source->segment, fan->prepared[0].kernels);
+    if (vectors == NULL)
+        return search_rows(fan, index, work, err);
+    return search_index(fan, index, vectors, work, err);
+}
+
+static ochre_plan
+plan_of(const struct och_vector_work *work, bool filtered)
+{
+    switch (work->plan) {
+    case OCH_PLAN_EMPTY:
+        return OCHRE_PLAN_EMPTY;
+    case OCH_PLAN_WALK:
+        return filtered ? OCHRE_PLAN_GRAPH_FILTERED : OCHRE_PLAN_GRAPH;
+    case OCH_PLAN_TWO_HOP:
+        return OCHRE_PLAN_GRAPH_FILTERED;
+    case OCH_PLAN_ANY:
+    case OCH_PLAN_FLAT:
+    case OCH_PLAN_SCAN:
+        break;
+    }
+    return filtered ? OCHRE_PLAN_EXACT_GATHER : OCHRE_PLAN_EXACT_SCAN;
+}
+
+static ochre_status
 search_source(struct fan_out *fan, uint32_t index, struct ochre_error *err)
 {
     if (is_empty(&fan->rows[index]))
         return OCHRE_OK;
     if (fan->costs == NULL)
-        return search_rows(fan, index, NULL, err);
+        return search_any(fan, index, NULL, err);
     struct och_vector_work work = {.n_distances = 0};
     uint64_t begin_ns = och_machine_monotonic_ns(fan->machine);
-    ochre_status status = search_rows(fan, index, &work, err);
+    ochre_status status = search_any(fan, index, &work, err);
     uint64_t elapsed_ns = och_machine_monotonic_ns(fan->machine) - begin_ns;
     size_t n_queries = fan->query->n_queries;
     struct ochre_explain_source *cost = &fan->costs[index];
-    cost->plan = OCHRE_PLAN_EXACT_SCAN;
+    bool walked = work.plan == OCH_PLAN_WALK || work.plan == OCH_PLAN_TWO_HOP;
+    cost->plan = plan_of(&work, !fan->rows[index].all);
+    cost->effort = walked ? work.effort : 0;
+    cost->estimated_cost_us = (double) work.cost_ns / 1000 / (double) n_queries;
     cost->elapsed_us = (double) elapsed_ns / 1000 / (double) n_queries;
     cost->n_distances = work.n_distances / n_queries;
     cost->n_estimates = work.n_estimates / n_queries;
@@ -168,6 +219,14 @@ make_lists(struct och_result *result, size_t n, struct ochre_error *err)
 
 /* --- explaining ---------------------------------------------------------------- */
 
+static ochre_source_kind
+kind_of(const struct och_source *source)
+{
+    if (source->head != NULL)
+        return OCHRE_SOURCE_HEAD;
+    return och_segment_has_graph(source->segment) ? OCHRE_SOURCE_GRAPH : OCHRE_SOURCE_FLAT;
+}
+
 /* What is known before the search. */
 static ochre_status
 begin_explain(struct fan_out *fan, struct ochre_error *err)
@@ -179,8 +238,7 @@ begin_explain(struct fan_out *fan, struct ochre_error *err)
         return och_fail_memory(err);
     for (uint32_t i = 0; i < snapshot->n_sources; i++) {
         const struct och_source *source = &snapshot->sources[i];
-        fan->costs[i] = (struct ochre_explain_source){
-                .kind = source->head != NULL ? OCHRE_SOURCE_HEAD : OCHRE_SOURCE_FLAT,
+        fan->costs[i] = (struct ochre_explain_source){.kind = kind_of(source),
                 .plan = OCHRE_PLAN_EMPTY,
                 .rows = och_source_count(source),
                 .matches = och_selected_count(&fan->rows[i], source)};
@@ -240,7 +298,8 @@ run(struct och_result *result, struct och_collection *collection, const struct o
             .machine = collection->engine->ports.machine,
             .query = query,
             .rows = rows,
-            .recall = recall_of(collection, query)};
+            .recall = recall_of(collection, query),
+            .effort_min = och_collection_settings(collection).ef_search_floor / 2};
     if (status == OCHRE_OK && query->explain)
         status = begin_explain(&fan, err);
     bool any = result->snapshot.n_sources > 0 && query->n_queries > 0 && query->k > 0;

@@ -165,6 +165,7 @@ och_segment_open(struct och_mem *mem, struct och_vfs *vfs, struct och_uuid colle
     segment->collection = collection;
     segment->id = id;
     atomic_init(&segment->n_owners, 1);
+    och_mutex_init(&segment->vectors_lock);
 
     struct footer footer = {0};
     const void *map = NULL;
@@ -208,6 +209,8 @@ och_segment_release(struct och_segment *segment)
         return;
     if (atomic_fetch_sub_explicit(&segment->n_owners, 1, memory_order_acq_rel) != 1)
         return;
+    och_segment_close_index(segment);
+    och_mutex_clear(&segment->vectors_lock);
     if (segment->map != NULL)
         och_file_unmap(segment->file, segment->map, segment->file_size);
     och_file_close(segment->file);

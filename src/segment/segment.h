@@ -27,10 +27,14 @@
 #include "base/uuid.h"
 #include "ochre/status.h"
 #include "ochre/types.h"
+#include "os/thread.h"
 #include "segment/layout.h"
 
 struct och_columns;
 struct och_file;
+struct och_kernels;
+struct och_segment_vectors;
+struct och_vector_index;
 struct och_mem;
 struct och_vfs;
 
@@ -67,10 +71,13 @@ struct och_segment {
     uint32_t n_pages;
     _Atomic(_Atomic(uint64_t) *) *marks; /* owned: pages of positions of death */
     atomic_uint n_dead;
-    _Atomic(struct och_columns *) columns; /* owned: the index of metadata, once opened */
-    atomic_bool columns_failed;            /* it is damaged: do without */
-    uint64_t deletes_id;                   /* the newest delete file; 0: none */
-    uint32_t n_dead_stored;                /* deaths that file holds */
+    _Atomic(struct och_columns *) columns;         /* owned: the index of metadata, once opened */
+    atomic_bool columns_failed;                    /* it is damaged: do without */
+    struct och_mutex vectors_lock;                 /* held while the index of vectors is opened */
+    _Atomic(struct och_segment_vectors *) vectors; /* owned: once opened */
+    atomic_bool vectors_failed;                    /* it is damaged: do without */
+    uint64_t deletes_id;                           /* the newest delete file; 0: none */
+    uint32_t n_dead_stored;                        /* deaths that file holds */
 };
 
 /* Where a segment's file lies: seg/<collection>/<id>.seg */
@@ -136,6 +143,20 @@ void och_segment_fail_columns(struct och_segment *segment);
 /* The row with this id, or OCH_ROW_NONE.  Loads what it needs. */
 OCH_MUST_CHECK ochre_status och_segment_find(struct och_segment *segment, struct ochre_bytes id,
         uint32_t *row_out, struct ochre_error *err);
+
+/* Does the file have an index of its vectors, and one with links at that? */
+bool och_segment_has_index(const struct och_segment *segment);
+bool och_segment_has_graph(const struct och_segment *segment);
+
+/*
+ * The index of the file's vectors, opened now if it was not; NULL: there is none,
+ * or it is damaged, or cannot be read now: do without.  It stays as long as the
+ * segment.
+ */
+const struct och_vector_index *och_segment_index(
+        struct och_segment *segment, const struct och_kernels *kernels);
+
+void och_segment_close_index(struct och_segment *segment); /* och_segment_release's */
 
 /* --- deaths ------------------------------------------------------------------ */
 

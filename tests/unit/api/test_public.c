@@ -777,7 +777,7 @@ a_query_says_how_it_was_answered_when_asked(void **state)
     explain = ochre_result_explain(result, 0);
     check(explain->recall_target == 1 && explain->sources[0].matches == 4);
     check(explain->sources[1].plan == OCHRE_PLAN_EMPTY && explain->sources[1].matches == 0);
-    check(explain->sources[1].n_distances == 0 && explain->plan == OCHRE_PLAN_EXACT_SCAN);
+    check(explain->sources[1].n_distances == 0 && explain->plan == OCHRE_PLAN_EXACT_GATHER);
     ochre_result_close(result);
     query.exact = false;
     check_ok(ochre_query(collection, &query, &result, &err), &err);
