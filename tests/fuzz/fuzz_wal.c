@@ -558,7 +558,9 @@ run_program(const uint8_t *data, size_t size)
     log.options = (struct och_wal_options){
             .mem = &log.mem, .vfs = sim_disk_vfs(log.disk), .machine = &log.machine.machine};
     write_log(&log, &program);
+    sim_disk_set_capacity(log.disk, UINT64_MAX); /* damage needs no room */
     change_files(&log, &program);
+    sim_disk_set_capacity(log.disk, DISK_SIZE);
     open_at_last(&log, &program);
     sim_disk_close(log.disk);
     och_assert(och_mem_used(&log.mem) == 0 && och_mem_used(&log.disk_mem) == 0);
