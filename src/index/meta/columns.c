@@ -1,6 +1,8 @@
 #include "index/meta/columns.h"
 
+#include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/bitset.h"
 #include "base/buf.h"
@@ -246,7 +248,12 @@ value_at(struct reading *r, uint32_t i, struct och_field_view *view_out)
     *view_out = (struct och_field_view){.type = type, .value_size = 8};
     if (type != OCHRE_VALUE_STRING) {
         view_out->value = bytes_at(r, r->parts.values + (uint64_t) i * 8, 8);
-        return view_out->value != NULL;
+        double number = 0;
+        if (type == OCHRE_VALUE_FLOAT && view_out->value != NULL)
+            memcpy(&number, view_out->value, sizeof(number));
+        if (isnan(number))
+            fail_reading(r, "a number is none");
+        return r->status == OCHRE_OK;
     }
     uint32_t begin = i == 0 ? 0 : number_at(r, r->parts.values + ((uint64_t) i - 1) * 4);
     uint32_t end = number_at(r, r->parts.values + (uint64_t) i * 4);

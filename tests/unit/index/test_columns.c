@@ -795,7 +795,7 @@ every_damaged_byte_is_an_error_or_rows_that_are_there(void **state)
 
 /* Bytes that no small index has: marks, and bitmaps whose last word has room. */
 static void
-damaged_marks_and_bitmaps_are_found(void **state)
+damaged_numbers_marks_and_bitmaps_are_found(void **state)
 {
     (void) state;
     enum { N = 20010 };
@@ -813,6 +813,20 @@ damaged_marks_and_bitmaps_are_found(void **state)
     struct och_bitset rows;
     och_bitset_init(&rows, &mem);
     check(och_columns_rows(&columns, &leaf, &rows, NULL) == OCHRE_OK);
+
+    /* A float that is no number has no order. */
+    struct table floats;
+    table_begin(&floats, &mem, 2);
+    table_set_value(&floats, 0, text("a"), of_float(1));
+    table_set_value(&floats, 1, text("a"), of_float(2));
+    struct och_columns float_columns;
+    table_open(&floats, &float_columns);
+    och_store_u64(floats.bytes.data, UINT64_C(0xfff8000000000000));
+    struct och_bitset none;
+    och_bitset_init(&none, &mem);
+    check(och_columns_rows(&float_columns, &leaf, &none, NULL) == OCHRE_CORRUPT);
+    och_bitset_clear(&none);
+    table_end(&floats);
 
     /* The section begins with the bitmap of the mark at the end. */
     char *last = table.bytes.data + bitmap_size - 1;
@@ -941,7 +955,7 @@ main(void)
             cmocka_unit_test(nothing_is_read_before_it_is_touched),
             cmocka_unit_test(a_touch_that_fails_is_the_answer),
             cmocka_unit_test(every_damaged_byte_is_an_error_or_rows_that_are_there),
-            cmocka_unit_test(damaged_marks_and_bitmaps_are_found),
+            cmocka_unit_test(damaged_numbers_marks_and_bitmaps_are_found),
             cmocka_unit_test(a_section_of_other_rows_is_refused),
             cmocka_unit_test(failures_of_reading_and_putting_are_passed_on),
             cmocka_unit_test(every_allocation_may_fail),
