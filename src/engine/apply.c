@@ -190,6 +190,7 @@ insert_row(struct staging *s, const struct och_write_row *row)
     if (status != OCHRE_OK)
         return status;
     s->collection->staged.next_ordinal++;
+    s->collection->staged.n_records++;
     if (och_keys_add(&s->collection->staged.keys, row->fields) != OCHRE_OK)
         return och_fail_memory(s->err);
     return OCHRE_OK;
@@ -264,9 +265,11 @@ static ochre_status
 delete_row(struct staging *s, const struct och_place *place)
 {
     ochre_status status = prepare_kill(s, place);
-    if (status == OCHRE_OK)
-        kill_row(s, place);
-    return status;
+    if (status != OCHRE_OK)
+        return status;
+    kill_row(s, place);
+    s->collection->staged.n_records--;
+    return OCHRE_OK;
 }
 
 static ochre_status

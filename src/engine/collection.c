@@ -161,9 +161,13 @@ load_state(struct och_collection *collection, struct och_arena *arena, struct oc
         return och_fail_memory(err);
     struct ochre_error why = {.status = OCHRE_OK};
     for (size_t i = 0; i < n_rows; i++) {
-        status = open_segment_again(collection, &rows[i], &collection->view->segments[i], &why);
-        if (status == OCHRE_OK)
+        struct och_segment **segment = &collection->view->segments[i];
+        status = open_segment_again(collection, &rows[i], segment, &why);
+        if (status == OCHRE_OK) {
+            facts->n_records += (*segment)->n_rows - (*segment)->n_dead_stored;
+            collection->staged.n_records = facts->n_records;
             continue;
+        }
         /* Damage stays, and so does a failure in recovery, which cannot be made up
          * for later: the others go on, this one says why it cannot.  Otherwise
          * whoever asks next finds out whether it was only for a moment. */

@@ -37,6 +37,7 @@ struct och_facts {
     uint64_t position;
     uint64_t lsn; /* of the log record at that position */
     uint64_t next_ordinal;
+    uint64_t n_records;    /* that are there at the position */
     uint32_t dim;          /* 0: not known yet */
     struct och_keys *keys; /* owned */
 };

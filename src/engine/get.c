@@ -34,11 +34,13 @@ collect(struct och_result *result, const struct och_selected *rows, const struct
     ochre_status status = och_walk_begin(&walk, &result->snapshot, rows, &result->arena, err);
     uint32_t source;
     uint32_t row;
-    for (uint64_t at = 0; status == OCHRE_OK && list->n < n; at++) {
-        bool found = och_walk_next(&walk, &source, &row);
-        och_assert(found);
-        if (at >= get->offset)
-            status = och_result_hydrate(result, source, row, &list->hits[list->n++], err);
+    if (status == OCHRE_OK)
+        och_walk_skip(&walk, get->offset);
+    while (status == OCHRE_OK && list->n < n) {
+        /* Fewer than were counted: a file says that its rows are in an order they are not. */
+        if (!och_walk_next(&walk, &source, &row))
+            break;
+        status = och_result_hydrate(result, source, row, &list->hits[list->n++], err);
     }
     return status;
 }

@@ -115,7 +115,10 @@ next_selected(const struct och_selected *rows, const struct och_source *source, 
     return from < source->n_rows ? from : OCH_ROW_NONE;
 }
 
-/* A head with updated rows in it: list the selected ones by ordinal. */
+/*
+ * A head with updated rows in it: list the selected ones by ordinal.  Most ascend as
+ * they stand; those that do not are sorted and merged in.
+ */
 static ochre_status
 sort_run(struct och_walk *walk, struct och_walk_run *run, struct och_arena *arena,
         struct ochre_error *err)
@@ -123,28 +126,43 @@ sort_run(struct och_walk *walk, struct och_walk_run *run, struct och_arena *aren
     const struct och_source *source = &walk->snapshot->sources[run->source];
     const struct och_selected *rows = &walk->rows[run->source];
     uint64_t n = och_selected_count(rows, source);
-    struct ordered *ordered = och_arena_take_array(arena, n, sizeof(*ordered));
+    struct ordered *rising = och_arena_take_array(arena, n, sizeof(*rising));
+    struct ordered *others = och_arena_take_array(arena, n, sizeof(*others));
     run->sorted = och_arena_take_array(arena, n, sizeof(uint32_t));
-    if (ordered == NULL || run->sorted == NULL)
+    if (rising == NULL || others == NULL || run->sorted == NULL)
         return och_fail_memory(err);
+    uint32_t n_rising = 0;
+    uint32_t n_others = 0;
     for (uint32_t row = next_selected(rows, source, 0); row != OCH_ROW_NONE;
-            row = next_selected(rows, source, row + 1))
-        ordered[run->n_sorted++] = (struct ordered){och_source_ordinal(source, row), row};
-    qsort(ordered, run->n_sorted, sizeof(*ordered), compare_ordered);
-    for (uint32_t i = 0; i < run->n_sorted; i++)
-        run->sorted[i] = ordered[i].row;
+            row = next_selected(rows, source, row + 1)) {
+        struct ordered one = {och_source_ordinal(source, row), row};
+        if (n_rising == 0 || one.ordinal > rising[n_rising - 1].ordinal)
+            rising[n_rising++] = one;
+        else
+            others[n_others++] = one;
+    }
+    qsort(others, n_others, sizeof(*others), compare_ordered);
+    uint32_t other = 0;
+    for (uint32_t i = 0; i < n_rising; i++) {
+        for (; other < n_others && others[other].ordinal < rising[i].ordinal; other++)
+            run->sorted[run->n_sorted++] = others[other].row;
+        run->sorted[run->n_sorted++] = rising[i].row;
+    }
+    och_assert(other == n_others); /* none is above the highest of those that rise */
     return OCHRE_OK;
 }
 
-/* Move the run to its next row, after `row`, or to its first. */
+/* Move the run to its next row. */
 static void
-advance(struct och_walk *walk, struct och_walk_run *run, uint32_t from)
+advance(struct och_walk *walk, struct och_walk_run *run)
 {
     const struct och_source *source = &walk->snapshot->sources[run->source];
-    if (run->sorted != NULL)
-        run->row = run->at < run->n_sorted ? run->sorted[run->at++] : OCH_ROW_NONE;
-    else
-        run->row = next_selected(&walk->rows[run->source], source, from);
+    if (run->sorted != NULL) {
+        run->row = run->next < run->n_sorted ? run->sorted[run->next++] : OCH_ROW_NONE;
+    } else {
+        run->row = next_selected(&walk->rows[run->source], source, run->next);
+        run->next = run->row == OCH_ROW_NONE ? source->n_rows : run->row + 1;
+    }
     run->ordinal = run->row == OCH_ROW_NONE ? UINT64_MAX : och_source_ordinal(source, run->row);
 }
 
@@ -170,28 +188,131 @@ och_walk_begin(struct och_walk *walk, const struct och_snapshot *snapshot,
             if (status != OCHRE_OK)
                 return status;
         }
-        advance(walk, run, 0);
+        advance(walk, run);
     }
     return OCHRE_OK;
+}
+
+/* --- skipping ---------------------------------------------------------------- */
+
+/* Places in a run are rows, selected or not, or places in its sorted list. */
+
+static uint64_t
+ordinal_at(const struct och_walk *walk, const struct och_walk_run *run, uint32_t place)
+{
+    const struct och_source *source = &walk->snapshot->sources[run->source];
+    return och_source_ordinal(source, run->sorted != NULL ? run->sorted[place] : place);
+}
+
+/* How many selected rows lie from run->low up to a place. */
+static uint64_t
+count_to(const struct och_walk *walk, const struct och_walk_run *run, uint32_t place)
+{
+    const struct och_selected *rows = &walk->rows[run->source];
+    if (run->sorted != NULL || rows->all)
+        return place - run->low;
+    return och_bitset_count_between(&rows->set, run->low, place);
+}
+
+/* Set run->cut to the first place from low to high whose ordinal is not below. */
+static void
+find_cut(const struct och_walk *walk, struct och_walk_run *run, uint64_t ordinal)
+{
+    uint32_t low = run->low;
+    uint32_t high = run->high;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (ordinal_at(walk, run, middle) < ordinal)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    run->cut = low;
+}
+
+/* Begin at the rows at hand; answers an ordinal above all. */
+static uint64_t
+begin_skip(struct och_walk *walk)
+{
+    uint64_t above = 0;
+    for (uint32_t i = 0; i < walk->n_runs; i++) {
+        struct och_walk_run *run = &walk->runs[i];
+        uint32_t end =
+                run->sorted != NULL ? run->n_sorted : walk->snapshot->sources[run->source].n_rows;
+        run->high = end;
+        run->low = run->row == OCH_ROW_NONE ? end : run->next - 1;
+        if (run->low < end && ordinal_at(walk, run, end - 1) >= above)
+            above = ordinal_at(walk, run, end - 1) + 1;
+    }
+    return above;
+}
+
+/*
+ * Search for the ordinal that `n` selected rows are below.  Of what lies between
+ * low and high in all runs, cut at the ordinal in the middle, one half is counted:
+ * if it is no more than is to be skipped it is passed, otherwise the search goes on
+ * in it.  Each row is counted a few times at most, because halves get smaller.
+ */
+void
+och_walk_skip(struct och_walk *walk, uint64_t n)
+{
+    uint64_t low = 0;
+    uint64_t high = begin_skip(walk);
+    while (n > 0 && low < high) {
+        uint64_t middle = low + (high - low + 1) / 2;
+        uint64_t below = 0;
+        for (uint32_t i = 0; i < walk->n_runs; i++) {
+            find_cut(walk, &walk->runs[i], middle);
+            below += count_to(walk, &walk->runs[i], walk->runs[i].cut);
+        }
+        bool passed = below <= n;
+        for (uint32_t i = 0; i < walk->n_runs; i++) {
+            struct och_walk_run *run = &walk->runs[i];
+            *(passed ? &run->low : &run->high) = run->cut;
+        }
+        if (passed)
+            n -= below;
+        *(passed ? &low : &high) = passed ? middle : middle - 1;
+    }
+    for (uint32_t i = 0; i < walk->n_runs; i++) {
+        walk->runs[i].next = walk->runs[i].low;
+        advance(walk, &walk->runs[i]);
+    }
+    walk->current = NULL;
+}
+
+/* --- walking ----------------------------------------------------------------- */
+
+/* The run with the lowest ordinal, and the lowest of the others: until it is
+ * reached, nobody else's turn comes. */
+static void
+choose_run(struct och_walk *walk)
+{
+    uint64_t lowest = UINT64_MAX; /* which is also what a run at its end has */
+    walk->current = NULL;
+    walk->turn = UINT64_MAX;
+    for (uint32_t i = 0; i < walk->n_runs; i++) {
+        struct och_walk_run *run = &walk->runs[i];
+        if (run->ordinal < lowest) {
+            walk->turn = lowest;
+            lowest = run->ordinal;
+            walk->current = run;
+        } else if (run->ordinal < walk->turn) {
+            walk->turn = run->ordinal;
+        }
+    }
 }
 
 bool
 och_walk_next(struct och_walk *walk, uint32_t *source_out, uint32_t *row_out)
 {
-    struct och_walk_run *best = NULL;
-    uint64_t lowest = UINT64_MAX; /* which is also what a run at its end has */
-    for (uint32_t i = 0; i < walk->n_runs; i++) {
-        struct och_walk_run *run = &walk->runs[i];
-        if (run->ordinal < lowest) {
-            lowest = run->ordinal;
-            best = run;
-        }
-    }
-    if (best == NULL)
+    if (walk->current == NULL || walk->current->ordinal >= walk->turn)
+        choose_run(walk);
+    if (walk->current == NULL)
         return false;
-    *source_out = best->source;
-    *row_out = best->row;
-    advance(walk, best, best->row + 1);
+    *source_out = walk->current->source;
+    *row_out = walk->current->row;
+    advance(walk, walk->current);
     return true;
 }
 

@@ -56,14 +56,16 @@ OCH_MUST_CHECK ochre_status och_select_ids(const struct och_snapshot *snapshot,
 
 /*
  * Walks selected rows in insertion order across sources.  A small merge: each
- * source is a sorted run.
+ * source is a sorted run, by row, or for a head that is out of order by a list.
  */
 struct och_walk_run {
     uint32_t source;
     uint32_t row;     /* the next one, or OCH_ROW_NONE */
-    uint64_t ordinal; /* its place */
+    uint64_t ordinal; /* its place; UINT64_MAX at the end */
     uint32_t *sorted; /* a head out of order: its rows by ordinal, in the arena */
-    uint32_t n_sorted, at;
+    uint32_t n_sorted;
+    uint32_t next;           /* where to look for what follows: a row, or a place in sorted */
+    uint32_t low, high, cut; /* while skipping, of the same kind */
 };
 
 struct och_walk {
@@ -71,11 +73,21 @@ struct och_walk {
     const struct och_selected *rows;
     struct och_walk_run *runs; /* in the arena */
     uint32_t n_runs;
+    struct och_walk_run *current; /* the run with the lowest ordinal, up to this one: */
+    uint64_t turn;
 };
 
 OCH_MUST_CHECK ochre_status och_walk_begin(struct och_walk *walk,
         const struct och_snapshot *snapshot, const struct och_selected *rows,
         struct och_arena *arena, struct ochre_error *err);
+
+/*
+ * Pass over the next `n` rows, or all there are.
+ *
+ * Cost: that of counting rows in a set of bits, or where all are selected of some
+ * tens of searches in each source; not of walking them.
+ */
+void och_walk_skip(struct och_walk *walk, uint64_t n);
 
 /* The next row; false at the end. */
 bool och_walk_next(struct och_walk *walk, uint32_t *source_out, uint32_t *row_out);

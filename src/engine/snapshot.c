@@ -79,10 +79,7 @@ och_snapshot_release(struct och_snapshot *snapshot)
 uint64_t
 och_snapshot_count(const struct och_snapshot *snapshot)
 {
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < snapshot->n_sources; i++)
-        count += och_source_count(&snapshot->sources[i]);
-    return count;
+    return snapshot->facts.n_records;
 }
 
 static ochre_status

@@ -9,6 +9,8 @@
 #define SLOTS_MIN 128u
 #define VECTOR_ALIGNMENT ((size_t) 64)
 
+static_assert(OCH_HEAD_CHUNK_ROWS % 64 == 0, "a word of a set of rows lies in one chunk");
+
 ochre_status
 och_head_make(struct och_mem *mem, uint32_t dim, struct och_head **head_out)
 {
@@ -333,12 +335,20 @@ ochre_status
 och_head_visible(
         const struct och_head *head, uint32_t n_rows, uint64_t position, struct och_bitset *rows)
 {
-    for (uint32_t row = 0; row < n_rows; row++) {
-        if (!och_head_is_visible(head, row, position))
-            continue;
-        ochre_status status = och_bitset_add(rows, row);
-        if (status != OCHRE_OK)
-            return status;
+    ochre_status status = och_bitset_reserve(rows, n_rows);
+    if (status != OCHRE_OK)
+        return status;
+    /* A chunk begins at a multiple of 64 rows, and so of a word. */
+    for (uint32_t first = 0; first < n_rows; first += OCH_HEAD_CHUNK_ROWS) {
+        uint32_t at;
+        const struct och_head_chunk *chunk = &head->chunks[och_head_chunk_of(first, &at)];
+        uint32_t n = n_rows - first < 64 ? n_rows - first : 64;
+        uint64_t word = 0;
+        for (uint32_t i = 0; i < n; i++, at++) {
+            uint64_t dead = atomic_load_explicit(&chunk->dead[at], memory_order_relaxed);
+            word |= (uint64_t) (chunk->born[at] <= position && position < dead) << i;
+        }
+        rows->words[first / 64] = word;
     }
     return OCHRE_OK;
 }

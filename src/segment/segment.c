@@ -15,6 +15,16 @@
 
 #define MARKS_PER_PAGE 4096u
 
+/*
+ * When the rows of one page died.  A bit says that a row has, at whatever position:
+ * who reads at or after the newest death needs no more than the bits.  A row's mark
+ * and newest_death are stored before its bit, so whoever sees the bit sees them.
+ */
+struct och_marks {
+    _Atomic(uint64_t) dead[MARKS_PER_PAGE / 64];
+    _Atomic(uint64_t) positions[MARKS_PER_PAGE];
+};
+
 void
 och_segment_path(char *path, size_t size, struct och_uuid collection, uint64_t id)
 {
@@ -196,12 +206,6 @@ och_segment_retain(struct och_segment *segment)
     return segment;
 }
 
-static size_t
-marks_size(void)
-{
-    return MARKS_PER_PAGE * sizeof(uint64_t);
-}
-
 void
 och_segment_release(struct och_segment *segment)
 {
@@ -217,8 +221,8 @@ och_segment_release(struct och_segment *segment)
     struct och_mem *mem = segment->mem;
     size_t n_marks = segment->n_rows / MARKS_PER_PAGE + 1;
     for (size_t i = 0; segment->marks != NULL && i < n_marks; i++) {
-        _Atomic(uint64_t) *page = atomic_load_explicit(&segment->marks[i], memory_order_relaxed);
-        och_mem_release(mem, (void *) (uintptr_t) page, marks_size());
+        och_mem_release(mem, atomic_load_explicit(&segment->marks[i], memory_order_relaxed),
+                sizeof(struct och_marks));
     }
     och_mem_release(mem, (void *) (uintptr_t) segment->marks, n_marks * sizeof(*segment->marks));
     och_mem_release(mem, (void *) (uintptr_t) segment->verified,
@@ -540,63 +544,102 @@ och_segment_find(struct och_segment *segment, struct ochre_bytes id, uint32_t *r
 
 /* --- deaths ------------------------------------------------------------------ */
 
-static _Atomic(uint64_t) *
-mark_of(const struct och_segment *segment, uint32_t row)
+static struct och_marks *
+marks_of(const struct och_segment *segment, uint32_t row)
 {
-    _Atomic(uint64_t) *page =
-            atomic_load_explicit(&segment->marks[row / MARKS_PER_PAGE], memory_order_acquire);
-    return page == NULL ? NULL : &page[row % MARKS_PER_PAGE];
+    return atomic_load_explicit(&segment->marks[row / MARKS_PER_PAGE], memory_order_acquire);
 }
 
 uint64_t
 och_segment_dead(const struct och_segment *segment, uint32_t row)
 {
-    _Atomic(uint64_t) *mark = mark_of(segment, row);
-    return mark == NULL ? OCH_ALIVE : atomic_load_explicit(mark, memory_order_relaxed);
+    const struct och_marks *marks = marks_of(segment, row);
+    if (marks == NULL)
+        return OCH_ALIVE;
+    return atomic_load_explicit(&marks->positions[row % MARKS_PER_PAGE], memory_order_relaxed);
 }
 
 ochre_status
 och_segment_reserve_mark(struct och_segment *segment, uint32_t row)
 {
-    if (mark_of(segment, row) != NULL)
+    if (marks_of(segment, row) != NULL)
         return OCHRE_OK;
-    _Atomic(uint64_t) *page = och_mem_take_aligned(segment->mem, 64, marks_size());
-    if (page == NULL)
+    struct och_marks *marks = och_mem_take_aligned(segment->mem, 64, sizeof(*marks));
+    if (marks == NULL)
         return OCHRE_NO_MEMORY;
     for (uint32_t i = 0; i < MARKS_PER_PAGE; i++)
-        atomic_init(&page[i], OCH_ALIVE);
-    atomic_store_explicit(&segment->marks[row / MARKS_PER_PAGE], page, memory_order_release);
+        atomic_init(&marks->positions[i], OCH_ALIVE);
+    for (uint32_t i = 0; i < MARKS_PER_PAGE / 64; i++)
+        atomic_init(&marks->dead[i], 0);
+    atomic_store_explicit(&segment->marks[row / MARKS_PER_PAGE], marks, memory_order_release);
     return OCHRE_OK;
 }
 
 void
 och_segment_kill(struct och_segment *segment, uint32_t row, uint64_t position)
 {
-    atomic_store_explicit(mark_of(segment, row), position, memory_order_relaxed);
+    struct och_marks *marks = marks_of(segment, row);
+    uint32_t at = row % MARKS_PER_PAGE;
+    atomic_store_explicit(&marks->positions[at], position, memory_order_relaxed);
+    if (atomic_load_explicit(&segment->newest_death, memory_order_relaxed) < position)
+        atomic_store_explicit(&segment->newest_death, position, memory_order_relaxed);
+    (void) atomic_fetch_or_explicit(
+            &marks->dead[at / 64], UINT64_C(1) << (at % 64), memory_order_release);
     (void) atomic_fetch_add_explicit(&segment->n_dead, 1, memory_order_release);
 }
 
 void
 och_segment_undo_kill(struct och_segment *segment, uint32_t row)
 {
-    atomic_store_explicit(mark_of(segment, row), OCH_ALIVE, memory_order_relaxed);
+    struct och_marks *marks = marks_of(segment, row);
+    uint32_t at = row % MARKS_PER_PAGE;
+    atomic_store_explicit(&marks->positions[at], OCH_ALIVE, memory_order_relaxed);
+    (void) atomic_fetch_and_explicit(
+            &marks->dead[at / 64], ~(UINT64_C(1) << (at % 64)), memory_order_relaxed);
     (void) atomic_fetch_sub_explicit(&segment->n_dead, 1, memory_order_relaxed);
+}
+
+/* The rows of word `w` of a page that are dead at `position`. */
+static uint64_t
+dead_word(const struct och_segment *segment, const struct och_marks *marks, uint32_t w,
+        uint64_t position)
+{
+    uint64_t word = atomic_load_explicit(&marks->dead[w], memory_order_acquire);
+    if (atomic_load_explicit(&segment->newest_death, memory_order_relaxed) <= position)
+        return word;
+    for (uint64_t left = word; left != 0; left &= left - 1) {
+        uint32_t at = w * 64 + (uint32_t) __builtin_ctzll(left);
+        if (atomic_load_explicit(&marks->positions[at], memory_order_relaxed) > position)
+            word &= ~(left & -left);
+    }
+    return word;
 }
 
 ochre_status
 och_segment_dead_rows(const struct och_segment *segment, uint64_t position, struct och_bitset *rows)
 {
+    ochre_status status = och_bitset_reserve(rows, segment->n_rows);
+    if (status != OCHRE_OK)
+        return status;
     for (uint32_t first = 0; first < segment->n_rows; first += MARKS_PER_PAGE) {
-        const _Atomic(uint64_t) *page = mark_of(segment, first);
-        uint32_t left = segment->n_rows - first;
-        uint32_t n = page == NULL ? 0 : left < MARKS_PER_PAGE ? left : MARKS_PER_PAGE;
-        for (uint32_t i = 0; i < n; i++) {
-            if (atomic_load_explicit(&page[i], memory_order_relaxed) > position)
-                continue;
-            ochre_status status = och_bitset_add(rows, first + i);
-            if (status != OCHRE_OK)
-                return status;
-        }
+        const struct och_marks *marks = marks_of(segment, first);
+        uint32_t n = (segment->n_rows - first + 63) / 64;
+        if (n > MARKS_PER_PAGE / 64)
+            n = MARKS_PER_PAGE / 64;
+        for (uint32_t w = 0; marks != NULL && w < n; w++)
+            rows->words[first / 64 + w] = dead_word(segment, marks, w, position);
     }
     return OCHRE_OK;
+}
+
+uint32_t
+och_segment_count_dead(const struct och_segment *segment, uint64_t position)
+{
+    uint32_t count = 0;
+    for (uint32_t first = 0; first < segment->n_rows; first += MARKS_PER_PAGE) {
+        const struct och_marks *marks = marks_of(segment, first);
+        for (uint32_t w = 0; marks != NULL && w < MARKS_PER_PAGE / 64; w++)
+            count += (uint32_t) __builtin_popcountll(dead_word(segment, marks, w, position));
+    }
+    return count;
 }

@@ -33,9 +33,10 @@
 struct och_columns;
 struct och_file;
 struct och_kernels;
+struct och_marks;
+struct och_mem;
 struct och_segment_vectors;
 struct och_vector_index;
-struct och_mem;
 struct och_vfs;
 
 /* Columns, to name what is going to be used. */
@@ -69,8 +70,9 @@ struct och_segment {
     uint64_t *page_hashes;                          /* owned: of [n_pages] */
     _Atomic(uint64_t) *verified;                    /* owned: a bit for each page */
     uint32_t n_pages;
-    _Atomic(_Atomic(uint64_t) *) *marks; /* owned: pages of positions of death */
+    _Atomic(struct och_marks *) *marks; /* owned: pages of positions of death */
     atomic_uint n_dead;
+    _Atomic(uint64_t) newest_death;                /* no row died at a later position */
     _Atomic(struct och_columns *) columns;         /* owned: the index of metadata, once opened */
     atomic_bool columns_failed;                    /* it is damaged: do without */
     struct och_mutex vectors_lock;                 /* held while the index of vectors is opened */
@@ -167,9 +169,16 @@ OCH_MUST_CHECK ochre_status och_segment_reserve_mark(struct och_segment *segment
 void och_segment_kill(struct och_segment *segment, uint32_t row, uint64_t position);
 void och_segment_undo_kill(struct och_segment *segment, uint32_t row);
 
-/* Put the rows that are dead at `position` into the empty set `rows`. */
+/*
+ * Put the rows that are dead at `position` into the empty set `rows`.
+ *
+ * Cost: a bit a row; more only when rows died later than that.
+ */
 OCH_MUST_CHECK ochre_status och_segment_dead_rows(
         const struct och_segment *segment, uint64_t position, struct och_bitset *rows);
+
+/* How many rows these are. */
+uint32_t och_segment_count_dead(const struct och_segment *segment, uint64_t position);
 
 /* Has any row died, at whatever position? */
 static inline bool

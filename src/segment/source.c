@@ -105,24 +105,21 @@ och_source_visible(const struct och_source *source, struct och_bitset *rows, boo
     *all_out = !och_segment_has_dead(source->segment);
     if (*all_out)
         return OCHRE_OK;
-    struct och_bitset dead;
-    och_bitset_init(&dead, rows->mem);
-    ochre_status status = och_segment_dead_rows(source->segment, source->position, &dead);
+    ochre_status status = och_segment_dead_rows(source->segment, source->position, rows);
     if (status == OCHRE_OK)
-        status = och_bitset_fill(rows, source->n_rows);
-    if (status == OCHRE_OK)
-        och_bitset_subtract(rows, &dead);
-    och_bitset_clear(&dead);
+        och_bitset_complement(rows, source->n_rows);
     return status;
 }
 
 uint64_t
 och_source_count(const struct och_source *source)
 {
-    unsigned n_dead = source->segment != NULL
-            ? atomic_load_explicit(&source->segment->n_dead, memory_order_acquire)
-            : atomic_load_explicit(&source->head->n_dead, memory_order_acquire);
-    if (n_dead == 0)
+    if (source->segment != NULL) {
+        if (!och_segment_has_dead(source->segment))
+            return source->n_rows;
+        return source->n_rows - och_segment_count_dead(source->segment, source->position);
+    }
+    if (atomic_load_explicit(&source->head->n_dead, memory_order_acquire) == 0)
         return source->n_rows;
     uint64_t count = 0;
     for (uint32_t row = 0; row < source->n_rows; row++)

@@ -53,7 +53,8 @@ bool och_source_in_order(const struct och_source *source);
 OCH_MUST_CHECK ochre_status och_source_visible(
         const struct och_source *source, struct och_bitset *rows, bool *all_out);
 
-/* How many rows the snapshot sees. */
+/* How many rows the snapshot sees.  Cost: none while no row is dead; then a bit a row
+ * of a segment, or a look at each row of a head, which are few. */
 uint64_t och_source_count(const struct och_source *source);
 
 /* Is this row in the snapshot? */

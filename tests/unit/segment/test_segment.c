@@ -534,6 +534,8 @@ marks_are_kept_by_row_and_position(void **state)
             check(och_bitset_has(&set, row) == (dead[row] <= position));
             check(och_segment_dead(segment, row) == dead[row]);
         }
+        check(och_segment_count_dead(segment, position) == och_bitset_count(&set));
+        check(och_bitset_next(&set, N) == OCH_ROW_NONE);
         och_bitset_clear(&set);
     }
     och_segment_release(och_segment_retain(segment));
