@@ -214,6 +214,7 @@ read_deaths(struct fixture *f, struct och_segment *segment, uint64_t *sum)
         n += is_dead;
     }
     och_assert(status != OCHRE_OK || n == segment->n_dead_stored);
+    och_assert(status != OCHRE_OK || n == och_segment_count_dead(segment, 0));
     och_bitset_clear(&dead);
     return status;
 }
@@ -230,6 +231,8 @@ kill_and_undo(struct och_segment *segment)
             return status;
         och_segment_kill(segment, row, 5);
         och_assert(och_segment_dead(segment, row) == 5);
+        och_assert(och_segment_count_dead(segment, 4) == segment->n_dead_stored);
+        och_assert(och_segment_count_dead(segment, 5) == segment->n_dead_stored + 1);
         och_segment_undo_kill(segment, row);
         och_assert(och_segment_dead(segment, row) == OCH_ALIVE);
     }
