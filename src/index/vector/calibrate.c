@@ -16,12 +16,15 @@ const float och_calibration_targets[OCH_CALIBRATION_TARGETS] = {
         0.90F, 0.95F, 0.98F, 0.99F, 0.995F, 0.999F};
 
 /* Efforts that are tried. */
-static const uint32_t ladder[] = {
-        10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256, 320, 400, 512, 640};
+static const uint32_t ladder[] = {10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 112, 128, 144, 160,
+        180, 200, 256, 320, 400, 512, 640};
 enum { N_RUNGS = sizeof(ladder) / sizeof(ladder[0]) };
 
-/* One-sided 90 %. */
-#define SURENESS 1.2816
+/* One-sided 80 %. */
+#define SURENESS 0.8416
+
+/* Probes that are asked for the largest size: a hundred trials each are enough. */
+#define PROBES_OF_LARGEST 96u
 
 /* The exact answers: distances of the nearest, for each probe. */
 struct answers {
@@ -86,12 +89,12 @@ find_answers(struct calibrating *c, struct ochre_error *err)
 
 /* How many of the k nearest a walk finds, over all probes. */
 static ochre_status
-count_found(struct calibrating *c, uint32_t k, uint32_t effort, uint64_t *n_out,
+count_found(struct calibrating *c, uint32_t n_probes, uint32_t k, uint32_t effort, uint64_t *n_out,
         struct ochre_error *err)
 {
     ochre_status status = OCHRE_OK;
     *n_out = 0;
-    for (uint32_t i = 0; i < c->answers.n_probes && status == OCHRE_OK; i++) {
+    for (uint32_t i = 0; i < n_probes && status == OCHRE_OK; i++) {
         struct och_arena_mark mark = och_arena_mark(&c->arena);
         float last = c->answers.distances[(size_t) i * c->answers.n_each + k - 1];
         status = ask(c, i, k, effort, err);
@@ -119,13 +122,16 @@ climb(struct calibrating *c, size_t size, struct och_calibration *calibration,
         struct ochre_error *err)
 {
     uint32_t k = och_calibration_sizes[size];
-    uint64_t n = (uint64_t) c->answers.n_probes * k;
+    uint32_t n_probes = c->answers.n_probes;
+    if (size + 1 == OCH_CALIBRATION_SIZES && n_probes > PROBES_OF_LARGEST)
+        n_probes = PROBES_OF_LARGEST;
+    uint64_t n = (uint64_t) n_probes * k;
     size_t target = 0;
     for (size_t rung = 0; rung < N_RUNGS && target < OCH_CALIBRATION_TARGETS; rung++) {
         uint64_t found;
         if (ladder[rung] < k)
             continue;
-        ochre_status status = count_found(c, k, ladder[rung], &found, err);
+        ochre_status status = count_found(c, n_probes, k, ladder[rung], &found, err);
         if (status != OCHRE_OK)
             return status;
         double sure = surely(found, n);

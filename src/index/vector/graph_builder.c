@@ -21,7 +21,7 @@ enum {
     /* Rows that a thread encodes at once. */
     CHUNK = 256,
     /* Rows that are held back for measuring recall, and at most which part. */
-    PROBES_MAX = 256,
+    PROBES_MAX = 512,
     PROBES_PART = 16,
     /* A graph whose nodes have fewer links than this by themselves gets more. */
     DEGREE_LOW = 17,

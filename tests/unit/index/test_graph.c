@@ -580,7 +580,7 @@ without_memory_nothing_is_left(void **state)
     check_each_allocation_failing(open_once);
     check_each_allocation_failing(search_once);
     /* Building takes seconds: some of its allocations only. */
-    for (uint64_t grant = 1; grant < 60; grant += grant < 12 ? 1 : 7) {
+    for (uint64_t grant = 1; grant < 40; grant += grant < 8 ? 1 : 9) {
         struct och_mem account;
         och_mem_init(&account, NULL);
         account.fail_at = grant;
