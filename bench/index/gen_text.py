@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 
-PACKAGES = """dict-gcide dict-wn dict-foldoc dict-jargon bible-kjv-text debian-reference-en
+PACKAGES = """dict-gcide dict-wn dict-foldoc dict-jargon debian-reference-en
     developers-reference debian-policy linux-doc-6.1 python3.11-doc libboost1.74-doc
     postgresql-doc-15 cmake-doc sqlite3-doc llvm-14-doc apache2-doc perl-doc python-django-doc
     python-sqlalchemy-doc erlang-doc octave-doc maxima-doc manpages manpages-dev git-doc vim-doc
@@ -26,10 +26,9 @@ PLAIN = (".txt", ".rst", ".md", ".pod", ".text", ".jl", ".tex", ".c", ".h", ".di
 MARKUP = (".html", ".htm", ".xhtml")
 MANUAL = re.compile(r"\.[1-8][a-z]*$")
 PIECE = 400_000
+WORDS_MIN = 15_000_000
 FOREIGN = re.compile(r"[./_-](ja|fr|de|es|ko|tr|da|it|pt|pt-br|pt_BR|ru|zh|zh-cn|zh_CN|zh_TW|pl|nl|cs)"
                      r"([./]|$)")
-
-
 HIDDEN = re.compile(r"(?is)<(script|style|nav)\b.*?</\1\s*>|<!--.*?-->|<[^<>]*>")
 
 
@@ -115,6 +114,9 @@ def main():
                                                known.decode("utf-8", "replace"))}
     writer.write("descriptions", "\n".join(sorted(lines)))
     print(f"{writer.total:,} words in all", flush=True)
+    if len(sys.argv) == 2 and writer.total < WORDS_MIN:
+        sys.exit(f"gen_text: at least {WORDS_MIN:,} words were expected; is apt's list of packages "
+                 "there (apt-get update)?")
 
 
 if __name__ == "__main__":

@@ -488,6 +488,8 @@ def main():
         run_set(args, servers, Set(args, *args.million, False), "million", table, MILLION_ROWS,
                 figures_million(), only, 10, 5000)
     text = table.text(args, versions_of(args))
+    if args.quick:
+        text = f"A quick run: {args.records:,} records, and {args.million[1]:,} x 128 for 1M.\n\n{text}"
     if args.print or args.quick:
         print(f"\n{text}")
     else:
