@@ -110,7 +110,10 @@ walk_from(const struct och_graph_build *build, struct och_walk_state *state, str
             .n_entries = build->n_entries,
             .effort = build->effort,
             .measure = measure_from,
-            .context = origin};
+            .context = origin,
+            .measured = build->codes,
+            .stride = build->quant->stride7,
+            .lines = (unsigned) (build->quant->stride7 / 64)};
     (void) och_walk_run(state, &walk); /* without a budget nothing is left out */
 }
 

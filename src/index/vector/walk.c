@@ -73,34 +73,35 @@ see(struct och_walk_state *state, uint32_t node)
     return true;
 }
 
-static inline bool
-is_nearer(struct och_walk_node a, struct och_walk_node b)
+/* How many nodes are no farther than `distance`.  Whether a step goes left or
+ * right is anybody's guess, so it is computed, not branched on. */
+static inline uint32_t
+place_of(const struct och_walk_list *list, float distance)
 {
-    return a.distance < b.distance ||
-            (a.distance == b.distance && och_walk_node_of(&a) < och_walk_node_of(&b));
+    uint32_t at = 0;
+    for (uint32_t n = list->n; n > 0;) {
+        uint32_t half = n / 2;
+        bool right = list->nodes[at + half].distance <= distance;
+        at = right ? at + half + 1 : at;
+        n = right ? n - half - 1 : half;
+    }
+    return at;
 }
 
 /* Put a node in its place; returns the place, or the capacity when it is too far. */
-static uint32_t
+static inline uint32_t
 insert(struct och_walk_list *list, struct och_walk_node node)
 {
     struct och_walk_node *nodes = list->nodes;
-    if (list->n == list->capacity && !is_nearer(node, nodes[list->n - 1]))
+    if (list->n == list->capacity && node.distance >= nodes[list->n - 1].distance)
         return list->capacity;
-    uint32_t low = 0, high = list->n;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (is_nearer(node, nodes[middle]))
-            high = middle;
-        else
-            low = middle + 1;
-    }
+    uint32_t place = place_of(list, node.distance);
     /* The farthest falls off a full list; there is room for one more. */
-    memmove(nodes + low + 1, nodes + low, (list->n - low) * sizeof(*nodes));
-    nodes[low] = node;
+    memmove(nodes + place + 1, nodes + place, (list->n - place) * sizeof(*nodes));
+    nodes[place] = node;
     if (list->n < list->capacity)
         list->n++;
-    return low;
+    return place;
 }
 
 /* Links are two cache lines that lie anywhere. */
@@ -171,6 +172,28 @@ pass_through(struct och_walk_state *state, const struct och_walk *walk, uint32_t
     }
 }
 
+/* The node that is likely to be followed next: ask for what its neighbours will be
+ * measured by, so that it is there by then.  Its own links were asked for when it
+ * came near the front. */
+static void
+look_ahead(const struct och_walk_state *state, const struct och_walk *walk, uint32_t next)
+{
+    uint32_t likely = next + 1;
+    while (likely < state->front.n && (state->front.nodes[likely].node & OCH_WALK_FOLLOWED) != 0)
+        likely++;
+    if (likely >= state->front.n)
+        return;
+    const uint32_t *links =
+            walk->links + (size_t) state->front.nodes[likely].node * OCH_GRAPH_DEGREE;
+    for (size_t i = 0; i < OCH_GRAPH_DEGREE && links[i] != OCH_ROW_NONE; i++) {
+        if ((state->seen[links[i] / 64] >> (links[i] % 64) & 1) != 0)
+            continue;
+        const unsigned char *bytes = walk->measured + links[i] * walk->stride;
+        for (unsigned line = 0; line < walk->lines; line++)
+            __builtin_prefetch(bytes + (size_t) line * 64);
+    }
+}
+
 /* Follow the links of the node at `next`; where to go on. */
 static uint32_t
 follow(struct och_walk_state *state, const struct och_walk *walk, uint32_t next)
@@ -179,7 +202,9 @@ follow(struct och_walk_state *state, const struct och_walk *walk, uint32_t next)
     const uint32_t *links = walk->links + (size_t) at->node * OCH_GRAPH_DEGREE;
     at->node |= OCH_WALK_FOLLOWED;
     state->n_followed++;
-    struct batch batch = {.n = 0, .first = state->front.capacity};
+    struct batch batch; /* its nodes are not worth clearing */
+    batch.n = 0;
+    batch.first = state->front.capacity;
     if (next + 1 < state->front.n)
         prefetch_links(walk->links, och_walk_node_of(&state->front.nodes[next + 1]));
     if (walk->through) {
@@ -197,6 +222,8 @@ follow(struct och_walk_state *state, const struct och_walk *walk, uint32_t next)
         if (batch.n == OCH_WALK_BATCH)
             flush(state, walk, &batch, next + 2);
     }
+    if (walk->lines > 0)
+        look_ahead(state, walk, next);
     flush(state, walk, &batch, next + 2);
     return batch.first <= next ? batch.first : next + 1;
 }

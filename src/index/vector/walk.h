@@ -89,11 +89,16 @@ struct och_walk {
     uint64_t budget;                  /* nodes that may be measured; 0: any number */
     och_walk_measure measure;
     void *context;
+    /* Where what is measured of a node lies: node * stride from here.  It is asked
+     * for while the nodes before it are measured; lines 0: it is not. */
+    const unsigned char *measured;
+    size_t stride;
+    unsigned lines; /* of 64 bytes */
 };
 
 /*
  * Walk.  Afterwards state->found holds the nearest allowed nodes that were
- * found, nearest first, equal ones by number.
+ * found, nearest first, equal ones in the order in which they were met.
  *
  * Returns false when the budget did not suffice, or the front ran dry before
  * `effort` nodes were found although not everything was seen.
