@@ -307,6 +307,37 @@ see(void *context, const struct ochre_collection_info *info)
     return true;
 }
 
+/* Change the shared collection's recall target, as nobody else does, and see that
+ * it counts from then on. */
+static void
+aim(ochre_collection *shared, bool exact)
+{
+    static const float query_vector[DIM] = {1, 2, 3, 4};
+    struct ochre_error err;
+    const char *text = exact ? "{\"recall_target\":1}" : "{\"recall_target\":0.5}";
+    struct ochre_bytes change = {text, strlen(text)};
+    must(ochre_collection_update(shared, NULL, NULL, change, &err) == OCHRE_OK, "aim", &err);
+    struct ochre_index_status status = {.size = sizeof(status)};
+    must(ochre_index_status(shared, &status, &err) == OCHRE_OK, "status", &err);
+    float wanted = exact ? 1.0F : 0.5F;
+    must(status.recall_target == wanted, "the new target in the status", NULL);
+    struct ochre_query query = {.size = sizeof(query),
+            .queries = query_vector,
+            .n_queries = 1,
+            .dim = DIM,
+            .k = 1,
+            .explain = true};
+    ochre_result *result;
+    must(ochre_query(shared, &query, &result, &err) == OCHRE_OK, "explain", &err);
+    const struct ochre_explain *explain = ochre_result_explain(result, 0);
+    must(explain->recall_target == wanted, "the new target in a search", NULL);
+    uint64_t rows = 0;
+    for (size_t i = 0; i < explain->n_sources; i++)
+        rows += explain->sources[i].matches;
+    must(rows % BATCH == 0, "half of a batch in an explanation", NULL);
+    ochre_result_close(result);
+}
+
 /* Somebody who looks at collections, opens them as they come and go, and writes
  * to whichever are there. */
 static void
@@ -317,8 +348,10 @@ run_visitor(void *argument)
     must(batch != NULL, "memory", NULL);
     uint64_t seed = 5;
     (void) argument;
+    ochre_collection *shared = open_named("shared");
     while (!atomic_load(&done)) {
         int n = 0;
+        aim(shared, och_random_below(&seed, 2) == 0);
         must(ochre_collection_list(db, NULL, NULL, UINT64_MAX, 0, see, &n, &err) == OCHRE_OK,
                 "list", &err);
         must(n >= WRITERS + 1, "the collections that stay", NULL);
@@ -338,6 +371,7 @@ run_visitor(void *argument)
         must(status == OCHRE_OK || status == OCHRE_NOT_FOUND, "delete", &err);
         ochre_collection_close(collection);
     }
+    ochre_collection_close(shared);
     free(batch);
 }
 
