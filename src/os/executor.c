@@ -236,6 +236,7 @@ och_executor_parallel(struct och_executor *executor, size_t n_parts,
     struct batch batch = {.part = part, .context = context, .n_parts = n_parts};
     och_mutex_lock(&executor->lock);
     batch.next = executor->batches;
+    /* cppcheck-suppress autoVariables ; it is unlisted, and left by all, before the return */
     executor->batches = &batch;
     och_cond_broadcast(&executor->background.wake);
     while (batch.n_taken < n_parts)
