@@ -7,15 +7,26 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/size.h"
+#include "os/clock.h"
 #include "os/thread.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+/* Tasks, borrowed from their submitters until they run. */
+struct queue {
+    struct och_task *first;
+    struct och_task *last;
+};
 
 /* One kind of task and the threads that run it. */
 struct crew {
     struct och_executor *executor;
-    struct och_task *first; /* the queue: borrowed from its submitter until it runs */
-    struct och_task *last;
-    struct och_cond wake; /* something to run, or to stop for */
-    unsigned n_threads;   /* fixed at open */
+    struct queue queue;
+    struct queue long_queue;
+    struct och_task *later;      /* by due_ns */
+    unsigned n_long, n_long_max; /* long tasks that run, and that may */
+    struct och_cond wake;        /* something to run, or to stop for */
+    unsigned n_threads;          /* fixed at open */
     bool is_background;
 };
 
@@ -45,22 +56,54 @@ struct och_executor {
 };
 
 static void
-push(struct crew *crew, struct och_task *task)
+push(struct queue *queue, struct och_task *task)
 {
     task->next = NULL;
-    if (crew->first == NULL)
-        crew->first = task;
+    if (queue->first == NULL)
+        queue->first = task;
     else
-        crew->last->next = task;
-    crew->last = task;
+        queue->last->next = task;
+    queue->last = task;
 }
 
 static struct och_task *
-pop(struct crew *crew)
+pop(struct queue *queue)
 {
-    struct och_task *task = crew->first;
+    struct och_task *task = queue->first;
     if (task != NULL)
-        crew->first = task->next;
+        queue->first = task->next;
+    return task;
+}
+
+/* Queue what is due; false when nothing waits for later, otherwise *wait_ms_out says
+ * for how long the next one does. */
+static bool
+queue_due(struct crew *crew, uint64_t *wait_ms_out)
+{
+    if (crew->later == NULL)
+        return false;
+    uint64_t now = och_machine_monotonic_ns(och_machine_posix());
+    while (crew->later != NULL && crew->later->due_ns <= now) {
+        struct och_task *task = crew->later;
+        crew->later = task->next;
+        push(&crew->queue, task);
+        och_cond_signal(&crew->wake); /* whoever looks now may have another one to do */
+    }
+    if (crew->later == NULL)
+        return false;
+    *wait_ms_out = (crew->later->due_ns - now) / NS_PER_MS + 1;
+    return true;
+}
+
+/* The task to run next; NULL when there is none that may run now. */
+static struct och_task *
+take(struct crew *crew, bool *is_long_out)
+{
+    struct och_task *task = pop(&crew->queue);
+    if (task == NULL && crew->n_long < crew->n_long_max) {
+        task = pop(&crew->long_queue);
+        *is_long_out = task != NULL;
+    }
     return task;
 }
 
@@ -68,8 +111,9 @@ pop(struct crew *crew)
 static bool
 is_done(const struct och_executor *executor) OCH_REQUIRES(executor->lock)
 {
-    return executor->closing && executor->n_running == 0 && executor->foreground.first == NULL &&
-            executor->background.first == NULL;
+    return executor->closing && executor->n_running == 0 &&
+            executor->foreground.queue.first == NULL && executor->background.queue.first == NULL &&
+            executor->background.long_queue.first == NULL;
 }
 
 static void
@@ -80,13 +124,20 @@ wake_everyone(struct och_executor *executor) OCH_REQUIRES(executor->lock)
 }
 
 static void
-run_task(struct och_executor *executor, struct och_task *task) OCH_REQUIRES(executor->lock)
+run_task(struct och_executor *executor, struct crew *crew, struct och_task *task, bool is_long)
+        OCH_REQUIRES(executor->lock)
 {
     executor->n_running++;
+    crew->n_long += is_long;
+    if (crew->later != NULL) /* somebody else has to know when it is due */
+        och_cond_signal(&crew->wake);
     och_mutex_unlock(&executor->lock);
     task->run(task); /* it may be gone after this */
     och_mutex_lock(&executor->lock);
     executor->n_running--;
+    crew->n_long -= is_long;
+    if (is_long && crew->long_queue.first != NULL)
+        och_cond_signal(&crew->wake);
     if (is_done(executor))
         wake_everyone(executor);
 }
@@ -116,10 +167,13 @@ run_part(struct och_executor *executor, struct batch *batch) OCH_REQUIRES(execut
 static void
 help(struct och_executor *executor, struct batch *batch) OCH_REQUIRES(executor->lock)
 {
-    const struct crew *crew = &executor->background;
+    struct crew *crew = &executor->background;
+    uint64_t wait_ms;
     batch->n_helpers++;
-    while (batch->n_taken < batch->n_parts && crew->first == NULL)
+    while (batch->n_taken < batch->n_parts && crew->queue.first == NULL) {
         run_part(executor, batch);
+        (void) queue_due(crew, &wait_ms);
+    }
     batch->n_helpers--;
     if (batch->n_helpers == 0)
         och_cond_broadcast(&executor->helped);
@@ -134,11 +188,16 @@ work(void *argument)
         och_thread_lower_priority();
     och_mutex_lock(&executor->lock);
     while (!is_done(executor)) {
-        struct och_task *task = pop(crew);
+        uint64_t wait_ms = 0;
+        bool is_long = false;
+        bool is_timed = queue_due(crew, &wait_ms);
+        struct och_task *task = take(crew, &is_long);
         if (task != NULL)
-            run_task(executor, task);
+            run_task(executor, crew, task, is_long);
         else if (crew->is_background && executor->batches != NULL)
             help(executor, executor->batches);
+        else if (is_timed)
+            (void) och_cond_wait_for(&crew->wake, &executor->lock, wait_ms);
         else
             och_cond_wait(&crew->wake, &executor->lock);
     }
@@ -179,8 +238,10 @@ och_executor_open(struct och_mem *mem, unsigned n_foreground, unsigned n_backgro
     executor->mem = mem;
     executor->size = size;
     executor->foreground = (struct crew){.executor = executor, .n_threads = n_foreground};
-    executor->background =
-            (struct crew){.executor = executor, .n_threads = n_background, .is_background = true};
+    executor->background = (struct crew){.executor = executor,
+            .n_threads = n_background,
+            .n_long_max = n_background < 4 ? 1 : n_background / 2,
+            .is_background = true};
     och_mutex_init(&executor->lock);
     och_cond_init(&executor->helped);
     och_cond_init(&executor->foreground.wake);
@@ -197,11 +258,11 @@ och_executor_open(struct och_mem *mem, unsigned n_foreground, unsigned n_backgro
 }
 
 static void
-submit(struct crew *crew, struct och_task *task)
+submit(struct crew *crew, struct queue *queue, struct och_task *task)
 {
     och_assert(crew->n_threads > 0);
     och_mutex_lock(&crew->executor->lock);
-    push(crew, task);
+    push(queue, task);
     och_cond_signal(&crew->wake);
     och_mutex_unlock(&crew->executor->lock);
 }
@@ -209,13 +270,49 @@ submit(struct crew *crew, struct och_task *task)
 void
 och_executor_submit(struct och_executor *executor, struct och_task *task)
 {
-    submit(&executor->foreground, task);
+    submit(&executor->foreground, &executor->foreground.queue, task);
 }
 
 void
 och_executor_submit_background(struct och_executor *executor, struct och_task *task)
 {
-    submit(&executor->background, task);
+    submit(&executor->background, &executor->background.queue, task);
+}
+
+void
+och_executor_submit_long(struct och_executor *executor, struct och_task *task)
+{
+    submit(&executor->background, &executor->background.long_queue, task);
+}
+
+void
+och_executor_submit_later(struct och_executor *executor, struct och_task *task, uint64_t delay_ms)
+{
+    struct crew *crew = &executor->background;
+    och_assert(crew->n_threads > 0);
+    task->due_ns = och_machine_monotonic_ns(och_machine_posix()) + delay_ms * NS_PER_MS;
+    och_mutex_lock(&executor->lock);
+    struct och_task **link = &crew->later;
+    while (*link != NULL && (*link)->due_ns <= task->due_ns)
+        link = &(*link)->next;
+    task->next = *link;
+    *link = task;
+    och_cond_signal(&crew->wake); /* a worker that waits does not know until when */
+    och_mutex_unlock(&executor->lock);
+}
+
+bool
+och_executor_cancel(struct och_executor *executor, struct och_task *task)
+{
+    och_mutex_lock(&executor->lock);
+    struct och_task **link = &executor->background.later;
+    while (*link != NULL && *link != task)
+        link = &(*link)->next;
+    bool found = *link != NULL;
+    if (found)
+        *link = task->next;
+    och_mutex_unlock(&executor->lock);
+    return found;
 }
 
 /*
@@ -258,6 +355,7 @@ och_executor_close(struct och_executor *executor)
     if (executor == NULL)
         return;
     och_mutex_lock(&executor->lock);
+    och_assert(executor->background.later == NULL);
     executor->closing = true;
     wake_everyone(executor);
     och_mutex_unlock(&executor->lock);

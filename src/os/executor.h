@@ -2,9 +2,15 @@
  * executor.h - two small crews of worker threads for work that may block.
  *
  *      foreground   a client waits for it: requests
- *      background   nobody does: seals, log preparation, index builds
+ *      background   nobody does: seals, log preparation; and long tasks: merges,
+ *                   index builds
  *
  * Each crew has its own threads and its own queue, first come, first served.
+ * Long tasks have a queue of their own, behind the other one, and no more run at a
+ * time than half of the background threads (one, if there are fewer than four):
+ * what takes milliseconds does not wait for what takes minutes, unless there is
+ * one thread for both.
+ *
  * Background threads run at a lower priority (OCH_BACKGROUND_NICE), so that a
  * busy machine gives the foreground the processors and the background what is
  * left; an idle machine gives it everything.  What a background task holds
@@ -19,7 +25,9 @@
 #ifndef OCH_OS_EXECUTOR_H
 #define OCH_OS_EXECUTOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 #include "ochre/status.h"
@@ -29,7 +37,8 @@ struct och_mem;
 
 struct och_task {
     void (*run)(struct och_task *task);
-    struct och_task *next; /* private */
+    struct och_task *next; /* private, as is this: */
+    uint64_t due_ns;
 };
 
 /* Start the threads of both crews; either may have none, but not both. */
@@ -39,6 +48,15 @@ OCH_MUST_CHECK ochre_status och_executor_open(struct och_mem *mem, unsigned n_fo
 /* Queue a task for a crew, which must have threads. */
 void och_executor_submit(struct och_executor *executor, struct och_task *task);
 void och_executor_submit_background(struct och_executor *executor, struct och_task *task);
+void och_executor_submit_long(struct och_executor *executor, struct och_task *task);
+
+/* Queue a task for the background in `delay_ms`, unless it is cancelled before. */
+void och_executor_submit_later(
+        struct och_executor *executor, struct och_task *task, uint64_t delay_ms);
+
+/* Take back a task that was submitted for later.  False: it is too late, it runs,
+ * has run or is about to. */
+bool och_executor_cancel(struct och_executor *executor, struct och_task *task);
 
 /*
  * Call part(context, i) once for each i below n_parts, several at a time, and
@@ -56,7 +74,8 @@ void och_executor_parallel(struct och_executor *executor, size_t n_parts,
 /* How many threads och_executor_parallel may use at once; for choosing parts. */
 unsigned och_executor_width(const struct och_executor *executor);
 
-/* Run everything that was submitted, then stop the threads.  NULL is fine. */
+/* Run everything that was submitted, then stop the threads.  What was submitted
+ * for later has run or been cancelled.  NULL is fine. */
 void och_executor_close(struct och_executor *executor);
 
 #endif /* OCH_OS_EXECUTOR_H */

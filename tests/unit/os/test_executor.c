@@ -93,6 +93,7 @@ wait_inside(struct och_task *task)
         och_cond_wait(&hall->changed, &hall->lock);
     hall->n_inside--;
     hall->n_done++;
+    och_cond_broadcast(&hall->changed);
     och_mutex_unlock(&hall->lock);
 }
 
@@ -147,12 +148,12 @@ tasks_of_each_kind_run_in_order(void **state)
         struct och_executor *executor = open_executor(&mem, 1, 1);
 
         /* The only worker of that kind waits while the others queue up. */
-        struct visit gate = {{wait_inside, NULL}, &door, 0};
+        struct visit gate = {{.run = wait_inside}, &door, 0};
         submit(executor, background, &gate.task);
         hall_wait_inside(&door, 1);
         struct visit visits[6];
         for (size_t i = 0; i < 6; i++) {
-            visits[i] = (struct visit){{leave_mark, NULL}, &hall, "abcdef"[i]};
+            visits[i] = (struct visit){{.run = leave_mark}, &hall, "abcdef"[i]};
             submit(executor, background, &visits[i].task);
         }
         hall_open(&door);
@@ -181,11 +182,11 @@ neither_kind_of_task_holds_up_the_other(void **state)
         struct och_executor *executor = open_executor(&mem, 2, 2);
         struct visit visits[n_visits];
         for (size_t i = 0; i < n_visits; i++) {
-            visits[i] = (struct visit){{wait_inside, NULL}, &hall, 0};
+            visits[i] = (struct visit){{.run = wait_inside}, &hall, 0};
             submit(executor, background, &visits[i].task);
         }
         hall_wait_inside(&hall, 2);
-        struct visit opener = {{open_door, NULL}, &hall, 0};
+        struct visit opener = {{.run = open_door}, &hall, 0};
         submit(executor, !background, &opener.task);
         och_executor_close(executor);
         och_mutex_lock(&hall.lock);
@@ -195,6 +196,172 @@ neither_kind_of_task_holds_up_the_other(void **state)
         hall_clear(&hall);
         check(och_mem_used(&mem) == 0);
     }
+}
+
+/* Merges take minutes: beside as many as may run, sealing goes on. */
+static void
+long_tasks_leave_workers_for_the_others(void **state)
+{
+    (void) state;
+    enum { n_visits = 6 };
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    for (unsigned n_threads = 2; n_threads <= 6; n_threads += 4) {
+        unsigned n_most = n_threads == 2 ? 1 : 3;
+        struct hall hall;
+        hall_init(&hall);
+        struct och_executor *executor = open_executor(&mem, 0, n_threads);
+        struct visit visits[n_visits];
+        for (size_t i = 0; i < n_visits; i++) {
+            visits[i] = (struct visit){{.run = wait_inside}, &hall, 0};
+            och_executor_submit_long(executor, &visits[i].task);
+        }
+        hall_wait_inside(&hall, n_most);
+        struct visit opener = {{.run = open_door}, &hall, 0};
+        och_executor_submit_background(executor, &opener.task);
+        och_executor_close(executor);
+        och_mutex_lock(&hall.lock);
+        check(hall.n_inside_most == n_most);
+        check(hall.n_done == n_visits);
+        och_mutex_unlock(&hall.lock);
+        hall_clear(&hall);
+    }
+    check(och_mem_used(&mem) == 0);
+}
+
+static void
+long_tasks_wait_for_the_others(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    struct hall hall;
+    hall_init(&hall);
+    struct hall door;
+    hall_init(&door);
+    struct och_executor *executor = open_executor(&mem, 0, 1);
+    struct visit gate = {{.run = wait_inside}, &door, 0};
+    och_executor_submit_long(executor, &gate.task); /* one thread for both kinds */
+    hall_wait_inside(&door, 1);
+    struct visit visits[6];
+    for (size_t i = 0; i < 6; i++) {
+        visits[i] = (struct visit){{.run = leave_mark}, &hall, "aAbBcC"[i]};
+        if (i % 2 == 0)
+            och_executor_submit_long(executor, &visits[i].task);
+        else
+            och_executor_submit_background(executor, &visits[i].task);
+    }
+    hall_open(&door);
+    och_executor_close(executor);
+    och_mutex_lock(&hall.lock);
+    assert_string_equal(hall.order, "ABCabc");
+    och_mutex_unlock(&hall.lock);
+    hall_clear(&hall);
+    hall_clear(&door);
+    check(och_mem_used(&mem) == 0);
+}
+
+/* One that is due in an hour does not hold up what is due now. */
+static void
+tasks_for_later_run_when_they_are_due(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    struct hall hall;
+    hall_init(&hall);
+    struct hall door;
+    hall_init(&door);
+    struct och_executor *executor = open_executor(&mem, 0, 1);
+    struct visit never = {{.run = leave_mark}, &hall, 'x'};
+    struct visit visits[3];
+    och_executor_submit_later(executor, &never.task, UINT64_C(3600000));
+    for (size_t i = 0; i < 3; i++) {
+        visits[i] = (struct visit){{.run = leave_mark}, &hall, "abc"[i]};
+        och_executor_submit_later(executor, &visits[i].task, i);
+    }
+    struct visit last = {{.run = wait_inside}, &door, 0};
+    hall_open(&door);
+    och_executor_submit_later(executor, &last.task, 3);
+    och_mutex_lock(&door.lock);
+    while (door.n_done == 0)
+        och_cond_wait(&door.changed, &door.lock);
+    och_mutex_unlock(&door.lock);
+    check(och_executor_cancel(executor, &never.task));
+    och_executor_close(executor);
+    och_mutex_lock(&hall.lock);
+    assert_string_equal(hall.order, "abc");
+    och_mutex_unlock(&hall.lock);
+    hall_clear(&hall);
+    hall_clear(&door);
+    check(och_mem_used(&mem) == 0);
+}
+
+/* A worker that helps with parallel work looks at the clock between two parts. */
+static void
+take_part(void *context, size_t i)
+{
+    (void) i;
+    struct hall *hall = context;
+    och_mutex_lock(&hall->lock);
+    hall->n_inside++;
+    och_mutex_unlock(&hall->lock);
+}
+
+static void
+parallel_work_does_not_hold_up_what_is_due(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    struct hall parts;
+    hall_init(&parts);
+    struct hall door;
+    hall_init(&door);
+    hall_open(&door);
+    struct och_executor *executor = open_executor(&mem, 0, 1);
+    struct visit visit = {{.run = wait_inside}, &door, 0};
+    och_executor_submit_later(executor, &visit.task, 1);
+    bool done = false;
+    while (!done) { /* as much work as it takes until the clock has moved on */
+        och_executor_parallel(executor, 1000, take_part, &parts);
+        och_mutex_lock(&door.lock);
+        done = door.n_done > 0;
+        och_mutex_unlock(&door.lock);
+    }
+    och_executor_close(executor);
+    och_mutex_lock(&parts.lock);
+    check(parts.n_inside >= 1000 && parts.n_inside % 1000 == 0);
+    och_mutex_unlock(&parts.lock);
+    hall_clear(&parts);
+    hall_clear(&door);
+    check(och_mem_used(&mem) == 0);
+}
+
+static void
+what_is_cancelled_does_not_run(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    struct hall hall;
+    hall_init(&hall);
+    struct och_executor *executor = open_executor(&mem, 0, 1);
+    struct visit visits[3];
+    for (size_t i = 0; i < 3; i++) {
+        visits[i] = (struct visit){{.run = leave_mark}, &hall, 'x'};
+        och_executor_submit_later(executor, &visits[i].task, UINT64_C(3600000) * (3 - i));
+    }
+    for (size_t i = 0; i < 3; i++) {
+        check(och_executor_cancel(executor, &visits[(i + 1) % 3].task));
+        check(!och_executor_cancel(executor, &visits[(i + 1) % 3].task));
+    }
+    och_executor_close(executor);
+    och_mutex_lock(&hall.lock);
+    check(hall.n_done == 0);
+    och_mutex_unlock(&hall.lock);
+    hall_clear(&hall);
+    check(och_mem_used(&mem) == 0);
 }
 
 static int
@@ -223,8 +390,8 @@ background_workers_alone_are_nicer(void **state)
     int before = nice_now();
     int nicer = before + OCH_BACKGROUND_NICE < 19 ? before + OCH_BACKGROUND_NICE : 19;
     struct och_executor *executor = open_executor(&mem, 1, 1);
-    struct look foreground = {{look_at_priority, NULL}, -100};
-    struct look background = {{look_at_priority, NULL}, -100};
+    struct look foreground = {{.run = look_at_priority}, -100};
+    struct look background = {{.run = look_at_priority}, -100};
     och_executor_submit(executor, &foreground.task);
     och_executor_submit_background(executor, &background.task);
     och_executor_close(executor);
@@ -272,7 +439,7 @@ closing_runs_what_running_tasks_still_submit(void **state)
         check(root != NULL);
         if (root == NULL)
             return; /* the analyzer does not know that a failed check ends the test */
-        *root = (struct tree){{run_tree, NULL}, executor, &mem, &n_run, 9};
+        *root = (struct tree){{.run = run_tree}, executor, &mem, &n_run, 9};
         och_executor_submit(executor, &root->task);
         och_executor_close(executor);
         check(atomic_load(&n_run) == 1023);
@@ -309,7 +476,7 @@ many_threads_may_submit_at_once(void **state)
     for (size_t i = 0; i < n_submitters; i++) {
         submitters[i].executor = executor;
         for (size_t j = 0; j < 200; j++)
-            submitters[i].visits[j] = (struct visit){{leave_mark, NULL}, &hall, 'x'};
+            submitters[i].visits[j] = (struct visit){{.run = leave_mark}, &hall, 'x'};
         check_ok(
                 och_thread_start(&submitters[i].thread, "submit", submit_all, &submitters[i], &err),
                 &err);
@@ -426,7 +593,7 @@ parallel_work_is_done_while_every_worker_is_busy(void **state)
     struct och_executor *executor = open_executor(&mem, 0, 2);
     struct visit visits[2];
     for (size_t i = 0; i < 2; i++) {
-        visits[i] = (struct visit){{wait_inside, NULL}, &hall, 0};
+        visits[i] = (struct visit){{.run = wait_inside}, &hall, 0};
         och_executor_submit_background(executor, &visits[i].task);
     }
     hall_wait_inside(&hall, 2);
@@ -478,7 +645,7 @@ parallel_work_may_be_begun_by_tasks_and_by_parts(void **state)
     struct och_executor *executor = open_executor(&mem, 2, 3);
     static struct nest nests[n_nests];
     for (size_t i = 0; i < n_nests; i++) {
-        nests[i] = (struct nest){{run_nest, NULL}, executor, &n_leaves};
+        nests[i] = (struct nest){{.run = run_nest}, executor, &n_leaves};
         submit(executor, i % 2 == 0, &nests[i].task);
     }
     och_executor_close(executor);
@@ -523,7 +690,7 @@ a_helper_goes_back_to_a_task_that_arrives(void **state)
     hall_init(&hall);
     struct och_executor *executor = open_executor(&mem, 0, 1);
     struct detour detour = {
-            {{open_door, NULL}, &hall, 0}, executor, pthread_self(), .submitted = false};
+            {{.run = open_door}, &hall, 0}, executor, pthread_self(), .submitted = false};
     och_executor_parallel(executor, 10, take_detour, &detour);
     check(detour.submitted);
     och_executor_close(executor);
@@ -555,6 +722,11 @@ main(void)
     static const struct CMUnitTest tests[] = {
             cmocka_unit_test(tasks_of_each_kind_run_in_order),
             cmocka_unit_test(neither_kind_of_task_holds_up_the_other),
+            cmocka_unit_test(long_tasks_leave_workers_for_the_others),
+            cmocka_unit_test(long_tasks_wait_for_the_others),
+            cmocka_unit_test(tasks_for_later_run_when_they_are_due),
+            cmocka_unit_test(parallel_work_does_not_hold_up_what_is_due),
+            cmocka_unit_test(what_is_cancelled_does_not_run),
             cmocka_unit_test(background_workers_alone_are_nicer),
             cmocka_unit_test(closing_runs_what_running_tasks_still_submit),
             cmocka_unit_test(many_threads_may_submit_at_once),
