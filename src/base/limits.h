@@ -70,6 +70,15 @@
 #define OCH_LOG_SIZE_SEAL (256u << 20) /* past this the oldest heads are sealed */
 #define OCH_PAGE_SIZE 65536u           /* the unit of a checksum in a segment */
 #define OCH_SEGMENT_ROWS_MAX (1u << 24)
+/* Merging (engine/merge_policy.h): an index over more rows takes too long to build
+ * at once, and a larger file too long to copy. */
+#define OCH_MERGE_FAN_IN 8u
+#define OCH_MERGE_ROWS_MAX (1u << 22)
+#define OCH_MERGE_BYTES_MAX ((uint64_t) 64 << 30)
+#define OCH_MERGE_DEAD_PERCENT 20u
+/* Nobody writes: after so long without a write, heads of so many rows are sealed. */
+#define OCH_IDLE_MS 1000u
+#define OCH_IDLE_ROWS_MIN 1024u
 
 static_assert(OCH_WRITE_SIZE_MAX < OCH_LOG_FILE_SIZE_MAX, "one request fits one log file");
 
