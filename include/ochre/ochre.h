@@ -79,6 +79,18 @@ OCHRE_API ochre_status ochre_reset(ochre_db *db, struct ochre_error *err);
 /* Move what is in memory to files now.  Never needed for safety. */
 OCHRE_API ochre_status ochre_seal(ochre_db *db, struct ochre_error *err);
 
+/*
+ * Seal, and put the files of each collection together, without what was deleted;
+ * for backups and measurements.  It happens by itself as records come and go, a
+ * part at a time, and when nobody writes.  Reads and writes go on meanwhile.
+ *
+ * Errors: the first one met; other collections are compacted all the same.
+ *         OCHRE_CORRUPT  a damaged file, which is left as it is
+ *         OCHRE_FULL     there is not as much space free as the new file takes
+ * Cost:   reads and writes what there is, once.
+ */
+OCHRE_API ochre_status ochre_compact(ochre_db *db, struct ochre_error *err);
+
 /* --- tenants and databases ---------------------------------------------------- */
 
 /*

@@ -53,6 +53,10 @@ uint64_t och_op_heartbeat_ns(struct ochre_db *db);
 /* OCHRE_DENIED unless the database was opened with allow_reset. */
 OCH_MUST_CHECK ochre_status och_op_reset(struct ochre_db *db, struct ochre_error *err);
 
+/* Compact every collection (och_engine_compact).  One that fails does not keep the
+ * others from it; the first failure is the answer. */
+OCH_MUST_CHECK ochre_status och_op_compact(struct ochre_db *db, struct ochre_error *err);
+
 /* --- tenants and databases (op_tenant.c, op_database.c) ---------------------- */
 
 OCH_MUST_CHECK ochre_status och_op_tenant_create(

@@ -172,6 +172,12 @@ ochre_seal(ochre_db *db, struct ochre_error *err)
     return och_engine_seal_all(db->engine, err);
 }
 
+ochre_status
+ochre_compact(ochre_db *db, struct ochre_error *err)
+{
+    return och_op_compact(db, err);
+}
+
 /* --- tenants and databases ---------------------------------------------------- */
 
 ochre_status

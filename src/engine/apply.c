@@ -92,6 +92,7 @@ have_head(struct och_collection *collection, struct ochre_error *err)
     struct och_view *view = och_view_make(mem, old->n_segments, old->n_frozen);
     if (view == NULL)
         return och_fail_memory(err);
+    view->position = old->position;
     for (uint32_t i = 0; i < old->n_segments; i++)
         view->segments[i] = och_segment_retain(old->segments[i]);
     for (uint32_t i = 0; i < old->n_frozen; i++)

@@ -159,6 +159,7 @@ load_state(struct och_collection *collection, struct och_arena *arena, struct oc
     collection->view = och_view_make(engine->ports.mem, (uint32_t) n_rows, 0);
     if (collection->view == NULL)
         return och_fail_memory(err);
+    collection->view->position = state.position;
     struct ochre_error why = {.status = OCHRE_OK};
     for (size_t i = 0; i < n_rows; i++) {
         struct och_segment **segment = &collection->view->segments[i];

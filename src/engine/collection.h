@@ -52,6 +52,7 @@ struct och_frozen {
 struct och_view {
     struct och_mem *mem;
     atomic_uint n_owners;
+    uint64_t position; /* of the log: up to it everything is in the segments */
     uint32_t n_segments, n_frozen;
     struct och_segment **segments; /* counted each; oldest first */
     struct och_frozen *frozen;     /* oldest first */
@@ -83,10 +84,22 @@ struct och_collection {
     uint32_t n_sealed_kills; /* rows of segments that died since the last freeze */
     bool seal_queued;        /* someone seals, or is about to */
 
-    /* The sealer's, of whom there is one: what has been done for frozen[0]. */
-    bool seal_listed;        /* the catalog has its facts and this segment: */
-    uint64_t seal_segment;   /* 0: no row lived, so there is none */
-    atomic_bool seal_failed; /* the last try; it will be tried again */
+    /* Under the engine's work_lock: */
+    bool listing; /* someone changes the list of segments (maintain_internal.h) */
+    bool merging; /* someone merges segments, or is about to */
+
+    /* Whose who took the list: what has been done for frozen[0]. */
+    bool seal_listed;      /* the catalog has its facts and this segment: */
+    uint64_t seal_segment; /* 0: no row lived, so there is none */
+    /* A merged segment that the catalog may list though the view has what it was
+     * made of, which is as good; id 0: none. */
+    struct och_segment_row stray;
+
+    atomic_bool seal_failed;            /* the last try; it will be tried again */
+    atomic_bool stop;                   /* merges give up: dropped, or closing */
+    _Atomic(uint64_t) written_ns;       /* the last write, by the machine's clock */
+    _Atomic(uint64_t) merge_not_before; /* so long a failed merge is left alone, likewise */
+    unsigned n_merge_failures;          /* in a row; the merger's */
 };
 
 /*

@@ -42,8 +42,9 @@ struct och_commit {
     struct och_mutex lock;     /* guards what follows */
     struct och_cond changed;   /* someone's request is done, or the role is free */
     struct och_commit_request *first, *last;
-    bool taken;         /* there is a committer */
-    struct group group; /* the committer's */
+    bool taken;          /* there is a committer */
+    unsigned n_entering; /* who want to be it in och_commit_enter */
+    struct group group;  /* the committer's */
 };
 
 ochre_status
@@ -76,8 +77,10 @@ void
 och_commit_enter(struct och_commit *commit)
 {
     och_mutex_lock(&commit->lock);
+    commit->n_entering++;
     while (commit->taken)
         och_cond_wait(&commit->changed, &commit->lock);
+    commit->n_entering--;
     commit->taken = true;
     och_mutex_unlock(&commit->lock);
 }
@@ -246,6 +249,7 @@ static void
 look_after_touched(struct group *group)
 {
     for (size_t i = 0; i < group->n_records; i++) {
+        och_maintain_wrote(group->touched[i]);
         och_maintain_collection(group->touched[i]);
         och_collection_release(group->touched[i]);
     }
@@ -286,7 +290,8 @@ och_commit_run(
     och_mutex_lock(&commit->lock);
     enqueue(commit, request);
     while (!request->done) {
-        if (commit->taken) {
+        /* A writer that comes again at once must not keep maintenance out. */
+        if (commit->taken || commit->n_entering > 0) {
             och_cond_wait(&commit->changed, &commit->lock);
             continue;
         }

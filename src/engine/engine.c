@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "engine/collection.h"
 #include "engine/commit.h"
-#include "engine/maintain.h"
+#include "engine/maintain_internal.h"
 #include "engine/recover.h"
 #include "engine/write.h"
 
@@ -56,6 +56,35 @@ settle(struct och_engine *engine, struct ochre_error *err)
     return status;
 }
 
+static uint32_t
+or_default(uint32_t value, uint32_t otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
+
+static void
+fill_options(struct och_engine_options *options)
+{
+    struct och_merge_policy *merge = &options->merge;
+    options->head_rows_max = or_default(options->head_rows_max, OCH_HEAD_ROWS_MAX);
+    if (options->head_bytes_max == 0)
+        options->head_bytes_max = OCH_HEAD_BYTES_MAX;
+    if (options->log_size_seal == 0)
+        options->log_size_seal = OCH_LOG_SIZE_SEAL;
+    merge->tier_rows = or_default(merge->tier_rows, options->head_rows_max);
+    if (merge->tier_bytes == 0)
+        merge->tier_bytes = options->head_bytes_max;
+    if (merge->tier_bytes < merge->tier_rows) /* a row has a byte */
+        merge->tier_bytes = merge->tier_rows;
+    merge->fan_in = or_default(merge->fan_in, OCH_MERGE_FAN_IN);
+    merge->rows_max = or_default(merge->rows_max, OCH_MERGE_ROWS_MAX);
+    if (merge->bytes_max == 0)
+        merge->bytes_max = OCH_MERGE_BYTES_MAX;
+    merge->dead_percent = or_default(merge->dead_percent, OCH_MERGE_DEAD_PERCENT);
+    options->idle_ms = or_default(options->idle_ms, OCH_IDLE_MS);
+    options->idle_rows_min = or_default(options->idle_rows_min, OCH_IDLE_ROWS_MIN);
+}
+
 ochre_status
 och_engine_open(const struct och_ports *ports, const struct och_engine_options *options,
         och_settings_of settings_of, void *settings_context, struct och_engine **engine_out,
@@ -67,12 +96,8 @@ och_engine_open(const struct och_ports *ports, const struct och_engine_options *
         return och_fail_memory(err);
     engine->ports = *ports;
     engine->options = *options;
-    if (engine->options.head_rows_max == 0)
-        engine->options.head_rows_max = OCH_HEAD_ROWS_MAX;
-    if (engine->options.head_bytes_max == 0)
-        engine->options.head_bytes_max = OCH_HEAD_BYTES_MAX;
-    if (engine->options.log_size_seal == 0)
-        engine->options.log_size_seal = OCH_LOG_SIZE_SEAL;
+    fill_options(&engine->options);
+    och_maintain_begin(engine);
     engine->settings_of = settings_of;
     engine->settings_context = settings_context;
     och_mutex_init(&engine->table_lock);
@@ -87,7 +112,7 @@ och_engine_open(const struct och_ports *ports, const struct och_engine_options *
     if (status == OCHRE_OK)
         status = settle(engine, err);
     if (status != OCHRE_OK) {
-        och_maintain_drain(engine);
+        och_maintain_stop(engine);
         free_engine(engine);
         return status;
     }
@@ -100,7 +125,7 @@ och_engine_close(struct och_engine *engine)
 {
     if (engine == NULL)
         return;
-    och_maintain_drain(engine);
+    och_maintain_stop(engine);
     och_commit_enter(engine->commit);
     if (engine->log->ops->stats(engine->log).n_records > 0) {
         och_engine_vouch(engine);
@@ -169,6 +194,7 @@ forget(struct och_engine *engine, struct och_uuid id)
     och_mutex_lock(&collection->lock);
     collection->dropped = true;
     och_mutex_unlock(&collection->lock);
+    atomic_store_explicit(&collection->stop, true, memory_order_relaxed);
     och_collection_release(collection);
 }
 
@@ -231,6 +257,7 @@ och_engine_collection(struct och_engine *engine, const struct och_collection_row
     if (status != OCHRE_OK)
         return status;
     *collection_out = enter(engine, collection);
+    och_maintain_wrote(*collection_out);
     return look_again(engine, row, collection_out, err);
 }
 
@@ -339,26 +366,6 @@ och_engine_reset(struct och_engine *engine, struct ochre_error *err)
 
 /* --- sealing on demand ------------------------------------------------------ */
 
-/* A loaded collection with something to seal, retained, or NULL (the committer). */
-static struct och_collection *
-next_unsealed(struct och_engine *engine)
-{
-    struct och_collection *found = NULL;
-    och_mutex_lock(&engine->table_lock);
-    for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE && found == NULL; i++) {
-        for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table) {
-            if (c->unsealed_lsn == 0 && c->view->n_frozen == 0)
-                continue;
-            if (och_collection_usable(c, NULL) != OCHRE_OK)
-                continue;
-            found = och_collection_retain(c);
-            break;
-        }
-    }
-    och_mutex_unlock(&engine->table_lock);
-    return found;
-}
-
 /* Have the background seal what is waiting (the committer). */
 static void
 queue_all(struct och_engine *engine)
@@ -372,32 +379,61 @@ queue_all(struct och_engine *engine)
     och_mutex_unlock(&engine->table_lock);
 }
 
+/* Seal what the collection that needs the oldest record has; *more_out: if that is
+ * older than `before`. */
+static ochre_status
+seal_oldest(struct och_engine *engine, uint64_t before, bool *more_out, struct ochre_error *err)
+{
+    bool background = engine->ports.executor != NULL;
+    uint64_t lsn;
+    och_commit_enter(engine->commit);
+    struct och_collection *collection = och_maintain_oldest(engine, true, &lsn);
+    *more_out = collection != NULL && lsn < before;
+    ochre_status status = *more_out ? och_maintain_freeze(collection, err) : OCHRE_OK;
+    if (*more_out && status == OCHRE_OK && !background)
+        status = och_maintain_seal(collection, true, err);
+    och_commit_leave(engine->commit);
+    if (*more_out && status == OCHRE_OK && background)
+        status = och_maintain_seal(collection, false, err);
+    if (*more_out && status == OCHRE_OK) {
+        och_commit_enter(engine->commit);
+        och_maintain_queue_merge(collection);
+        och_commit_leave(engine->commit);
+    }
+    och_collection_release(collection);
+    return status;
+}
+
 ochre_status
 och_engine_seal_all(struct och_engine *engine, struct ochre_error *err)
 {
-    /* A collection has one sealer at a time: no new background work begins while
-     * someone seals everything, and what was under way is over. */
+    /* No new background work begins while someone seals everything, and what was
+     * under way is over: nothing is left to wait for in between. */
     och_commit_enter(engine->commit);
     engine->n_sealing_all++;
+    uint64_t before = engine->log->ops->next_lsn(engine->log);
     och_commit_leave(engine->commit);
     och_maintain_drain(engine);
-    och_commit_enter(engine->commit);
     ochre_status status = OCHRE_OK;
-    while (status == OCHRE_OK) {
-        struct och_collection *collection = next_unsealed(engine);
-        if (collection == NULL)
-            break;
-        status = och_maintain_freeze(collection, err);
-        if (status == OCHRE_OK)
-            status = och_maintain_seal(collection, true, err);
-        och_collection_release(collection);
-    }
+    bool more = true;
+    while (more && status == OCHRE_OK)
+        status = seal_oldest(engine, before, &more, err);
+    och_commit_enter(engine->commit);
     engine->n_sealing_all--;
     /* Heads that were frozen meanwhile were left to this; it may have ended early. */
     if (engine->n_sealing_all == 0)
         queue_all(engine);
     och_commit_leave(engine->commit);
     return status;
+}
+
+ochre_status
+och_engine_compact(
+        struct och_engine *engine, struct och_collection *collection, struct ochre_error *err)
+{
+    och_assert(collection->engine == engine);
+    ochre_status status = och_collection_usable(collection, err);
+    return status == OCHRE_OK ? och_maintain_compact(collection, err) : status;
 }
 
 struct och_engine_stats

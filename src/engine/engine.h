@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "base/uuid.h"
 #include "engine/catalog.h"
+#include "engine/merge_policy.h"
 #include "engine/ports.h"
 #include "engine/settings.h"
 #include "ochre/status.h"
@@ -31,6 +32,18 @@ struct och_engine_options {
     uint32_t head_rows_max;  /* seal a head at this many rows (0: the default) */
     uint64_t head_bytes_max; /* or this many bytes */
     uint64_t log_size_seal;  /* past this log size the oldest heads are sealed */
+    /* 0 in any of these: the default; tier_rows: head_rows_max. */
+    struct och_merge_policy merge;
+    uint32_t idle_ms;       /* nobody writes when so long nobody has */
+    uint32_t idle_rows_min; /* a head of so many rows is sealed then */
+};
+
+/* The task that looks at collections at rest. */
+struct och_timer {
+    struct och_task task; /* first: the task's pointer is ours */
+    struct och_engine *engine;
+    bool armed; /* it is submitted, or runs */
+    bool again; /* something has happened since it began to look */
 };
 
 struct och_engine {
@@ -46,9 +59,12 @@ struct och_engine {
 
     struct och_commit *commit; /* owned: the queue of writes */
 
-    struct och_mutex work_lock; /* guards the counts of background work */
+    struct och_mutex work_lock; /* guards what is said of background work: */
     struct och_cond work_done;
-    uint32_t n_tasks;
+    uint32_t n_tasks;       /* that seal, or prepare the log */
+    uint32_t n_merges;      /* tasks that merge */
+    bool closing;           /* no new ones */
+    struct och_timer timer; /* but for its task and engine */
 
     /* The committer's: */
     uint32_t n_sealing_all;      /* callers of och_engine_seal_all */
@@ -110,8 +126,18 @@ OCH_MUST_CHECK ochre_status och_engine_drop_many(struct och_engine *engine,
 /* Drop everything and start over, through the catalog's reset. */
 OCH_MUST_CHECK ochre_status och_engine_reset(struct och_engine *engine, struct ochre_error *err);
 
-/* Seal every head that holds rows; for tests, backups and `compact`. */
+/* Seal every head that holds rows written before this call. */
 OCH_MUST_CHECK ochre_status och_engine_seal_all(struct och_engine *engine, struct ochre_error *err);
+
+/*
+ * Seal the collection's head and merge its segments into as few as there can be,
+ * without dead rows.  Reads and writes go on meanwhile.
+ *
+ * Errors: the first one met: OCHRE_CORRUPT for a damaged segment, which is left
+ * out; OCHRE_NOT_FOUND, OCHRE_FULL, OCHRE_IO, OCHRE_NO_MEMORY.  Nothing is lost.
+ */
+OCH_MUST_CHECK ochre_status och_engine_compact(
+        struct och_engine *engine, struct och_collection *collection, struct ochre_error *err);
 
 struct och_engine_stats och_engine_stats(struct och_engine *engine);
 

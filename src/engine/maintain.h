@@ -1,11 +1,12 @@
 /*
  * maintain.h - what happens to data after it is safe: heads are frozen and
- * sealed, the log is trimmed, files that nothing lists are removed.
+ * sealed, segments merged, the log trimmed, files that nothing lists removed.
  *
  *      head full ──freeze──► frozen head ──seal──► segment file
  *                                             └──► catalog: segment + position
  *                                                   └──► view: segment for head
  *                                                         └──► log trimmed
+ *      many segments ──merge──► one, likewise, but for the log
  *
  * Freezing and the change of view are the committer's; writing files is done in
  * the background, beside reads and writes.  Without an executor everything
@@ -31,6 +32,14 @@ struct och_garbage;
 OCH_MUST_CHECK ochre_status och_maintain_admit(
         struct och_collection *collection, struct ochre_error *err);
 
+/* Set up for an engine that opens; wait for what runs, and begin nothing more. */
+void och_maintain_begin(struct och_engine *engine);
+void och_maintain_stop(struct och_engine *engine);
+
+/* Somebody wrote to it, or has just loaded it: when nobody does any more, it is
+ * time for what takes long. */
+void och_maintain_wrote(struct och_collection *collection);
+
 /* After writes to a collection (the committer): freeze its head when it is full
  * and have it sealed; prepare the next log file. */
 void och_maintain_collection(struct och_collection *collection);
@@ -52,6 +61,11 @@ OCH_MUST_CHECK ochre_status och_maintain_freeze(
 OCH_MUST_CHECK ochre_status och_maintain_seal(
         struct och_collection *collection, bool committer, struct ochre_error *err);
 
+/* Seal the head, and merge into as few segments as there can be, without dead
+ * rows.  Not for the committer. */
+OCH_MUST_CHECK ochre_status och_maintain_compact(
+        struct och_collection *collection, struct ochre_error *err);
+
 /* A file that nothing lists any more, or a dropped collection's directory. */
 void och_maintain_add_garbage(struct och_engine *engine, const char *path);
 void och_maintain_add_garbage_collection(struct och_engine *engine, struct och_uuid id);
@@ -66,7 +80,7 @@ OCH_MUST_CHECK ochre_status och_maintain_sweep(struct och_engine *engine, struct
 
 void och_maintain_clear_garbage(struct och_engine *engine);
 
-/* Wait until no background work runs or is queued. */
+/* Wait until no background work but merging runs or is queued. */
 void och_maintain_drain(struct och_engine *engine);
 
 #endif /* OCH_ENGINE_MAINTAIN_H */

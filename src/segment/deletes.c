@@ -16,9 +16,10 @@
 #define HEADER_SIZE ((size_t) 32)
 
 void
-och_deletes_path(char *path, size_t size, const struct och_segment *segment, uint64_t deletes_id)
+och_deletes_path(char *path, size_t size, struct och_uuid collection, uint64_t segment_id,
+        uint64_t deletes_id)
 {
-    och_segment_path(path, size, segment->collection, segment->id);
+    och_segment_path(path, size, collection, segment_id);
     size_t stem = strlen(path) - strlen("seg");
     (void) snprintf(path + stem, size - stem, "%016llx.del", (unsigned long long) deletes_id);
 }
@@ -45,8 +46,12 @@ write_file(struct och_vfs *vfs, const char *tmp, const char *path, const struct 
     och_file_close(file);
     if (status == OCHRE_OK)
         status = och_vfs_rename(vfs, tmp, path, err);
-    if (status != OCHRE_OK)
+    if (status != OCHRE_OK) {
+        /* Give the space back now; what cannot be removed goes at the next open. */
+        ochre_status removed = och_vfs_remove(vfs, tmp, NULL);
+        (void) removed;
         return status;
+    }
     char dir[OCH_PATH_SIZE_MAX];
     (void) snprintf(dir, sizeof(dir), "%s", path);
     *strrchr(dir, '/') = '\0';
@@ -73,7 +78,7 @@ och_deletes_write(struct och_vfs *vfs, const struct och_segment *segment, uint64
     char tmp[OCH_PATH_SIZE_MAX];
     char path[OCH_PATH_SIZE_MAX];
     (void) snprintf(tmp, sizeof(tmp), OCH_DIR_TMP "/%016llx.del", (unsigned long long) deletes_id);
-    och_deletes_path(path, sizeof(path), segment, deletes_id);
+    och_deletes_path(path, sizeof(path), segment->collection, segment->id, deletes_id);
     ochre_status status = och_buf_status(&bytes) == OCHRE_OK
             ? write_file(vfs, tmp, path, &bytes, err)
             : och_fail_memory(err);
@@ -121,7 +126,7 @@ och_deletes_read(struct och_vfs *vfs, struct och_segment *segment, uint64_t dele
         struct ochre_error *err)
 {
     char path[OCH_PATH_SIZE_MAX];
-    och_deletes_path(path, sizeof(path), segment, deletes_id);
+    och_deletes_path(path, sizeof(path), segment->collection, segment->id, deletes_id);
     size_t size = file_size_of(segment);
     uint64_t actual = 0;
     struct och_file *file = NULL;

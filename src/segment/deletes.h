@@ -19,14 +19,16 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/uuid.h"
 #include "ochre/status.h"
 
 struct och_bitset;
 struct och_segment;
 struct och_vfs;
 
-void och_deletes_path(
-        char *path, size_t size, const struct och_segment *segment, uint64_t deletes_id);
+/* Where a delete file lies. */
+void och_deletes_path(char *path, size_t size, struct och_uuid collection, uint64_t segment_id,
+        uint64_t deletes_id);
 
 /* Write the rows as file number `deletes_id`; durable when this returns. */
 OCH_MUST_CHECK ochre_status och_deletes_write(struct och_vfs *vfs,

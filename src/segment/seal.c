@@ -37,6 +37,13 @@ struct och_seal_file {
 
 /* --- the stream ------------------------------------------------------------- */
 
+bool
+och_seal_stopped(const struct och_seal_file *file)
+{
+    const atomic_bool *stop = file->seal->stop;
+    return stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
+}
+
 static void
 flush(struct och_seal_file *f)
 {
@@ -47,6 +54,8 @@ flush(struct och_seal_file *f)
     }
     if (f->status == OCHRE_OK && och_buf_status(&f->hashes) != OCHRE_OK)
         f->status = och_fail_memory(f->err);
+    if (f->status == OCHRE_OK && och_seal_stopped(f))
+        f->status = och_fail(f->err, OCHRE_UNAVAILABLE, "writing a segment was given up");
     if (f->status == OCHRE_OK && f->used > 0)
         f->status = och_file_write(f->file, f->offset, f->buffer, f->used, f->err);
     f->offset += f->used;

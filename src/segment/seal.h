@@ -26,6 +26,8 @@
 #ifndef OCH_SEGMENT_SEAL_H
 #define OCH_SEGMENT_SEAL_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -72,6 +74,7 @@ struct och_seal {
     uint32_t n_sources;
     const struct och_seal_part *parts; /* borrowed */
     uint32_t n_parts;
+    const atomic_bool *stop; /* borrowed; once it is true, give up; NULL: never */
 
     struct och_seal_row *rows; /* owned: what to write, by ordinal; och_seal_rows */
     uint32_t n_rows, room;
@@ -91,7 +94,13 @@ struct och_seal {
  */
 OCH_MUST_CHECK ochre_status och_seal_rows(struct och_seal *seal, struct ochre_error *err);
 
-/* Write the file; *footer_hash_out and *file_size_out are for the catalog. */
+/*
+ * Write the file; *footer_hash_out and *file_size_out are for the catalog.
+ *
+ * Errors: those of a source, of the disk and of parts; OCHRE_NO_MEMORY;
+ * OCHRE_UNAVAILABLE when told to stop.  Nothing is left under tmp/; the file may
+ * be in its place if its directory could not be synced.
+ */
 OCH_MUST_CHECK ochre_status och_seal_write(struct och_seal *seal, uint64_t *footer_hash_out,
         uint64_t *file_size_out, struct ochre_error *err);
 
@@ -100,6 +109,9 @@ void och_seal_clear(struct och_seal *seal);
 /* --- for parts -------------------------------------------------------------- */
 
 const struct och_seal *och_seal_of(const struct och_seal_file *file);
+
+/* Has it been told to stop?  A part that takes long asks now and then. */
+bool och_seal_stopped(const struct och_seal_file *file);
 
 /* Texts of row `i`: those of the named columns (OCH_COLUMN_IDS, _DOCUMENTS, _URIS,
  * _FIELDS); the others are absent.  They stay until the file is written. */

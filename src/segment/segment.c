@@ -599,6 +599,25 @@ och_segment_undo_kill(struct och_segment *segment, uint32_t row)
     (void) atomic_fetch_sub_explicit(&segment->n_dead, 1, memory_order_relaxed);
 }
 
+uint32_t
+och_segment_next_dead(const struct och_segment *segment, uint32_t from)
+{
+    while (from < segment->n_rows) {
+        const struct och_marks *marks = marks_of(segment, from);
+        uint32_t at = from % MARKS_PER_PAGE;
+        if (marks == NULL) {
+            from += MARKS_PER_PAGE - at;
+            continue;
+        }
+        uint64_t word = atomic_load_explicit(&marks->dead[at / 64], memory_order_acquire);
+        word &= ~UINT64_C(0) << (at % 64);
+        if (word != 0)
+            return from - at % 64 + (uint32_t) __builtin_ctzll(word);
+        from += 64 - at % 64;
+    }
+    return OCH_ROW_NONE;
+}
+
 /* The rows of word `w` of a page that are dead at `position`. */
 static uint64_t
 dead_word(const struct och_segment *segment, const struct och_marks *marks, uint32_t w,

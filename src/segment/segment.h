@@ -80,6 +80,7 @@ struct och_segment {
     atomic_bool vectors_failed;                    /* it is damaged: do without */
     uint64_t deletes_id;                           /* the newest delete file; 0: none */
     uint32_t n_dead_stored;                        /* deaths that file holds */
+    atomic_bool damaged;                           /* it could not be read to be merged */
 };
 
 /* Where a segment's file lies: seg/<collection>/<id>.seg */
@@ -168,6 +169,10 @@ uint64_t och_segment_dead(const struct och_segment *segment, uint32_t row);
 OCH_MUST_CHECK ochre_status och_segment_reserve_mark(struct och_segment *segment, uint32_t row);
 void och_segment_kill(struct och_segment *segment, uint32_t row, uint64_t position);
 void och_segment_undo_kill(struct och_segment *segment, uint32_t row);
+
+/* The first row from `from` on that has died, at whatever position, or
+ * OCH_ROW_NONE.  Cheap where nothing has. */
+uint32_t och_segment_next_dead(const struct och_segment *segment, uint32_t from);
 
 /*
  * Put the rows that are dead at `position` into the empty set `rows`.

@@ -12,11 +12,46 @@
 #include "crash/compare.h"
 #include "crash/sqlite_memory.h"
 #include "distance/distance.h"
+#include "engine/collection.h"
+#include "engine/engine.h"
 #include "sim/sim_disk.h"
 
-/* Small heads, so that a short workload seals often, and a limit of the log that
- * it reaches. */
-enum { HEAD_ROWS = 12, LOG_SIZE_SEAL = 256 << 10 };
+/* Small heads, so that a short workload seals and merges often, and limits of the
+ * log and of a segment that it reaches. */
+enum { HEAD_ROWS = 12, LOG_SIZE_SEAL = 256 << 10, FAN_IN = 3, SEGMENT_ROWS = 25 };
+
+/* --- while segments are merged ------------------------------------------------ */
+
+/* A write that waits for its collection to be merged. */
+static struct {
+    struct session *session;
+    const struct och_collection *collection; /* NULL: none waits */
+    void (*run)(struct session *session);
+} pending;
+
+static const struct och_catalog_ops *catalog_ops; /* of every catalog, without us */
+
+/* A merge asks for the number of its file when it is about to write it; whoever
+ * compacts does so outside of all locks. */
+static ochre_status
+next_file_id(struct och_catalog *catalog, uint64_t *id_out, struct ochre_error *err)
+{
+    if (pending.collection != NULL && pending.collection->merging) {
+        pending.collection = NULL;
+        pending.run(pending.session);
+    }
+    return catalog_ops->next_file_id(catalog, id_out, err);
+}
+
+static void
+stand_between(struct och_catalog *catalog)
+{
+    static struct och_catalog_ops between;
+    catalog_ops = catalog->ops;
+    between = *catalog->ops;
+    between.next_file_id = next_file_id;
+    catalog->ops = &between;
+}
 
 /* --- sessions --------------------------------------------------------------- */
 
@@ -30,8 +65,13 @@ session_open(struct session *session, struct ochre_error *err)
             .n_cpus = 1,
             .create = true,
             .allow_reset = true,
-            .engine = {.head_rows_max = HEAD_ROWS, .log_size_seal = LOG_SIZE_SEAL}};
-    return och_db_open(&options, &session->db, err);
+            .engine = {.head_rows_max = HEAD_ROWS,
+                    .log_size_seal = LOG_SIZE_SEAL,
+                    .merge = {.fan_in = FAN_IN, .rows_max = SEGMENT_ROWS}}};
+    ochre_status status = och_db_open(&options, &session->db, err);
+    if (status == OCHRE_OK)
+        stand_between(session->db->catalog);
+    return status;
 }
 
 ochre_status
@@ -276,6 +316,33 @@ do_delete(struct session *session, struct batch *batch, const struct model_op *o
             session->db, &target, &select, op->has_limit ? op->limit : UINT64_MAX, &n_deleted, err);
 }
 
+/* The collection itself; release it. */
+static ochre_status
+find_collection(struct session *session, struct batch *batch, const struct model_op *op,
+        struct och_collection **collection_out, struct ochre_error *err)
+{
+    struct och_target_name name = name_of(op);
+    struct och_collection_info info;
+    *collection_out = NULL;
+    ochre_status status = och_op_collection_get(
+            session->db, &batch->arena, name.tenant, name.database, name.name, &info, err);
+    if (status == OCHRE_OK)
+        status = och_engine_collection(session->db->engine, &info.row, collection_out, err);
+    return status;
+}
+
+static ochre_status
+do_compact(struct session *session, struct batch *batch, const struct model_op *op,
+        struct ochre_error *err)
+{
+    struct och_collection *collection;
+    ochre_status status = find_collection(session, batch, op, &collection, err);
+    if (status == OCHRE_OK)
+        status = och_engine_compact(session->db->engine, collection, err);
+    och_collection_release(collection);
+    return status;
+}
+
 static ochre_status
 restart(struct session *session, struct ochre_error *err)
 {
@@ -314,12 +381,62 @@ dispatch(struct session *session, struct batch *batch, const struct model_op *op
         return och_op_reset(session->db, err);
     case MODEL_SEAL:
         return och_engine_seal_all(session->db->engine, err);
+    case MODEL_COMPACT:
+        return do_compact(session, batch, op, err);
     case MODEL_RESTART:
         return restart(session, err);
     case MODEL_N_KINDS:
         break;
     }
     return OCHRE_INTERNAL;
+}
+
+/* The write at hand, and its answer. */
+static struct {
+    const struct model_op *op;
+    struct ochre_error *err;
+    ochre_status status;
+    bool done;
+} at_hand;
+
+static void
+run_at_hand(struct session *session)
+{
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    static struct batch batch; /* too big for a stack frame that is deep already */
+    och_arena_init(&batch.arena, &mem);
+    at_hand.status = dispatch(session, &batch, at_hand.op, at_hand.err);
+    at_hand.done = true;
+    if (at_hand.op->when == MODEL_IN_MERGE_SEALED) {
+        ochre_status sealed = och_engine_seal_all(session->db->engine, NULL);
+        (void) sealed; /* what was not sealed is in the log */
+    }
+    och_arena_clear(&batch.arena);
+}
+
+/* Write while the collection is merged, or, if there was nothing to merge, then.
+ * Whether the merge succeeds is nothing to the writer. */
+static ochre_status
+write_in_merge(struct session *session, struct batch *batch, const struct model_op *op,
+        struct ochre_error *err)
+{
+    struct och_collection *collection;
+    at_hand.op = op;
+    at_hand.err = err;
+    at_hand.done = false;
+    if (find_collection(session, batch, op, &collection, NULL) == OCHRE_OK) {
+        pending.session = session;
+        pending.collection = collection;
+        pending.run = run_at_hand;
+        ochre_status merged = och_engine_compact(session->db->engine, collection, NULL);
+        (void) merged;
+        pending.collection = NULL;
+    }
+    och_collection_release(collection);
+    if (!at_hand.done)
+        run_at_hand(session);
+    return at_hand.status;
 }
 
 ochre_status
@@ -331,7 +448,8 @@ session_do(struct session *session, const struct model_op *op, struct ochre_erro
     och_arena_init(&batch.arena, &mem);
     err->status = OCHRE_OK;
     err->message[0] = '\0';
-    ochre_status status = dispatch(session, &batch, op, err);
+    ochre_status status = op->when == MODEL_BY_ITSELF ? dispatch(session, &batch, op, err)
+                                                      : write_in_merge(session, &batch, op, err);
     och_arena_clear(&batch.arena);
     return status;
 }

@@ -26,6 +26,7 @@ model_op_name(enum model_op_kind kind)
             [MODEL_DELETE] = "delete",
             [MODEL_RESET] = "reset",
             [MODEL_SEAL] = "seal",
+            [MODEL_COMPACT] = "compact",
             [MODEL_RESTART] = "restart",
     };
     return names[kind];
@@ -460,6 +461,7 @@ model_apply(struct model *model, const struct model_op *op)
     case MODEL_RESET:
         return reset(model);
     case MODEL_SEAL:
+    case MODEL_COMPACT:
     case MODEL_RESTART:
     case MODEL_N_KINDS:
         break;

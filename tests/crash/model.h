@@ -105,8 +105,17 @@ enum model_op_kind {
     MODEL_RESET,
     /* What must change nothing: */
     MODEL_SEAL,
+    MODEL_COMPACT,
     MODEL_RESTART,
     MODEL_N_KINDS,
+};
+
+/* When a write happens.  It makes no difference to what a database holds. */
+enum model_when {
+    MODEL_BY_ITSELF,
+    MODEL_IN_MERGE,        /* while the segments of its collection are merged */
+    MODEL_IN_MERGE_SEALED, /* and everything is sealed before that ends */
+    MODEL_N_WHENS,
 };
 
 enum model_filter {
@@ -119,6 +128,7 @@ enum model_filter {
 
 struct model_op {
     enum model_op_kind kind;
+    enum model_when when; /* of a write */
     char tenant[MODEL_NAME_SIZE], database[MODEL_NAME_SIZE], name[MODEL_NAME_SIZE];
     char new_name[MODEL_NAME_SIZE]; /* of an update; empty: stays */
     bool flag;

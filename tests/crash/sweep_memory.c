@@ -84,12 +84,19 @@ refuse(struct sweep *sweep, struct point *point, enum shortage shortage)
     return trial_end(sweep, point, &trial) && reached;
 }
 
-/* Of each kind a few that work; of those with records, the later ones with more. */
+/* Of each kind a few that work; of those with records, the later ones with more.
+ * Of writes during a merge, one of each. */
 static bool
-chooses(const struct sweep *sweep, size_t op, size_t n_of_kind[MODEL_N_KINDS])
+chooses(const struct sweep *sweep, size_t op, size_t n_of_kind[MODEL_N_KINDS],
+        bool has_when[MODEL_N_WHENS])
 {
     const struct model_op *it = &sweep->ops[op];
     size_t n = n_of_kind[it->kind];
+    if (it->when != MODEL_BY_ITSELF) {
+        bool has = has_when[it->when] || sweep->answers[op] != OCHRE_OK || it->n_records < 2;
+        has_when[it->when] = has_when[it->when] || !has;
+        return !has;
+    }
     if (sweep->answers[op] != OCHRE_OK || n == OPS_OF_A_KIND)
         return false;
     if (it->n_records > 0 && it->n_records <= 2 * n)
@@ -102,9 +109,10 @@ bool
 sweep_memory(struct sweep *sweep)
 {
     size_t n_of_kind[MODEL_N_KINDS] = {0};
+    bool has_when[MODEL_N_WHENS] = {false};
     size_t n_ops = 0;
     for (size_t i = 0; i < sweep->options.n_ops && !sweep_gives_up(sweep); i++) {
-        if (!chooses(sweep, i, n_of_kind) || !sweep_wants(sweep, i))
+        if (!chooses(sweep, i, n_of_kind, has_when) || !sweep_wants(sweep, i))
             continue;
         n_ops++;
         for (unsigned s = 0; s < N_SHORTAGES; s++) {

@@ -199,11 +199,19 @@ make_change(struct workload *w, const struct model *model, struct model_op *op)
         next_field(&op->metadata, "n", MODEL_INT)->value.integers[0] = (int64_t) below(w, 99);
 }
 
+static enum model_when
+pick_when(struct workload *w)
+{
+    static const enum model_when whens[] = {MODEL_IN_MERGE, MODEL_IN_MERGE_SEALED};
+    return one_in(w, 8) ? whens[below(w, 2)] : MODEL_BY_ITSELF;
+}
+
 static void
 make_write(
         struct workload *w, const struct model *model, struct model_op *op, enum model_op_kind kind)
 {
     op->kind = kind;
+    op->when = pick_when(w);
     const struct model_collection *collection = pick_collection(w, model);
     name_collection(op, collection);
     uint32_t dim = collection->dim != 0 ? collection->dim : one_in(w, 2) ? 4 : 6;
@@ -239,6 +247,7 @@ static void
 make_delete(struct workload *w, const struct model *model, struct model_op *op)
 {
     op->kind = MODEL_DELETE;
+    op->when = pick_when(w);
     const struct model_collection *collection = pick_collection(w, model);
     name_collection(op, collection);
     op->has_ids = !one_in(w, 3);
@@ -328,9 +337,12 @@ workload_next(struct workload *w, const struct model *model, struct model_op *op
         make_write(w, model, op, MODEL_UPSERT);
     else if (pick < 67)
         make_delete(w, model, op);
-    else if (pick < 71)
+    else if (pick < 69)
         op->kind = MODEL_SEAL;
-    else if (pick < 75)
+    else if (pick < 71) {
+        op->kind = MODEL_COMPACT;
+        name_collection(op, pick_collection(w, model));
+    } else if (pick < 75)
         op->kind = MODEL_RESTART;
     else if (pick < 81 && model->n_collections < N_COLLECTIONS_MAX)
         make_create(w, model, op);

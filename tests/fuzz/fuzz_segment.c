@@ -135,7 +135,7 @@ seal(struct och_vfs *vfs)
     och_assert(och_segment_open(&sealed.mem, vfs, collection, 1, &segment, NULL) == OCHRE_OK);
     och_assert(och_deletes_write(vfs, segment, 2, 1, &rows, NULL) == OCHRE_OK);
     och_segment_path(sealed.segment.path, sizeof(sealed.segment.path), collection, 1);
-    och_deletes_path(sealed.deletes.path, sizeof(sealed.deletes.path), segment, 2);
+    och_deletes_path(sealed.deletes.path, sizeof(sealed.deletes.path), collection, 1, 2);
     och_segment_release(segment);
     och_bitset_clear(&rows);
     read_original(vfs, &sealed.segment);

@@ -121,6 +121,7 @@ SIGNATURES = {
     "open": [c_char_p, POINTER(Options), POINTER(c_void_p), POINTER(Error)],
     "reset": [c_void_p, POINTER(Error)],
     "seal": [c_void_p, POINTER(Error)],
+    "compact": [c_void_p, POINTER(Error)],
     "tenant_create": [c_void_p, c_char_p, POINTER(Error)],
     "tenant_check": [c_void_p, c_char_p, POINTER(Error)],
     "database_create": [c_void_p, c_char_p, c_char_p, POINTER(Error)],
@@ -572,6 +573,10 @@ class Database:
 
     def seal(self, request, arena, body):
         self.call("seal", self.db)
+        return {}
+
+    def compact(self, request, arena, body):
+        self.call("compact", self.db)
         return {}
 
     def count(self, request, arena, body):

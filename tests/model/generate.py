@@ -225,7 +225,7 @@ class Generator:
                  ("query", 20), ("count", 3), ("create_collection", 3), ("get_collection", 4),
                  ("modify_collection", 4), ("listing", 5), ("delete_collection", 1),
                  ("catalog", 5), ("restart", 3), ("kill", 3), ("bulk", 3 if self.with_bulk else 0),
-                 ("reset", 0.3), ("seal", 2)]
+                 ("reset", 0.3), ("seal", 2), ("compact", 2)]
         kind, = self.rng.choices([k for k, _ in kinds], [w for _, w in kinds])
         return getattr(self, kind)(model)
 
@@ -454,6 +454,9 @@ class Generator:
 
     def seal(self, model):
         return {"op": "seal"}
+
+    def compact(self, model):
+        return {"op": "compact"}
 
     def reset(self, model):
         return {"op": "reset"}

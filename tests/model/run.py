@@ -313,9 +313,9 @@ class Program:
             self.everything()
         elif op == "kill":
             self.kill(request)
-        elif op == "seal":
+        elif op in ("seal", "compact"):
             if self.transport.name == "capi":
-                require(self.transport.send(request)[0] == 200, "seal failed")
+                require(self.transport.send(request)[0] == 200, f"{op} failed")
         elif "expect" in request:
             self.refused(request)
         else:

@@ -941,6 +941,43 @@ a_memory_limit_is_an_answer_and_not_the_end(void **state)
     check(db == NULL);
 }
 
+/* Several collections, with and without threads, of many files each. */
+static void
+compacting_changes_nothing_but_the_number_of_files(void **state)
+{
+    (void) state;
+    for (unsigned n_threads = 0; n_threads < 3; n_threads++) {
+        ochre_close(db);
+        check_ok(open_with((struct ochre_options){.n_threads = n_threads, .seal_rows = 10}), &err);
+        for (int c = 0; c < 3; c++) {
+            char name[16];
+            (void) snprintf(name, sizeof(name), "files-%u-%d", n_threads, c);
+            ochre_collection *collection = create(name);
+            for (int i = 0; i < 6; i++)
+                check_ok(add_numbers(collection, i * 10, 10 + c), &err);
+            struct ochre_filter_node node = number_is(OCHRE_FILTER_LT, 15);
+            struct ochre_selection selection = {.filter = {&node, 1}};
+            uint64_t n;
+            check_ok(ochre_delete(collection, &selection, UINT64_MAX, &n, &err), &err);
+            check(n == 15);
+            check_ok(ochre_compact(db, &err), &err);
+            check(count_of(collection) == (uint64_t) 45 + (uint64_t) c);
+            check_ok(add_numbers(collection, 1000, 3), &err);
+            check(count_of(collection) == (uint64_t) 48 + (uint64_t) c);
+            if (c == 1)
+                check_ok(ochre_collection_delete(db, NULL, NULL, name, &err), &err);
+            ochre_collection_close(collection);
+        }
+        check_ok(ochre_compact(db, NULL), &err);
+    }
+    reopen();
+    check_ok(ochre_compact(db, &err), &err);
+    ochre_collection *collection;
+    check_ok(ochre_collection_open(db, NULL, NULL, "files-2-2", &collection, &err), &err);
+    check(count_of(collection) == 50);
+    ochre_collection_close(collection);
+}
+
 static void
 threads_of_its_own_end_with_the_database(void **state)
 {
@@ -1006,6 +1043,8 @@ main(void)
             cmocka_unit_test_setup_teardown(a_reset_must_be_allowed, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_memory_limit_is_an_answer_and_not_the_end, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    compacting_changes_nothing_but_the_number_of_files, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     threads_of_its_own_end_with_the_database, set_up, tear_down),
     };

@@ -179,6 +179,7 @@ deletes_are_sealed_into_one_file_for_each_segment(void **state)
     char dir[OCH_PATH_SIZE_MAX];
     char id[OCH_UUID_TEXT_SIZE + 1];
     struct och_collection *collection = begin(20);
+    rig.engine->options.merge.dead_percent = 100; /* it is not rewritten without them */
     add(collection, 0, 60, 1);
     och_uuid_put(collection->id, id);
     (void) snprintf(dir, sizeof(dir), OCH_DIR_SEGMENTS "/%s", id);
@@ -192,14 +193,14 @@ deletes_are_sealed_into_one_file_for_each_segment(void **state)
         model_write(&model, &write);
         check_collection(&rig, collection, &model);
         check(collection->view->n_frozen == 0 && collection->n_sealed_kills == 0);
-        check(rig_count_files(&rig, dir) == 2);
+        check(rig_count_files(&rig, dir) == (round < 2 ? 2 : 0)); /* nothing lives: all goes */
     }
     check(model.n == 0);
     och_collection_release(collection);
     rig_reopen(&rig);
     collection = rig_collection(&rig, "things");
     check_collection(&rig, collection, &model);
-    check(rig_count_files(&rig, dir) == 2);
+    check(rig_count_files(&rig, dir) == 0);
     end(collection);
 }
 
@@ -585,6 +586,7 @@ writes_and_reads_go_on_while_a_head_is_sealed(void **state)
 
 /* A stand-in for the writers' wait: the door opens when one waits. */
 static unsigned n_waits;
+static struct och_cond *_Atomic watched;
 
 bool __real_och_cond_wait_for(struct och_cond *cond, struct och_mutex *mutex, uint64_t timeout_ms);
 bool __wrap_och_cond_wait_for(struct och_cond *cond, struct och_mutex *mutex, uint64_t timeout_ms);
@@ -592,8 +594,10 @@ bool __wrap_och_cond_wait_for(struct och_cond *cond, struct och_mutex *mutex, ui
 OCH_NO_THREAD_ANALYSIS bool
 __wrap_och_cond_wait_for(struct och_cond *cond, struct och_mutex *mutex, uint64_t timeout_ms)
 {
-    n_waits++;
-    open_door();
+    if (cond == watched) {
+        n_waits++;
+        open_door();
+    }
     return __real_och_cond_wait_for(cond, mutex, timeout_ms);
 }
 
@@ -620,6 +624,7 @@ writers_wait_for_the_sealer_when_memory_is_short(void **state)
     add(collection, 0, 20, 1);
     wait_at_door();
     n_waits = 0;
+    watched = &rig.engine->work_done;
     add(collection, 20, 1, 1); /* one head may wait */
     check(n_waits == 0);
     size_t before = rig.mem.limit;
@@ -629,6 +634,7 @@ writers_wait_for_the_sealer_when_memory_is_short(void **state)
     rig.mem.limit = och_mem_used(&rig.mem) / 4 * 5; /* a fifth is left */
     add(collection, 21, 1, 1);
     check(n_waits > 0);
+    watched = NULL;
     check(collection->view->n_frozen == 0);
     rig.mem.limit = before;
     och_mem_release(&rig.mem, ballast, BALLAST);

@@ -16,7 +16,7 @@
 static void
 path_of(const struct och_segment *segment, uint64_t id, char path[OCH_PATH_SIZE_MAX])
 {
-    och_deletes_path(path, OCH_PATH_SIZE_MAX, segment, id);
+    och_deletes_path(path, OCH_PATH_SIZE_MAX, segment->collection, segment->id, id);
 }
 
 static void
