@@ -12,6 +12,7 @@
 #include "engine/maintain_internal.h"
 #include "engine/recover.h"
 #include "engine/write.h"
+#include "index/vector/graph.h"
 
 /* --- opening and closing ---------------------------------------------------- */
 
@@ -81,6 +82,7 @@ fill_options(struct och_engine_options *options)
     if (merge->bytes_max == 0)
         merge->bytes_max = OCH_MERGE_BYTES_MAX;
     merge->dead_percent = or_default(merge->dead_percent, OCH_MERGE_DEAD_PERCENT);
+    merge->graph_rows = or_default(merge->graph_rows, OCH_GRAPH_ROWS_MIN);
     options->idle_ms = or_default(options->idle_ms, OCH_IDLE_MS);
     options->idle_rows_min = or_default(options->idle_rows_min, OCH_IDLE_ROWS_MIN);
 }

@@ -24,6 +24,7 @@
 #include "engine/merge_policy.h"
 #include "ochre/status.h"
 #include "segment/seal.h"
+#include "segment/vector_part.h"
 
 struct och_collection;
 struct och_engine;
@@ -58,10 +59,20 @@ void och_maintain_retire(struct och_collection *collection, const struct och_seg
  * listed before, though the view had it not, is garbage (the committer). */
 void och_maintain_retire_stray(struct och_collection *collection);
 
-/* How to write a segment of what these sources see at `position`; the rows are
- * chosen with och_seal_rows. */
+/* What a new file carries beside its rows: indexes of metadata and of vectors. */
+struct och_maintain_parts {
+    struct och_vector_part vector;
+    struct och_seal_part parts[2];
+};
+
+/*
+ * How to write a segment of what these sources see at `position`; the rows are
+ * chosen with och_seal_rows.  `parts` is filled in, and stays until the file is
+ * written.  `quick`: it will soon be merged, so its vectors get no graph.
+ */
 struct och_seal och_maintain_seal_of(struct och_collection *collection,
-        const struct och_source *sources, uint32_t n_sources, uint64_t position);
+        const struct och_source *sources, uint32_t n_sources, uint64_t position, bool quick,
+        struct och_maintain_parts *parts);
 
 /* --- maintain.c ------------------------------------------------------------- */
 

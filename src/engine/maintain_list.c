@@ -55,11 +55,18 @@ och_maintain_row_of(const struct och_segment *segment)
 
 struct och_seal
 och_maintain_seal_of(struct och_collection *collection, const struct och_source *sources,
-        uint32_t n_sources, uint64_t position)
+        uint32_t n_sources, uint64_t position, bool quick, struct och_maintain_parts *parts)
 {
     const struct och_ports *ports = &collection->engine->ports;
     och_assert(n_sources > 0);
     const struct och_source *first = &sources[0];
+    parts->vector = (struct och_vector_part){.kernels = ports->kernels,
+            .executor = quick ? NULL : ports->executor,
+            .effort = och_collection_settings(collection).ef_construction_floor / 2,
+            .quick = quick};
+    parts->parts[0] = och_columns_part;
+    parts->parts[1] =
+            (struct och_seal_part){.write = och_vector_part_write, .context = &parts->vector};
     return (struct och_seal){.mem = ports->mem,
             .vfs = ports->vfs,
             .collection = collection->id,
@@ -68,8 +75,8 @@ och_maintain_seal_of(struct och_collection *collection, const struct och_source 
             .dim = first->segment != NULL ? first->segment->dim : first->head->dim,
             .sources = sources,
             .n_sources = n_sources,
-            .parts = &och_columns_part,
-            .n_parts = 1};
+            .parts = parts->parts,
+            .n_parts = 2};
 }
 
 /* --- files that leave it ---------------------------------------------------- */

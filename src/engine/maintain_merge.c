@@ -35,6 +35,8 @@ struct merging {
     size_t n_map;
     uint32_t *first; /* of each input's rows in the map */
     struct och_seal seal;
+    struct och_maintain_parts parts;
+    enum och_merge_mode mode;
     struct och_segment *segment; /* the new one, opened; NULL: no row lived */
     struct och_segment_row row;  /* and what the catalog says of it */
     bool is_in_doubt;            /* it is not known whether the catalog lists it */
@@ -449,10 +451,24 @@ note_outcome(struct merging *m, ochre_status status)
     atomic_store_explicit(&collection->merge_not_before, not_before, memory_order_relaxed);
 }
 
+/* While records come, files of less than this are merged again soon: making them a
+ * graph would be done over. */
+#define GRAPH_ROWS_WHILE_WRITING 131072u
+
+static bool
+is_quick(const struct merging *m)
+{
+    uint64_t n_rows = 0;
+    for (uint32_t i = 0; i < m->n_inputs; i++)
+        n_rows += m->inputs[i].n_rows;
+    return m->mode == OCH_MERGE_TIERS && n_rows < GRAPH_ROWS_WHILE_WRITING;
+}
+
 static ochre_status
 merge(struct merging *m, bool committer, struct ochre_error *err)
 {
-    m->seal = och_maintain_seal_of(m->collection, m->inputs, m->n_inputs, m->view->position);
+    m->seal = och_maintain_seal_of(
+            m->collection, m->inputs, m->n_inputs, m->view->position, is_quick(m), &m->parts);
     m->seal.bad_source = OCH_SEAL_NO_SOURCE;
     m->seal.stop = &m->collection->stop;
     ochre_status status = write_segment(m, err);
@@ -472,7 +488,8 @@ och_maintain_merge_once(struct och_collection *collection, enum och_merge_mode m
         bool *again_out, struct ochre_error *err)
 {
     struct och_engine *engine = collection->engine;
-    struct merging m = {.collection = collection, .engine = engine, .mem = engine->ports.mem};
+    struct merging m = {
+            .collection = collection, .engine = engine, .mem = engine->ports.mem, .mode = mode};
     *again_out = false;
     och_arena_init(&m.arena, m.mem);
     ochre_status status = och_collection_usable(collection, err);

@@ -22,10 +22,11 @@ struct sealing {
     struct och_engine *engine;
     struct och_view *view; /* counted */
     const struct och_frozen *frozen;
-    struct och_source head;       /* the rows, if there is a head: */
-    struct och_seal seal;         /* what is made of them */
-    struct och_segment *segment;  /* the new one, opened */
-    struct och_segment_row *rows; /* the catalog's new list */
+    struct och_source head;          /* the rows, if there is a head: */
+    struct och_seal seal;            /* what is made of them */
+    struct och_maintain_parts parts; /* of the file */
+    struct och_segment *segment;     /* the new one, opened */
+    struct och_segment_row *rows;    /* the catalog's new list */
     size_t n_rows, room;
 };
 
@@ -264,7 +265,8 @@ seal_oldest(struct sealing *s, bool committer, struct ochre_error *err)
         s->head = (struct och_source){.head = s->frozen->head,
                 .n_rows = s->frozen->head->n_rows,
                 .position = s->frozen->facts.position};
-        s->seal = och_maintain_seal_of(s->collection, &s->head, 1, s->frozen->facts.position);
+        s->seal = och_maintain_seal_of(
+                s->collection, &s->head, 1, s->frozen->facts.position, true, &s->parts);
         status = och_seal_rows(&s->seal, err);
     }
     if (status == OCHRE_OK && !s->collection->seal_listed)

@@ -31,7 +31,7 @@ och_vector_part_write(void *context, struct och_seal_file *file, const struct oc
             .seed = seed_of(seal),
             .effort = part->effort,
             .quick = part->quick,
-            .stop = part->stop};
+            .stop = seal->stop};
     struct och_vector_builder *builder = NULL;
     status = och_graph_kind.build(&build, &builder, err);
     if (status == OCHRE_UNSUPPORTED || status == OCHRE_NO_MEMORY)

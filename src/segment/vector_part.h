@@ -20,7 +20,6 @@ struct och_vector_part {
     struct och_executor *executor; /* helps; NULL: the caller does all */
     uint32_t effort;               /* of a build, at least; 0: the usual */
     bool quick;                    /* for rows that will soon be merged: codes, no links */
-    const atomic_bool *stop;       /* give up; NULL: never */
 };
 
 /* An och_seal_part's `write`. */

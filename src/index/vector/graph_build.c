@@ -385,6 +385,8 @@ och_graph_insert(struct och_graph_build *build, uint32_t end)
         back.n = list_targets(&batch, targets);
         share(&back);
         build->n_in += batch.n;
+        if (build->stop != NULL && atomic_load_explicit(build->stop, memory_order_relaxed))
+            status = OCHRE_UNAVAILABLE;
     }
     och_mem_release(build->mem, backs, n_backs * sizeof(*backs));
     och_mem_release(build->mem, targets, n_backs * sizeof(*targets));

@@ -27,6 +27,7 @@
 #ifndef OCH_INDEX_VECTOR_GRAPH_BUILD_H
 #define OCH_INDEX_VECTOR_GRAPH_BUILD_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,7 @@ struct och_graph_build {
     struct och_executor *executor;     /* borrowed; NULL: one thread */
     const struct och_quant *quant;     /* borrowed */
     unsigned n_threads;                /* at least 1 */
+    const atomic_bool *stop;           /* borrowed: set, inserting ends early; NULL: never */
     uint32_t n_rows;                   /* rows that have a code, nodes or not */
     uint32_t n;                        /* nodes */
     uint32_t effort;                   /* candidates of a node */
@@ -71,7 +73,8 @@ OCH_MUST_CHECK ochre_status och_graph_begin(struct och_mem *mem, struct och_exec
         struct och_graph_build *build_out);
 void och_graph_clear(struct och_graph_build *build); /* a zeroed one is fine */
 
-/* Let nodes in, up to order[end - 1].  OCHRE_NO_MEMORY: the graph is not to be used. */
+/* Let nodes in, up to order[end - 1].  OCHRE_NO_MEMORY, OCHRE_UNAVAILABLE (stopped):
+ * the graph is not to be used. */
 OCH_MUST_CHECK ochre_status och_graph_insert(struct och_graph_build *build, uint32_t end);
 
 /* Fill free links of nodes order[begin] to order[n_in - 1] from two hops away. */

@@ -232,6 +232,14 @@ measure(struct och_graph_builder *builder, struct ochre_error *err)
 }
 
 static ochre_status
+fail(ochre_status status, struct ochre_error *err)
+{
+    if (status == OCHRE_NO_MEMORY)
+        return och_fail_memory(err);
+    return och_fail(err, status, "the index was not finished: it is not wanted any more");
+}
+
+static ochre_status
 make_links(struct och_graph_builder *builder, struct ochre_error *err)
 {
     const struct och_vector_build *build = builder->build;
@@ -243,6 +251,7 @@ make_links(struct och_graph_builder *builder, struct ochre_error *err)
     ochre_status status = och_graph_begin(build->mem, build->executor, builder->n_threads,
             &builder->quant, builder->codes7, builder->n_rows, builder->nodes, builder->n_nodes,
             effort, build->seed, graph);
+    graph->stop = build->stop;
     if (status == OCHRE_OK)
         status = och_graph_insert(graph, builder->n_nodes - n_probes);
     if (status == OCHRE_OK && mean_degree(graph) < DEGREE_LOW)
@@ -250,14 +259,14 @@ make_links(struct och_graph_builder *builder, struct ochre_error *err)
     if (status == OCHRE_OK)
         status = och_graph_repair(graph, &n_repaired);
     if (status != OCHRE_OK)
-        return och_fail_memory(err);
+        return fail(status, err);
     status = measure(builder, err);
     if (status != OCHRE_OK)
         return status;
     status = och_graph_insert(graph, builder->n_nodes);
     if (status == OCHRE_OK)
         status = och_graph_repair(graph, &n_repaired);
-    return status == OCHRE_OK ? OCHRE_OK : och_fail_memory(err);
+    return status == OCHRE_OK ? OCHRE_OK : fail(status, err);
 }
 
 /* --- all of it -------------------------------------------------------------- */

@@ -786,6 +786,72 @@ a_query_says_how_it_was_answered_when_asked(void **state)
     ochre_collection_close(collection);
 }
 
+/* Points on a spiral: neighbours of a query are known without a search. */
+static void
+add_spiral(ochre_collection *collection, int n)
+{
+    for (int first = 0; first < n; first += 500) {
+        static char ids[500][16];
+        static float vectors[500 * 8];
+        struct ochre_bytes names[500];
+        for (int i = 0; i < 500; i++) {
+            double turn = (first + i) * 0.001;
+            (void) snprintf(ids[i], sizeof(ids[i]), "%d", first + i);
+            names[i] = text(ids[i]);
+            for (int j = 0; j < 8; j++)
+                vectors[i * 8 + j] = (float) (10 * cos(turn * (j / 2 + 1) + j % 2 * 1.5708));
+        }
+        struct ochre_records records = {.n = 500, .ids = names, .embeddings = vectors, .dim = 8};
+        check_ok(ochre_add(collection, &records, &err), &err);
+    }
+}
+
+static void
+a_compacted_collection_is_searched_by_its_graph(void **state)
+{
+    (void) state;
+    enum { N = 6000 };
+    ochre_collection *collection = create("spiral");
+    add_spiral(collection, N);
+    check_ok(ochre_compact(db, &err), &err);
+    struct ochre_index_status status = {.size = sizeof(status)};
+    check_ok(ochre_index_status(collection, &status, &err), &err);
+    check(status.segments == 1 && status.graph_segments == 1 && status.unindexed_rows == 0);
+    check(status.measured_recall >= 0.98F && status.effort > 0);
+    int n_found = 0;
+    for (int row = 50; row < N; row += 97) {
+        float query[8];
+        for (int j = 0; j < 8; j++)
+            query[j] = (float) (10 * cos((row + 0.2) * 0.001 * (j / 2 + 1) + j % 2 * 1.5708));
+        for (int exact = 0; exact < 2; exact++) {
+            struct ochre_query how = {.size = sizeof(how),
+                    .queries = query,
+                    .n_queries = 1,
+                    .dim = 8,
+                    .k = 3,
+                    .exact = exact != 0,
+                    .effort = exact != 0 ? 0 : 40,
+                    .explain = true};
+            ochre_result *result;
+            check_ok(ochre_query(collection, &how, &result, &err), &err);
+            const struct ochre_explain *explain = ochre_result_explain(result, 0);
+            check(explain->plan == (exact != 0 ? OCHRE_PLAN_EXACT_SCAN : OCHRE_PLAN_GRAPH));
+            check(explain->sources[0].kind == OCHRE_SOURCE_GRAPH);
+            check(exact != 0 || explain->sources[0].n_estimates < N / 2);
+            size_t n;
+            const struct ochre_hit *hits = ochre_result_hits(result, 0, &n);
+            char name[16];
+            (void) snprintf(name, sizeof(name), "%d", row);
+            check(n == 3);
+            check(exact == 0 || same(hits[0].id, name));
+            n_found += exact == 0 && same(hits[0].id, name);
+            ochre_result_close(result);
+        }
+    }
+    check(n_found >= 60); /* of 62 */
+    ochre_collection_close(collection);
+}
+
 static void
 the_status_of_the_index_counts_rows_files_and_requests(void **state)
 {
@@ -1034,6 +1100,8 @@ main(void)
                     queries_find_the_nearest_of_what_is_selected, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_query_says_how_it_was_answered_when_asked, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_compacted_collection_is_searched_by_its_graph, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     the_status_of_the_index_counts_rows_files_and_requests, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
