@@ -8,8 +8,7 @@ bench/index/run prepares what this needs; see there.  Standard library only.
 
     --only build,search,exact,memory   what is measured
     --sets, --engines                  on what, of whom
-    --keep                             peers' indexes of an earlier run are used again
-    --keep-ochre                       and ochre's
+    --keep-ochre                       without build: ochre's database of an earlier run, too
     --quick                            one round, short, two sets
     --table                            no measuring: the table out of the kept figures
 """
@@ -32,7 +31,7 @@ BEGIN, END = "<!-- bench-index: begin -->", "<!-- bench-index: end -->"
 SETS = ["lsa384-200k", "lsa384-100k", "minilm384-30k", "syn384-100k", "syn768-100k", "syn1536-100k",
         "sift128-100k", "sift128-1m", "mnist784-9k", "sift128-4k"]
 QUICK = ["lsa384-100k", "sift128-100k"]
-GRAPHS = ["ochre", "hnswlib", "faiss-hnsw", "usearch"]
+GRAPHS = ["ochre", "graph", "hnswlib", "faiss-hnsw", "usearch"]
 SCANS = ["ochre", "faiss-flat", "numpy", "sqlite-vec"]
 RECALLS = [0.95, 0.98, 0.99, 0.995, 0.999]
 # At this recall on this set, so many times hnswlib's rate.
@@ -43,10 +42,11 @@ ROWS_OF_SQL = 200_000  # sqlite-vec is not asked to scan more: minutes a figure
 
 class Bench:
     def __init__(self, args):
-        self.args = args
+        self.args, self.at = args, time.strftime("%Y-%m-%d %H:%M")
         self.environment = {k: v for k, v in os.environ.items()
                             if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
         self.environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self.fresh = set()  # sets whose database is of this run's ochre
         self.kept = os.path.join(args.home, "index-figures.jsonl")
         self.figures = []
         if os.path.exists(self.kept):
@@ -70,6 +70,7 @@ class Bench:
         def thing(f):
             return (f.get("engine"), f.get("set"), f["what"], f.get("threads"), f.get("batch"))
         new = {thing(f) for f in figures}
+        figures = [f | {"at": self.at} for f in figures]
         self.figures = [f for f in self.figures if thing(f) not in new] + figures
         with open(self.kept + ".new", "w", encoding="utf-8") as f:
             for figure in self.figures:
@@ -89,6 +90,11 @@ class Bench:
         return self.run(threads, self.args.program, phase, self.path(name),
                         os.path.join(self.args.cache, "ochre-" + name), *options)
 
+    def graph(self, threads, name, what, *options):
+        """The index by itself: it is built in every run, and not kept."""
+        found = self.run(threads, self.args.graph, self.path(name), "-t", threads, *options)
+        return [f for f in found if f["what"] in what]
+
     # What is measured ---------------------------------------------------------
 
     def build(self, name):
@@ -101,6 +107,9 @@ class Bench:
                     shutil.rmtree(os.path.join(self.args.cache, "ochre-" + name),
                                   ignore_errors=True)
                     self.keep(self.ochre(threads, "build", name, "-t", threads))
+                    self.fresh.add(name)
+                elif engine == "graph":
+                    self.keep(self.graph(threads, name, ["build"], "-r", 1))
                 else:
                     self.keep(self.peer(threads, engine, name, "build"))
 
@@ -112,21 +121,26 @@ class Bench:
     def need(self, engines, name):
         """Builds, without keeping the figures, what an earlier run did not leave."""
         for engine in engines:
-            stale = engine == "ochre" and not self.args.keep_ochre and "build" not in self.args.only
+            if engine == "graph":
+                continue
+            stale = engine == "ochre" and not self.args.keep_ochre and name not in self.fresh
             if self.made(engine, name) and not stale:
                 continue
             print(f"  {name}: {engine} builds, not measured", flush=True)
             if engine == "ochre":
                 shutil.rmtree(os.path.join(self.args.cache, "ochre-" + name), ignore_errors=True)
                 self.ochre(2, "build", name, "-t", 2)
+                self.fresh.add(name)
             else:
                 self.peer(2, engine, name, "build")
 
     def rounds(self, engines, name, measure):
         """Engines in turns; each point's median over the rounds."""
         seen = {}
-        for _ in range(self.args.rounds):
+        for turn in range(self.args.rounds):
             for engine in engines:
+                if engine == "graph" and turn > 0:
+                    continue  # it builds first: once is enough
                 for f in measure(engine):
                     key = (f["engine"], f["what"], f.get("effort"), f.get("goal"), f.get("batch"))
                     seen.setdefault(key, []).append(f)
@@ -149,9 +163,14 @@ class Bench:
         options = ("-s", self.args.seconds, "-r", self.args.repeats,
                    "-e", ",".join(self.args.efforts),
                    "-g", ",".join(map(str, RECALLS)))
-        self.rounds(engines, name, lambda engine: self.ochre(1, "search", name, *options)
-                    if engine == "ochre" else self.peer(1, engine, name, "search",
-                                                         "--efforts", ",".join(self.args.efforts)))
+
+        def measure(engine):
+            if engine == "ochre":
+                return self.ochre(1, "search", name, *options)
+            if engine == "graph":
+                return self.graph(1, name, ["search", "goal"], *options)
+            return self.peer(1, engine, name, "search", "--efforts", ",".join(self.args.efforts))
+        self.rounds(engines, name, measure)
 
     def exact(self, name):
         engines = self.engines(SCANS)
@@ -213,6 +232,14 @@ class Bench:
                   if f["recall"] >= recall]
         return max(points, key=lambda f: f["qps"], default=None)
 
+    def ratio(self, name, engine, recall):
+        ours, theirs = (self.best(name, e, recall) for e in (engine, "hnswlib"))
+        if not theirs:
+            return "–"
+        ratio = ours["qps"] / theirs["qps"] if ours else 0
+        want = WANTED.get((name, recall)) if engine == "ochre" else None
+        return f"**{ratio:.2f} x**" + (f" (wanted ≥ {want}: {met(ratio >= want)})" if want else "")
+
     def table_search(self, sets):
         lines = ["| set | engine | " + " | ".join(f"recall ≥ {r}" for r in RECALLS) + " |",
                  "|---|---|" + "---|" * len(RECALLS)]
@@ -224,18 +251,11 @@ class Bench:
                 lines.append(f"| {name} | {engine} | " + " | ".join(
                     f"{c['qps']:,.0f} ({dial(c)}, {c['recall']:.4f})" if c else "never"
                     for c in cells) + " |")
-            ratios = []
-            for r in RECALLS:
-                ours, theirs = self.best(name, "ochre", r), self.best(name, "hnswlib", r)
-                if not theirs:
-                    ratios.append("–")
-                    continue
-                ratio = ours["qps"] / theirs["qps"] if ours else 0
-                want = WANTED.get((name, r))
-                ratios.append(f"**{ratio:.2f} x**" if not want else
-                              f"**{ratio:.2f} x** (wanted ≥ {want}: {met(ratio >= want)})")
-            if self.of(name, "search", "hnswlib"):
-                lines.append(f"| {name} | *ochre / hnswlib* | " + " | ".join(ratios) + " |")
+            for engine in ("ochre", "graph"):
+                if self.of(name, "search", "hnswlib") and (
+                        self.of(name, "search", engine) or self.of(name, "goal", engine)):
+                    lines.append(f"| {name} | *{engine} / hnswlib* | " + " | ".join(
+                        self.ratio(name, engine, r) for r in RECALLS) + " |")
         return lines
 
     def table_build(self, sets):
@@ -282,8 +302,9 @@ class Bench:
         sets = [s for s in SETS if any(f.get("set") == s for f in self.figures)]
         kernels = next((f for f in self.figures if f["what"] == "kernels"), None)
         streams = [f for f in self.figures if f["what"] == "stream"]
-        lines = [f"Measured {time.strftime('%Y-%m-%d')} by `make bench-index` "
-                 f"({self.args.rounds} rounds, in turns; medians).", "",
+        runs = sorted({f["at"] for f in self.figures if f.get("set")})
+        lines = [f"Measured by `make bench-index` in the run{'s'[:len(runs) > 1]} of "
+                 f"{', '.join(runs)} ({self.args.rounds} rounds, in turns; medians).", "",
                  f"Machine: {machine()}. Memory read as a stream: " + ", ".join(
                      f"{f['mib']} MiB{'' if f['threads'] == 1 else ' each by two threads'} "
                      f"{f['gbps']:.1f} GB/s" for f in streams) + ".", ""]
@@ -294,7 +315,8 @@ class Bench:
             f" Kernels: {'; '.join(f'{a} {b} {c}' for a, b, c, _ in kernels['info'] if b)}; "
             f"faiss {kernels['faiss']}." if kernels else ""), "",
             "Queries a second of processor time, one thread, ten neighbours: the best rate whose "
-            "recall@10 reaches the column, with the effort that gave it and the recall reached.",
+            "recall@10 reaches the column, with the effort that gave it and the recall reached. "
+            "*graph* is ochre's index by itself, without what stands between it and the API.",
             "", *self.table_search(sets), "",
             f"Building (ochre: adding, durable, and merging; wanted ≥ {WANTED_BUILD} × hnswlib), "
             "and memory:", "", *self.table_build(sets), "",
@@ -334,6 +356,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--home", required=True)
     parser.add_argument("--program", required=True, help="bench_index")
+    parser.add_argument("--graph", required=True, help="bench_graph")
     parser.add_argument("--only", type=listed, default=["build", "search", "exact", "memory"])
     parser.add_argument("--sets", type=listed)
     parser.add_argument("--engines", type=listed, default=sorted({*GRAPHS, *SCANS}))
@@ -342,7 +365,6 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.25)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--keep", action="store_true")
     parser.add_argument("--keep-ochre", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--table", action="store_true")
@@ -355,7 +377,7 @@ def main():
         args.rounds, args.repeats = 1, 1
     bench = Bench(args)
     if not args.table:
-        if not args.keep and "search" in args.only and "build" not in args.only:
+        if "search" in args.only and "build" not in args.only:
             print("bench-index: without build, peers' indexes of an earlier run are used")
         bench.measure()
     text = bench.report()
