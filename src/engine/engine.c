@@ -397,6 +397,8 @@ seal_oldest(struct och_engine *engine, uint64_t before, bool *more_out, struct o
     och_commit_leave(engine->commit);
     if (*more_out && status == OCHRE_OK && background)
         status = och_maintain_seal(collection, false, err);
+    if (status == OCHRE_NOT_FOUND)
+        status = OCHRE_OK; /* dropped meanwhile: nothing of it is to be sealed */
     if (*more_out && status == OCHRE_OK) {
         och_commit_enter(engine->commit);
         och_maintain_queue_merge(collection);
