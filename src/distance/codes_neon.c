@@ -34,8 +34,7 @@ dot4(const int8_t *query, const uint8_t *code, size_t padded)
     size_t half = padded / 2;
     int32x4_t sum = vdupq_n_s32(0);
     for (size_t i = 0; i < half; i += 32)
-        sum = vpadalq_s16(
-                sum, group4(vdupq_n_s16(0), query + i, query + half + i, code + i));
+        sum = vpadalq_s16(sum, group4(vdupq_n_s16(0), query + i, query + half + i, code + i));
     return vaddvq_s32(sum);
 }
 

@@ -161,8 +161,9 @@ och_calibrate(struct och_mem *mem, const struct och_graph_view *graph, const uin
     size_t size = (size_t) n_probes * c.answers.n_each * sizeof(float);
     och_arena_init(&c.arena, mem);
     c.answers.distances = och_mem_take(mem, size);
-    ochre_status status =
-            c.answers.distances == NULL ? och_fail_memory(err) : find_answers(&c, err);
+    if (c.answers.distances == NULL)
+        return och_fail_memory(err);
+    ochre_status status = find_answers(&c, err);
     for (size_t i = 0; i < OCH_CALIBRATION_SIZES && status == OCHRE_OK; i++)
         status = climb(&c, i, calibration_out, err);
     och_mem_release(mem, c.answers.distances, size);

@@ -185,35 +185,25 @@ make_scratch(struct och_graph_build *build)
 }
 
 ochre_status
-och_graph_begin(struct och_mem *mem, struct och_executor *executor, unsigned n_threads,
-        const struct och_quant *quant, const uint8_t *codes, uint32_t n_rows, const uint32_t *nodes,
-        uint32_t n, uint32_t effort, uint64_t seed, struct och_graph_build *build_out)
+och_graph_begin(struct och_graph_build *build, const uint32_t *nodes, uint64_t seed)
 {
-    och_assert(n > 0 && effort >= OCH_GRAPH_DEGREE);
-    if (n_threads == 0 || executor == NULL)
-        n_threads = 1;
-    *build_out = (struct och_graph_build){.mem = mem,
-            .executor = executor,
-            .quant = quant,
-            .n_threads = n_threads > OCH_GRAPH_THREADS_MAX ? OCH_GRAPH_THREADS_MAX : n_threads,
-            .n_rows = n_rows,
-            .n = n,
-            .effort = effort,
-            .codes = codes};
-    size_t links_size = (size_t) n_rows * OCH_GRAPH_DEGREE * sizeof(uint32_t);
-    build_out->links = och_mem_take_huge(mem, links_size);
-    build_out->order = och_mem_take(mem, n * sizeof(uint32_t));
-    build_out->heads = och_mem_take(mem, n_rows * sizeof(uint32_t));
-    ochre_status status = make_scratch(build_out);
-    if (status != OCHRE_OK || build_out->links == NULL || build_out->order == NULL ||
-            build_out->heads == NULL) {
-        och_graph_clear(build_out);
+    och_assert(build->n > 0 && build->effort >= OCH_GRAPH_DEGREE && build->links == NULL);
+    struct och_mem *mem = build->mem;
+    size_t links_size = (size_t) build->n_rows * OCH_GRAPH_DEGREE * sizeof(uint32_t);
+    if (build->n_threads == 0 || build->executor == NULL)
+        build->n_threads = 1;
+    if (build->n_threads > OCH_GRAPH_THREADS_MAX)
+        build->n_threads = OCH_GRAPH_THREADS_MAX;
+    build->links = och_mem_take_huge(mem, links_size);
+    build->order = och_mem_take(mem, build->n * sizeof(uint32_t));
+    build->heads = och_mem_take(mem, build->n_rows * sizeof(uint32_t));
+    if (build->links == NULL || build->order == NULL || build->heads == NULL ||
+            make_scratch(build) != OCHRE_OK)
         return OCHRE_NO_MEMORY;
-    }
-    memset(build_out->links, 0xff, links_size); /* OCH_ROW_NONE everywhere */
-    memset(build_out->heads, 0xff, n_rows * sizeof(uint32_t));
-    memcpy(build_out->order, nodes, n * sizeof(uint32_t));
-    shuffle(build_out->order, n, seed);
+    memset(build->links, 0xff, links_size); /* OCH_ROW_NONE everywhere */
+    memset(build->heads, 0xff, build->n_rows * sizeof(uint32_t));
+    memcpy(build->order, nodes, build->n * sizeof(uint32_t));
+    shuffle(build->order, build->n, seed);
     return OCHRE_OK;
 }
 

@@ -62,15 +62,13 @@ struct och_graph_build {
 };
 
 /*
- * Begin with no links between the n rows in `nodes`, which is copied.  `seed`
- * decides the order.
+ * Begin with no links.  The caller has filled in what is borrowed, n_threads,
+ * n_rows, n and effort; `nodes`, [n], is copied, and `seed` decides their order.
  *
- * Errors: OCHRE_NO_MEMORY.
+ * Errors: OCHRE_NO_MEMORY; clear it then too.
  */
-OCH_MUST_CHECK ochre_status och_graph_begin(struct och_mem *mem, struct och_executor *executor,
-        unsigned n_threads, const struct och_quant *quant, const uint8_t *codes, uint32_t n_rows,
-        const uint32_t *nodes, uint32_t n, uint32_t effort, uint64_t seed,
-        struct och_graph_build *build_out);
+OCH_MUST_CHECK ochre_status och_graph_begin(
+        struct och_graph_build *build, const uint32_t *nodes, uint64_t seed);
 void och_graph_clear(struct och_graph_build *build); /* a zeroed one is fine */
 
 /* Let nodes in, up to order[end - 1].  OCHRE_NO_MEMORY, OCHRE_UNAVAILABLE (stopped):

@@ -47,7 +47,8 @@ struct encoding {
 static bool
 is_stray(const struct och_graph_builder *builder, uint32_t row)
 {
-    return builder->build->space == OCHRE_SPACE_COSINE && builder->build->rows->norms[row] == 0;
+    const float *norms = builder->build->rows->norms; /* there for cosine */
+    return norms != NULL && builder->build->space == OCHRE_SPACE_COSINE && norms[row] == 0;
 }
 
 static void
@@ -93,23 +94,23 @@ encode(struct och_graph_builder *builder, struct ochre_error *err)
     size_t size = (size_t) builder->n_threads * builder->quant.padded * sizeof(float);
     struct encoding *encoding = och_mem_take_zeroed(mem, sizeof(*encoding));
     float *residuals = och_mem_take(mem, size);
-    ochre_status status = encoding == NULL || residuals == NULL ? och_fail_memory(err) : OCHRE_OK;
-    if (status == OCHRE_OK) {
-        encoding->builder = builder;
-        encoding->residuals = residuals;
-        och_executor_parallel(
-                builder->build->executor, builder->n_threads, encode_chunks, encoding);
-        for (unsigned i = 0; i < builder->n_threads; i++) {
-            if (encoding->statuses[i] != OCHRE_OK && status == OCHRE_OK) {
-                status = encoding->statuses[i];
-                if (err != NULL)
-                    *err = encoding->errors[i];
-            }
-        }
+    ochre_status status = OCHRE_NO_MEMORY;
+    if (encoding == NULL || residuals == NULL)
+        goto done;
+    status = OCHRE_OK;
+    encoding->builder = builder;
+    encoding->residuals = residuals;
+    och_executor_parallel(builder->build->executor, builder->n_threads, encode_chunks, encoding);
+    for (unsigned i = 0; i < builder->n_threads && status == OCHRE_OK; i++) {
+        status = encoding->statuses[i];
+        if (status != OCHRE_OK && err != NULL)
+            *err = encoding->errors[i];
     }
+
+done:
     och_mem_release(mem, residuals, size);
     och_mem_release(mem, encoding, sizeof(*encoding));
-    return status;
+    return status == OCHRE_NO_MEMORY ? och_fail_memory(err) : status;
 }
 
 /* --- equal vectors ---------------------------------------------------------- */
@@ -248,10 +249,16 @@ make_links(struct och_graph_builder *builder, struct ochre_error *err)
     uint32_t n_probes = builder->n_nodes / PROBES_PART;
     n_probes = n_probes > PROBES_MAX ? PROBES_MAX : n_probes;
     uint32_t n_repaired;
-    ochre_status status = och_graph_begin(build->mem, build->executor, builder->n_threads,
-            &builder->quant, builder->codes7, builder->n_rows, builder->nodes, builder->n_nodes,
-            effort, build->seed, graph);
-    graph->stop = build->stop;
+    *graph = (struct och_graph_build){.mem = build->mem,
+            .executor = build->executor,
+            .n_threads = builder->n_threads,
+            .stop = build->stop,
+            .quant = &builder->quant,
+            .codes = builder->codes7,
+            .n_rows = builder->n_rows,
+            .n = builder->n_nodes,
+            .effort = effort};
+    ochre_status status = och_graph_begin(graph, builder->nodes, build->seed);
     if (status == OCHRE_OK)
         status = och_graph_insert(graph, builder->n_nodes - n_probes);
     if (status == OCHRE_OK && mean_degree(graph) < DEGREE_LOW)

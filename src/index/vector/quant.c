@@ -125,26 +125,26 @@ och_quant_learn(struct och_mem *mem, const struct och_kernels *kernels,
     size_t padded = och_quant_padded(space, dim);
     struct totals totals = {.sum = och_mem_take_zeroed(mem, padded * sizeof(double))};
     float *mean = och_mem_take_zeroed(mem, padded * sizeof(float));
-    ochre_status status = totals.sum == NULL || mean == NULL ? och_fail_memory(err) : OCHRE_OK;
-    if (status == OCHRE_OK)
-        status = add_rows(rows, kernels, space, dim, &totals, err);
-    if (status == OCHRE_OK) {
-        double n = rows->n_rows == 0 ? 1 : rows->n_rows;
-        for (size_t i = 0; i < dim; i++)
-            mean[i] = (float) (totals.sum[i] / n);
-        status = och_quant_make(mem, kernels, space, dim, seed, mean, quant_out);
-        if (status != OCHRE_OK)
-            status = och_fail_memory(err);
-    }
-    if (status == OCHRE_OK) {
-        quant_out->longest2 = totals.longest2;
-        quant_out->reach = sqrtf(totals.longest2) + och_vector_norm(kernels, mean, padded);
-        if (space == OCHRE_SPACE_IP) /* with the coordinate that is added */
-            quant_out->reach *= 1.5F;
-    }
+    ochre_status status = OCHRE_NO_MEMORY;
+    if (totals.sum == NULL || mean == NULL)
+        goto done;
+    status = add_rows(rows, kernels, space, dim, &totals, err);
+    if (status != OCHRE_OK)
+        goto done;
+    for (size_t i = 0; i < dim && rows->n_rows > 0; i++)
+        mean[i] = (float) (totals.sum[i] / rows->n_rows);
+    status = och_quant_make(mem, kernels, space, dim, seed, mean, quant_out);
+    if (status != OCHRE_OK)
+        goto done;
+    quant_out->longest2 = totals.longest2;
+    quant_out->reach = sqrtf(totals.longest2) + och_vector_norm(kernels, mean, padded);
+    if (space == OCHRE_SPACE_IP) /* with the coordinate that is added */
+        quant_out->reach *= 1.5F;
+
+done:
     och_mem_release(mem, mean, padded * sizeof(float));
     och_mem_release(mem, totals.sum, padded * sizeof(double));
-    return status;
+    return status == OCHRE_NO_MEMORY ? och_fail_memory(err) : status;
 }
 
 /* --- encoding --------------------------------------------------------------- */
