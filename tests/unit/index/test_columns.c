@@ -174,7 +174,7 @@ numbers_compare_exactly_at_their_limits(void **state)
             of_float(-9007199254740992.0), of_float(9223372036854775808.0),
             of_float(-9223372036854775808.0), of_float(9223372036854774784.0), of_float(DBL_MAX),
             of_float(-DBL_MAX), of_float(DBL_MIN), of_float(4.9e-324), of_float(-4.9e-324),
-            of_float(1.0), of_float(INFINITY), of_float(-INFINITY)};
+            of_float(1.0), of_float((double) INFINITY), of_float(-(double) INFINITY)};
     enum { N = sizeof(numbers) / sizeof(numbers[0]) };
     struct och_mem mem;
     struct table table;

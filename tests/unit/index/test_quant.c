@@ -76,7 +76,7 @@ true_distance(const struct och_quant *quant, const float *row, float norm, float
 {
     long double sum = 0, dot = 0, length = 0;
     for (size_t i = 0; i < quant->dim; i++) {
-        long double x = row[i], q = query_floats[i];
+        long double x = (long double) row[i], q = (long double) query_floats[i];
         if (quant->space == OCHRE_SPACE_COSINE) {
             x /= (long double) norm;
             q /= (long double) query_norm;
