@@ -21,6 +21,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -477,6 +478,7 @@ def arguments():
 
 def main():
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers are stopped on the way
     servers = [Server(name, [program, "run", "--path", "{dir}", "--port", "{port}"], args)
                for name, program in (("ochre", args.ochre), ("chroma", args.chroma))]
     table = Table(args)
