@@ -45,8 +45,10 @@ settle(struct och_engine *engine, struct ochre_error *err)
     ochre_status status = och_maintain_sweep(engine, err);
     if (status == OCHRE_OK) {
         for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++)
-            for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table)
+            for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table) {
+                och_maintain_wrote(c);
                 och_maintain_collection(c);
+            }
         och_maintain_memory(engine);
         if (engine->garbage != NULL) {
             ochre_status collected = och_maintain_collect(engine, NULL);
@@ -397,8 +399,8 @@ seal_oldest(struct och_engine *engine, uint64_t before, bool *more_out, struct o
     och_commit_leave(engine->commit);
     if (*more_out && status == OCHRE_OK && background)
         status = och_maintain_seal(collection, false, err);
-    if (status == OCHRE_NOT_FOUND)
-        status = OCHRE_OK; /* dropped meanwhile: nothing of it is to be sealed */
+    if (status == OCHRE_NOT_FOUND) /* dropped meanwhile: there is nothing to seal */
+        status = OCHRE_OK;
     if (*more_out && status == OCHRE_OK) {
         och_commit_enter(engine->commit);
         och_maintain_queue_merge(collection);
@@ -437,7 +439,16 @@ och_engine_compact(
 {
     och_assert(collection->engine == engine);
     ochre_status status = och_collection_usable(collection, err);
-    return status == OCHRE_OK ? och_maintain_compact(collection, err) : status;
+    if (status == OCHRE_OK)
+        status = och_maintain_compact(collection, err);
+    /* One that is dropped meanwhile gives up, whatever it is doing. */
+    struct ochre_error why;
+    if (status != OCHRE_OK && och_collection_usable(collection, &why) == OCHRE_NOT_FOUND) {
+        status = OCHRE_NOT_FOUND;
+        if (err != NULL)
+            *err = why;
+    }
+    return status;
 }
 
 struct och_engine_stats

@@ -81,6 +81,18 @@ och_maintain_drain(struct och_engine *engine)
     och_mutex_unlock(&engine->work_lock);
 }
 
+/* --- memory ------------------------------------------------------------------ */
+
+/* The limit of an account that has less than a quarter of it left; 0: none has. */
+static size_t
+limit_in_sight(const struct och_mem *mem)
+{
+    for (; mem != NULL; mem = mem->parent)
+        if (och_mem_used(mem) > mem->limit - mem->limit / 4)
+            return mem->limit;
+    return 0;
+}
+
 /* --- freezing --------------------------------------------------------------- */
 
 ochre_status
@@ -275,7 +287,10 @@ run_merges(struct och_collection *collection)
 void
 och_maintain_queue_merge(struct och_collection *collection)
 {
-    if (och_collection_usable(collection, NULL) != OCHRE_OK || och_maintain_holds_off(collection) ||
+    /* Where memory is short, sealing needs it more. */
+    if (och_collection_usable(collection, NULL) != OCHRE_OK ||
+            limit_in_sight(collection->engine->ports.mem) != 0 ||
+            och_maintain_holds_off(collection) ||
             !och_maintain_wants_merge(collection, mode_of(collection)))
         return;
     if (!try_take_merging(collection))
@@ -305,7 +320,11 @@ och_maintain_compact(struct och_collection *collection, struct ochre_error *err)
         return status;
     take_merging(collection);
     status = merge_all(collection, OCH_MERGE_ALL, false, err);
+    och_commit_enter(engine->commit);
     give_merging(collection);
+    if (status == OCHRE_OK) /* as above */
+        och_maintain_queue_merge(collection);
+    och_commit_leave(engine->commit);
     return status;
 }
 
@@ -368,7 +387,7 @@ void
 och_maintain_wrote(struct och_collection *collection)
 {
     struct och_engine *engine = collection->engine;
-    if (engine->ports.executor == NULL)
+    if (engine->ports.executor == NULL || engine->recovering)
         return;
     uint64_t now = och_machine_monotonic_ns(engine->ports.machine);
     atomic_store_explicit(&collection->written_ns, now, memory_order_relaxed);
@@ -448,16 +467,6 @@ och_maintain_log(struct och_engine *engine)
 }
 
 /* --- what memory allows ----------------------------------------------------- */
-
-/* The limit of an account that has less than a quarter of it left; 0: none has. */
-static size_t
-limit_in_sight(const struct och_mem *mem)
-{
-    for (; mem != NULL; mem = mem->parent)
-        if (och_mem_used(mem) > mem->limit - mem->limit / 4)
-            return mem->limit;
-    return 0;
-}
 
 /* The collection with the largest head of at least `least` bytes, or with heads
  * that wait already; retained, or NULL. */
@@ -542,8 +551,15 @@ och_maintain_admit(struct och_collection *collection, struct ochre_error *err)
             break;
         och_mutex_lock(&engine->work_lock);
         /* Other collections' work wakes us too: only time that passed counts. */
-        n_waits += !och_cond_wait_for(&engine->work_done, &engine->work_lock, ADMIT_WAIT_MS);
+        bool in_time = och_cond_wait_for(&engine->work_done, &engine->work_lock, ADMIT_WAIT_MS);
         och_mutex_unlock(&engine->work_lock);
+        if (in_time)
+            continue;
+        n_waits++;
+        /* The background may be busy for long, with a merge on the one thread there
+         * is: what the writer waits for it may do itself. */
+        ochre_status status = och_maintain_seal(collection, false, NULL);
+        (void) status; /* remembered in the collection */
     }
     /* Where memory is the reason, the write itself finds out whether it has enough. */
     if (count_frozen(collection) < FROZEN_MAX)

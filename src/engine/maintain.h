@@ -37,7 +37,7 @@ void och_maintain_begin(struct och_engine *engine);
 void och_maintain_stop(struct och_engine *engine);
 
 /* Somebody wrote to it, or has just loaded it: when nobody does any more, it is
- * time for what takes long. */
+ * time for what takes long.  While the log is read at open nothing happens. */
 void och_maintain_wrote(struct och_collection *collection);
 
 /* After writes to a collection (the committer): freeze its head when it is full

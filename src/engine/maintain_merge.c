@@ -53,6 +53,14 @@ is_input(const struct merging *m, const struct och_segment *segment)
     return false;
 }
 
+/* Vectors of which no graph can be made would be tried again for ever. */
+static bool
+is_indexed(const struct och_segment *segment)
+{
+    bool failed = atomic_load_explicit(&segment->vectors_failed, memory_order_relaxed);
+    return och_segment_has_graph(segment) || (segment->is_complete && !failed);
+}
+
 /* Those of the view's segments that should become one, as indexes in `chosen_out`
  * (in the arena).  Deaths count that are stored: others must not be left out yet. */
 static ochre_status
@@ -75,7 +83,7 @@ choose(const struct och_view *view, const struct och_merge_policy *policy, enum 
         segments[n++] = (struct och_merge_segment){.rows = segment->n_rows,
                 .dead = segment->n_dead_stored,
                 .bytes = segment->file_size,
-                .has_graph = och_segment_has_graph(segment)};
+                .has_graph = is_indexed(segment)};
     }
     *n_out = och_merge_choose(policy, mode, segments, n, *chosen_out);
     for (size_t i = 0; i < *n_out; i++)
@@ -195,6 +203,8 @@ write_segment(struct merging *m, struct ochre_error *err)
     if (status == OCHRE_OK)
         status = och_segment_open(
                 m->mem, ports->vfs, m->collection->id, m->row.id, &m->segment, err);
+    if (status == OCHRE_OK)
+        m->segment->is_complete = !m->parts.vector.quick;
     return status;
 }
 

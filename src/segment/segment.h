@@ -81,6 +81,7 @@ struct och_segment {
     uint64_t deletes_id;                           /* the newest delete file; 0: none */
     uint32_t n_dead_stored;                        /* deaths that file holds */
     atomic_bool damaged;                           /* it could not be read to be merged */
+    bool is_complete;                              /* written with all indexes that it can have */
 };
 
 /* Where a segment's file lies: seg/<collection>/<id>.seg */

@@ -384,6 +384,17 @@ run_sealer(void *argument)
         must(ochre_seal(db, &err) == OCHRE_OK, "seal", &err);
 }
 
+/* Beside the merges that sealing brings about, in which writers' records move and
+ * die; each a snapshot of somebody's. */
+static void
+run_compactor(void *argument)
+{
+    struct ochre_error err;
+    (void) argument;
+    while (!atomic_load(&done))
+        must(ochre_compact(db, &err) == OCHRE_OK, "compact", &err);
+}
+
 /* --- the test -------------------------------------------------------------------------------- */
 
 static int
@@ -456,6 +467,7 @@ many_threads_see_whole_batches_and_lose_none(void **state)
     struct och_thread churn;
     struct och_thread visitor;
     struct och_thread sealer;
+    struct och_thread compactor;
     struct ochre_error err;
     char path[] = "/tmp/ochre-threads-XXXXXX";
     check(mkdtemp(path) != NULL);
@@ -476,6 +488,7 @@ many_threads_see_whole_batches_and_lose_none(void **state)
     start(&churn, "churn", run_churn, NULL);
     start(&visitor, "visitor", run_visitor, NULL);
     start(&sealer, "sealer", run_sealer, NULL);
+    start(&compactor, "compactor", run_compactor, NULL);
     for (int w = 0; w < WRITERS; w++)
         och_thread_join(&writers[w].thread);
     och_thread_join(&churn);
@@ -484,6 +497,7 @@ many_threads_see_whole_batches_and_lose_none(void **state)
         och_thread_join(&readers[r]);
     och_thread_join(&visitor);
     och_thread_join(&sealer);
+    och_thread_join(&compactor);
     check_final(writers);
     ochre_close(db);
     open_db(path);
