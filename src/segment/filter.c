@@ -190,6 +190,7 @@ struct frame {
     size_t end;
     struct och_bitset in; /* OR only */
     struct och_bitset acc;
+    const struct och_bitset *first; /* in acc's place until something came out, or NULL */
 };
 
 /* One walk over the nodes; frames[0] is a pseudo AND around the root. */
@@ -237,6 +238,20 @@ or_candidates(const struct frame *frame, struct och_bitset *rows)
     return status;
 }
 
+/* What an AND has so far. */
+static const struct och_bitset *
+left_of(const struct frame *frame)
+{
+    return frame->first != NULL ? frame->first : &frame->acc;
+}
+
+static void
+replace(struct frame *frame, struct och_bitset *rows)
+{
+    swap(&frame->acc, rows);
+    frame->first = NULL;
+}
+
 static ochre_status
 take_leaf(struct walk *walk, struct frame *frame, size_t i)
 {
@@ -246,13 +261,13 @@ take_leaf(struct walk *walk, struct frame *frame, size_t i)
     if (status != OCHRE_OK)
         return status;
     och_bitset_empty(&walk->result);
-    status = och_leaf_rows(
-            &leaf, walk->source, all ? &frame->acc : &walk->candidates, &walk->result, walk->err);
+    status = och_leaf_rows(&leaf, walk->source, all ? left_of(frame) : &walk->candidates,
+            &walk->result, walk->err);
     if (status != OCHRE_OK)
         return status;
     if (!all)
         return och_bitset_unite(&frame->acc, &walk->result);
-    swap(&frame->acc, &walk->result);
+    replace(frame, &walk->result);
     return OCHRE_OK;
 }
 
@@ -267,10 +282,11 @@ comes_first(const struct walk *walk, const struct frame *frame, size_t i)
     return och_leaf_is_indexed(&leaf, walk->source);
 }
 
-/* Open a group over `rows`; its children begin at `first`. */
+/* Open a group over `rows`, which stay as they are while it is open, or are copied;
+ * its children begin at `first`. */
 static ochre_status
 open_frame(struct walk *walk, ochre_filter_op op, size_t first, size_t end,
-        const struct och_bitset *rows)
+        const struct och_bitset *rows, bool stay)
 {
     struct frame *frame = &walk->frames[walk->depth++];
     *frame = (struct frame){.op = op, .end = end};
@@ -278,7 +294,11 @@ open_frame(struct walk *walk, ochre_filter_op op, size_t first, size_t end,
     och_bitset_init(&frame->acc, walk->filter->mem);
     if (op == OCHRE_FILTER_OR)
         return och_bitset_copy(&frame->in, rows);
-    ochre_status status = och_bitset_copy(&frame->acc, rows);
+    ochre_status status = OCHRE_OK;
+    if (stay)
+        frame->first = rows;
+    else
+        status = och_bitset_copy(&frame->acc, rows);
     for (size_t i = first; i < end && status == OCHRE_OK; i += walk->filter->tree.nodes[i].size)
         if (comes_first(walk, frame, i))
             status = take_leaf(walk, frame, i);
@@ -292,9 +312,9 @@ close_frame(struct walk *walk)
     struct frame *closed = &walk->frames[--walk->depth];
     struct frame *frame = &walk->frames[walk->depth - 1];
     ochre_status status = OCHRE_OK;
-    if (frame->op == OCHRE_FILTER_AND)
-        swap(&frame->acc, &closed->acc);
-    else
+    if (frame->op == OCHRE_FILTER_AND && closed->first == NULL)
+        replace(frame, &closed->acc); /* otherwise all that is left passed */
+    else if (frame->op == OCHRE_FILTER_OR)
         status = och_bitset_unite(&frame->acc, &closed->acc);
     clear_frame(closed);
     return status;
@@ -311,8 +331,8 @@ visit_node(struct walk *walk, size_t i)
         if (!all)
             status = or_candidates(frame, &walk->candidates);
         if (status == OCHRE_OK)
-            status = open_frame(
-                    walk, node->op, i + 1, i + node->size, all ? &frame->acc : &walk->candidates);
+            status = open_frame(walk, node->op, i + 1, i + node->size,
+                    all ? left_of(frame) : &walk->candidates, all);
     } else if (!comes_first(walk, frame, i)) {
         status = take_leaf(walk, frame, i);
     }
@@ -325,12 +345,16 @@ static ochre_status
 walk_nodes(struct walk *walk, const struct och_bitset *candidates, struct och_bitset *rows_out)
 {
     size_t n = walk->filter->tree.n_nodes;
-    ochre_status status = open_frame(walk, OCHRE_FILTER_AND, 0, n, candidates);
+    ochre_status status = open_frame(walk, OCHRE_FILTER_AND, 0, n, candidates, true);
     for (size_t i = 0; i < n && status == OCHRE_OK; i++)
         status = visit_node(walk, i);
-    if (status == OCHRE_OK)
-        status = och_bitset_copy(rows_out, &walk->frames[0].acc);
-    return status;
+    struct frame *root = &walk->frames[0];
+    if (status != OCHRE_OK)
+        return status;
+    if (root->first != NULL || rows_out->mem != root->acc.mem)
+        return och_bitset_copy(rows_out, left_of(root));
+    swap(rows_out, &root->acc);
+    return OCHRE_OK;
 }
 
 ochre_status
