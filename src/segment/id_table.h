@@ -10,6 +10,7 @@
 #ifndef OCH_SEGMENT_ID_TABLE_H
 #define OCH_SEGMENT_ID_TABLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ochre/types.h"
@@ -22,23 +23,11 @@ uint32_t och_id_table_hash(struct ochre_bytes id);
 /* Enter a row into zeroed slots. */
 void och_id_table_put(uint64_t *slots, uint64_t n_slots, uint32_t hash, uint32_t row);
 
-/*
- * The next slot at or after *slot that may be this hash's row: returns row + 1
- * and moves *slot past it, or returns 0 when there is no more.  Begin with
- * *slot = hash.
- */
-static inline uint32_t
-och_id_table_probe(const uint64_t *slots, uint64_t n_slots, uint32_t hash, uint64_t *slot)
+/* May a slot that is not empty be this hash's row? */
+static inline bool
+och_id_table_matches(uint64_t slot, uint32_t hash)
 {
-    for (uint64_t n = 0; n < n_slots; n++) {
-        uint64_t entry = slots[*slot & (n_slots - 1)];
-        (*slot)++;
-        if (entry == 0)
-            return 0;
-        if ((uint32_t) (entry >> 32) == hash)
-            return (uint32_t) entry;
-    }
-    return 0;
+    return (uint32_t) (slot >> 32) == hash;
 }
 
 #endif /* OCH_SEGMENT_ID_TABLE_H */

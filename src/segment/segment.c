@@ -14,6 +14,7 @@
 #include "storage/directory.h"
 
 #define MARKS_PER_PAGE 4096u
+#define SLOTS_PER_PAGE ((uint64_t) OCH_PAGE_SIZE / 8)
 
 /*
  * When the rows of one page died.  A bit says that a row has, at whatever position:
@@ -286,13 +287,6 @@ load_bytes(struct och_segment *segment, uint64_t offset, uint64_t size, struct o
     return status;
 }
 
-static ochre_status
-load_section(struct och_segment *segment, enum och_section_kind kind, struct ochre_error *err)
-{
-    const struct och_section *section = &segment->sections[kind];
-    return load_bytes(segment, section->offset, section->size, err);
-}
-
 /* Part of a section of fixed-size items. */
 static ochre_status
 load_items(struct och_segment *segment, enum och_section_kind kind, uint64_t first, uint64_t n,
@@ -508,33 +502,51 @@ och_segment_columns(struct och_segment *segment, const struct och_columns **colu
     return *columns_out != NULL ? OCHRE_OK : open_columns(segment, columns_out, err);
 }
 
+/* Is it row `row` that has the id? */
+static ochre_status
+compare_id(struct och_segment *segment, uint32_t row, struct ochre_bytes id, bool *same_out,
+        struct ochre_error *err)
+{
+    *same_out = false;
+    if (row >= segment->n_rows)
+        return fail_corrupt(segment, "the id table names a row that is not there", err);
+    ochre_status status = och_segment_load_rows(segment, row, 1, OCH_COLUMN_IDS, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct ochre_bytes found = och_segment_id(segment, row);
+    *same_out = found.data != NULL && found.size == id.size &&
+            memcmp(found.data, id.data, id.size) == 0;
+    return OCHRE_OK;
+}
+
 ochre_status
 och_segment_find(struct och_segment *segment, struct ochre_bytes id, uint32_t *row_out,
         struct ochre_error *err)
 {
-    *row_out = OCH_ROW_NONE;
-    ochre_status status = load_section(segment, OCH_SECTION_ID_TABLE, err);
-    if (status != OCHRE_OK)
-        return status;
     const struct och_section *section = &segment->sections[OCH_SECTION_ID_TABLE];
     const uint64_t *slots = (const uint64_t *) (const void *) (segment->map + section->offset);
     uint32_t hash = och_id_table_hash(id);
     uint64_t n_slots = section->size / 8;
-    uint64_t slot = hash;
+    uint64_t n_loaded = 0; /* slots from here on, of the same page */
+    *row_out = OCH_ROW_NONE;
     /* A table that its writer filled up has no end; every slot is looked at once. */
-    while (slot - hash < n_slots) {
-        uint32_t entry = och_id_table_probe(slots, n_slots, hash, &slot);
-        if (entry == 0)
-            break;
-        uint32_t row = entry - 1;
-        if (row >= segment->n_rows)
-            return fail_corrupt(segment, "the id table names a row that is not there", err);
-        status = och_segment_load_rows(segment, row, 1, OCH_COLUMN_IDS, err);
+    for (uint64_t n = 0; n < n_slots; n++, n_loaded--) {
+        uint64_t slot = (hash + n) & (n_slots - 1);
+        ochre_status status = OCHRE_OK;
+        if (n_loaded == 0) {
+            n_loaded = SLOTS_PER_PAGE - (section->offset / 8 + slot) % SLOTS_PER_PAGE;
+            n_loaded = n_loaded < n_slots - slot ? n_loaded : n_slots - slot;
+            status = load_items(segment, OCH_SECTION_ID_TABLE, slot, n_loaded, 8, err);
+        }
+        if (status != OCHRE_OK || slots[slot] == 0)
+            return status;
+        bool same = false;
+        uint32_t row = (uint32_t) slots[slot] - 1;
+        if (och_id_table_matches(slots[slot], hash))
+            status = compare_id(segment, row, id, &same, err);
         if (status != OCHRE_OK)
             return status;
-        struct ochre_bytes found = och_segment_id(segment, row);
-        if (found.data != NULL && found.size == id.size &&
-                memcmp(found.data, id.data, id.size) == 0) {
+        if (same) {
             *row_out = row;
             return OCHRE_OK;
         }

@@ -544,6 +544,34 @@ marks_are_kept_by_row_and_position(void **state)
     rows_end(&rows);
 }
 
+/* Ids whose places lie on several pages, each read when it is needed and no other. */
+static void
+ids_are_found_in_a_table_of_several_pages(void **state)
+{
+    (void) state;
+    enum { N = 5000 };
+    struct rows rows;
+    struct ochre_error err;
+    rows_begin(&rows, N, 1, 21);
+    struct och_segment *segment = rows_segment(&rows, 1);
+    check(segment->sections[OCH_SECTION_ID_TABLE].size > OCH_PAGE_SIZE);
+    for (uint32_t row = 0; row < N; row++) {
+        uint32_t found;
+        check_ok(och_segment_find(segment, rows.rows[row].insert.texts.id, &found, &err), &err);
+        check(found == row);
+    }
+    for (uint32_t i = 0; i < N; i++) {
+        char id[16];
+        int size = snprintf(id, sizeof(id), "x%u", (unsigned) i);
+        uint32_t found;
+        struct ochre_bytes bytes = {id, (size_t) size};
+        check_ok(och_segment_find(segment, bytes, &found, &err), &err);
+        check(found == OCH_ROW_NONE);
+    }
+    och_segment_release(segment);
+    rows_end(&rows);
+}
+
 /* --- failing -------------------------------------------------------------------------- */
 
 static ochre_status
@@ -654,6 +682,7 @@ main(void)
             cmocka_unit_test(every_flip_is_noticed_before_it_is_believed),
             cmocka_unit_test(a_bad_page_spoils_only_what_lies_on_it),
             cmocka_unit_test(a_file_of_any_other_length_is_refused),
+            cmocka_unit_test(ids_are_found_in_a_table_of_several_pages),
             cmocka_unit_test(a_missing_or_exchanged_file_is_damage),
             cmocka_unit_test(a_writers_mistakes_are_refused_under_right_checksums),
             cmocka_unit_test(a_full_id_table_ends_the_search),
