@@ -40,6 +40,7 @@ BEGIN, END = "<!-- bench-server-index: begin -->", "<!-- bench-server-index: end
 SECTIONS = ["ingest", "query", "filter", "get", "start", "memory", "mixed", "million"]
 FILTERS = [("50 %", "b2", 300), ("10 %", "b10", 100), ("1 %", "b100", 150), ("0.1 %", "b1000", 300)]
 K = 10
+INDEXING_S_MAX = 3600
 
 
 class Set:
@@ -167,10 +168,13 @@ class Work:
 def wait_indexed(server, path):
     """Until the server says so.  The official one does not (it answers 500): its add
     returns when the record is in the graph.  One query shows that all is there."""
+    began = time.monotonic()
     while True:
         status, body = server.request("GET", path + "/indexing_status")
         if status != 200 or json.loads(body)["num_unindexed_ops"] == 0:
             break
+        if time.monotonic() - began > INDEXING_S_MAX:
+            raise RuntimeError(f"{server.name}: not indexed after {INDEXING_S_MAX} s: {body!r}")
         time.sleep(0.02)
     status, body = server.request("GET", path + "/count")
     if status != 200:
