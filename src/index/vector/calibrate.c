@@ -20,8 +20,8 @@ static const uint32_t ladder[] = {10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 1
         180, 200, 256, 320, 400, 512, 640};
 enum { N_RUNGS = sizeof(ladder) / sizeof(ladder[0]) };
 
-/* One-sided 80 %. */
-#define SURENESS 0.8416
+/* One-sided 90 %. */
+#define SURENESS 1.2816
 
 /* Probes that are asked for the largest size: a hundred trials each are enough. */
 #define PROBES_OF_LARGEST 96u

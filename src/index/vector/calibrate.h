@@ -12,7 +12,7 @@
  *
  * An entry is the least effort of the ladder for which the recall of all queries
  * together reaches the target even at the lower end of what chance allows (the
- * one-sided Wilson interval at 80 %); 0: none does, so search exactly.
+ * one-sided Wilson interval at 90 %); 0: none does, so search exactly.
  *
  * Threads: one.
  */
