@@ -15,15 +15,16 @@ struct number_option {
     uint64_t value;
 };
 
-enum { OPT_SEED, OPT_OPS, OPT_ONE_IN, OPT_OP, OPT_CALL, OPT_FAILURES, N_OPTS };
+enum { OPT_SEED, OPT_OPS, OPT_ONE_IN, OPT_OP, OPT_CALL, OPT_PART, OPT_PARTS, OPT_FAILURES, N_OPTS };
 
 static int
 usage(void)
 {
     (void) fprintf(stderr,
             "usage: sweep [--crash] [--errors] [--memory] [--seed S] [--ops N]\n"
-            "             [--one-in K] [--op I] [--call N] [--failures N]\n"
+            "             [--one-in K] [--part I --parts N] [--op I] [--call N] [--failures N]\n"
             "  --one-in K   run one in K of the trials, chosen by the seed\n"
+            "  --parts N    only operations that leave --part (0) when divided by N\n"
             "  --op I       only operation I; the number of operations: the first opening\n"
             "  --call N     only call (or allocation) N of it\n");
     return 2;
@@ -69,10 +70,12 @@ main(int argc, char **argv)
             [OPT_ONE_IN] = {"--one-in", 1},
             [OPT_OP] = {"--op", SIZE_MAX},
             [OPT_CALL] = {"--call", 0},
+            [OPT_PART] = {"--part", 0},
+            [OPT_PARTS] = {"--parts", 1},
             [OPT_FAILURES] = {"--failures", 10},
     };
     bool wanted[3] = {false, false, false};
-    if (!parse(argc, argv, options, wanted))
+    if (!parse(argc, argv, options, wanted) || options[OPT_PART].value >= options[OPT_PARTS].value)
         return usage();
     (void) setvbuf(stdout, NULL, _IOLBF, 0);
     sqlite_memory_install();
@@ -82,6 +85,8 @@ main(int argc, char **argv)
             .one_in = options[OPT_ONE_IN].value,
             .only_op = (size_t) options[OPT_OP].value,
             .only_call = options[OPT_CALL].value,
+            .part = (size_t) options[OPT_PART].value,
+            .n_parts = (size_t) options[OPT_PARTS].value,
             .n_failures_max = (unsigned) options[OPT_FAILURES].value};
     bool right = sweep_open(&sweep, &sweep_options);
     if (right && wanted[0])

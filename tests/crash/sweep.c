@@ -19,6 +19,8 @@ enum { USE_TRIAL, USE_REOPEN, USE_REOPEN_AGAIN, USE_PROBE, USE_CUT, USE_CHECK, U
 bool
 sweep_wants(const struct sweep *sweep, size_t op)
 {
+    if (op % sweep->options.n_parts != sweep->options.part)
+        return false;
     return sweep->options.only_op == SIZE_MAX || sweep->options.only_op == op;
 }
 

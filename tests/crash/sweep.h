@@ -32,6 +32,7 @@ struct sweep_options {
     size_t n_ops;
     uint64_t one_in;         /* run one in so many of the trials */
     size_t only_op;          /* SIZE_MAX: all */
+    size_t part, n_parts;    /* operations that leave `part` when divided by n_parts */
     uint64_t only_call;      /* 0: all */
     unsigned n_failures_max; /* give up after so many */
 };

@@ -69,14 +69,19 @@ fi
 refresh
 compile "$scratch/build.log" "${patches[@]}" || { tail -n 20 "$scratch/build.log"; exit 1; }
 failed=0
-# Without a defect, everything that a patch relies on must hold.
-while IFS= read -r command; do
-    if ! run_test "$command" "$scratch/sound.log"; then
-        tail -n 20 "$scratch/sound.log"
-        echo "mutation: fails without any defect: $command"
-        exit 1
-    fi
-done < <(for patch in "${patches[@]}"; do test_of "$patch"; done | sort -u)
+# Without a defect, everything that a patch relies on must hold; side by side.
+for patch in "${patches[@]}"; do test_of "$patch"; done | sort -u >"$scratch/commands"
+export -f run_test
+export build scratch
+# shellcheck disable=SC2016
+if ! nl -w 1 -s ' ' "$scratch/commands" | xargs -d '\n' -P "$jobs" -n 1 bash -c '
+        run_test "${1#* }" "$scratch/sound-${1%% *}.log" || {
+            tail -n 20 "$scratch/sound-${1%% *}.log"
+            echo "mutation: fails without any defect: ${1#* }"
+            exit 1
+        }' sound; then
+    exit 1
+fi
 
 for patch in "${patches[@]}"; do
     name=$(basename "$patch" .patch)
