@@ -284,6 +284,11 @@ graph_build(const struct och_vector_build *build, struct och_vector_builder **bu
     if (building == NULL)
         return och_fail_memory(err);
     building->mem = build->mem;
+    if (build->kept != NULL && build->kept->index->kind == &och_graph_kind) {
+        const struct och_graph_view *view = &graph_of(build->kept->index)->view;
+        building->builder.kept = (struct och_graph_kept){
+                .links = view->links, .map = build->kept->map, .n_rows = view->coded.rows->n_rows};
+    }
     ochre_status status = och_graph_builder_run(&building->builder, build, err);
     if (status != OCHRE_OK) {
         graph_discard((struct och_vector_builder *) (void *) building);

@@ -13,6 +13,9 @@
  *      fill     two-hop neighbours into free links       parallel
  *      repair   what no link leads to gets one           one pass
  *
+ * Links of an earlier graph over part of the rows can be kept; then only the
+ * rest is inserted.
+ *
  * The rule: a candidate is left out when something already picked is nearer to
  * it than the node is (relative neighbourhood).  It is never loosened while the
  * graph grows: that fills nodes with near links and loses the far ones.  Only at
@@ -44,20 +47,21 @@ enum { OCH_GRAPH_THREADS_MAX = 64 };
 
 /* A graph under construction.  Nodes are rows; not every row is one. */
 struct och_graph_build {
-    struct och_mem *mem;               /* borrowed */
-    struct och_executor *executor;     /* borrowed; NULL: one thread */
-    const struct och_quant *quant;     /* borrowed */
-    unsigned n_threads;                /* at least 1 */
-    const atomic_bool *stop;           /* borrowed: set, inserting ends early; NULL: never */
-    uint32_t n_rows;                   /* rows that have a code, nodes or not */
-    uint32_t n;                        /* nodes */
-    uint32_t effort;                   /* candidates of a node */
-    const uint8_t *codes;              /* borrowed: 7-bit, [n_rows] of quant->stride7 bytes */
-    uint32_t *links;                   /* owned: [n_rows][OCH_GRAPH_DEGREE] */
-    uint32_t *order;                   /* owned: [n], nodes in the order in which they go in */
-    uint32_t n_in;                     /* of order: nodes that are in */
-    uint32_t n_entries;                /* walks begin at order[0] to order[n_entries - 1] */
-    uint32_t *heads;                   /* owned: [n_rows], lists of back links */
+    struct och_mem *mem;           /* borrowed */
+    struct och_executor *executor; /* borrowed; NULL: one thread */
+    const struct och_quant *quant; /* borrowed */
+    unsigned n_threads;            /* at least 1 */
+    const atomic_bool *stop;       /* borrowed: set, inserting ends early; NULL: never */
+    uint32_t n_rows;               /* rows that have a code, nodes or not */
+    uint32_t n;                    /* nodes */
+    uint32_t effort;               /* candidates of a node */
+    const uint8_t *codes;          /* borrowed: 7-bit, [n_rows] of quant->stride7 bytes */
+    uint32_t *links;               /* owned: [n_rows][OCH_GRAPH_DEGREE] */
+    uint32_t *order;               /* owned: [n], nodes in the order in which they go in */
+    uint32_t n_in;                 /* of order: nodes that are in */
+    uint32_t n_entries;            /* walks begin at order[0] to order[n_entries - 1] */
+    uint32_t *heads;               /* owned: [n_rows], lists of back links */
+    uint8_t *checked;              /* owned: [n_rows], first links that leave none of them out */
     struct och_graph_scratch *scratch; /* owned: [n_threads] */
 };
 
@@ -70,6 +74,25 @@ struct och_graph_build {
 OCH_MUST_CHECK ochre_status och_graph_begin(
         struct och_graph_build *build, const uint32_t *nodes, uint64_t seed);
 void och_graph_clear(struct och_graph_build *build); /* a zeroed one is fine */
+
+/* A graph over other rows, of which some are among these. */
+struct och_graph_kept {
+    const uint32_t *links; /* borrowed: [n_rows][OCH_GRAPH_DEGREE] */
+    const uint32_t *map;   /* borrowed: [n_rows], to rows here; OCH_ROW_NONE: is no more */
+    uint32_t n_rows;
+};
+
+/*
+ * Let those nodes in, with their links, that `kept` has, but none of the last
+ * `n_out` of the order; before anything is inserted.  What linked to something that
+ * is no more links to what that linked to instead (Singh et al., "FreshDiskANN",
+ * 2021, section 4.2).  They become the first of the order.  Too few: none are let in.
+ *
+ * Errors: OCHRE_NO_MEMORY.
+ * Cost: reading the links; for each that is lost, 32 distances.
+ */
+OCH_MUST_CHECK ochre_status och_graph_keep(
+        struct och_graph_build *build, const struct och_graph_kept *kept, uint32_t n_out);
 
 /* Let nodes in, up to order[end - 1].  OCHRE_NO_MEMORY, OCHRE_UNAVAILABLE (stopped):
  * the graph is not to be used. */

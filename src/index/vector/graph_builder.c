@@ -195,17 +195,17 @@ find_copies(struct och_graph_builder *builder, struct ochre_error *err)
 
 /* --- links ------------------------------------------------------------------ */
 
-/* Links that nodes have on average. */
+/* Links that nodes have on average, from one on in the order. */
 static double
-mean_degree(const struct och_graph_build *graph)
+mean_degree(const struct och_graph_build *graph, uint32_t begin)
 {
     uint64_t n_links = 0;
-    for (uint32_t i = 0; i < graph->n_in; i++) {
+    for (uint32_t i = begin; i < graph->n_in; i++) {
         const uint32_t *links = graph->links + (size_t) graph->order[i] * OCH_GRAPH_DEGREE;
         for (size_t j = 0; j < OCH_GRAPH_DEGREE && links[j] != OCH_ROW_NONE; j++)
             n_links++;
     }
-    return graph->n_in == 0 ? 0 : (double) n_links / graph->n_in;
+    return graph->n_in == begin ? 0 : (double) n_links / (graph->n_in - begin);
 }
 
 static ochre_status
@@ -259,10 +259,13 @@ make_links(struct och_graph_builder *builder, struct ochre_error *err)
             .n = builder->n_nodes,
             .effort = effort};
     ochre_status status = och_graph_begin(graph, builder->nodes, build->seed);
+    if (status == OCHRE_OK && builder->kept.links != NULL)
+        status = och_graph_keep(graph, &builder->kept, n_probes);
+    uint32_t n_kept = graph->n_in;
     if (status == OCHRE_OK)
         status = och_graph_insert(graph, builder->n_nodes - n_probes);
-    if (status == OCHRE_OK && mean_degree(graph) < DEGREE_LOW)
-        status = och_graph_fill(graph, 0);
+    if (status == OCHRE_OK && mean_degree(graph, n_kept) < DEGREE_LOW)
+        status = och_graph_fill(graph, n_kept);
     if (status == OCHRE_OK)
         status = och_graph_repair(graph, &n_repaired);
     if (status != OCHRE_OK)

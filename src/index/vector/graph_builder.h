@@ -28,12 +28,13 @@ struct och_graph_builder {
     uint32_t *strays;         /* owned: [n_rows], the first n_strays used */
     uint32_t (*copies)[2];    /* owned: [n_rows], the first n_copies used; ascending */
     uint32_t n_nodes, n_strays, n_copies;
+    struct och_graph_kept kept; /* no links: nothing is kept */
     struct och_graph_build graph;
     struct och_calibration calibration;
 };
 
 /*
- * Build.  `builder` is zeroed before, and to be cleared afterwards in any case.
+ * Build.  `builder` is zeroed before, but for `kept`, and to be cleared afterwards in any case.
  *
  * Errors: as och_vector_index_kind.build.
  */

@@ -125,6 +125,13 @@ struct och_vector_source {
     void *context;
 };
 
+/* An index over other rows, of which some are among these: what it cost to make is
+ * not to be paid again.  All borrowed. */
+struct och_vector_kept {
+    const struct och_vector_index *index;
+    const uint32_t *map; /* its rows to rows here; OCH_ROW_NONE: is no more */
+};
+
 /* What a build starts from.  All borrowed until discard. */
 struct och_vector_build {
     struct och_mem *mem;
@@ -133,7 +140,8 @@ struct och_vector_build {
     const struct och_vector_rows *rows; /* numbered as in the file */
     ochre_space space;
     uint32_t dim;
-    uint64_t seed;           /* all randomness comes from it, so a build can be repeated */
+    uint64_t seed; /* all randomness comes from it, so a build can be repeated */
+    const struct och_vector_kept *kept; /* of the same space and dim; NULL: none */
     uint32_t effort;         /* candidates a row chooses its links from, at least; 0: the usual */
     bool quick;              /* what is made in no time, for rows that will soon be merged */
     const atomic_bool *stop; /* set: give up with OCHRE_UNAVAILABLE; NULL: never */

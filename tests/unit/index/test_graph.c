@@ -152,6 +152,9 @@ make_world(enum kind kind, ochre_space space, uint64_t seed)
     }
 }
 
+/* What the next build keeps; NULL: nothing. */
+static const struct och_vector_kept *kept;
+
 static ochre_status
 build_with(struct och_mem *account, struct och_executor *executor,
         const struct och_kernels *kernels, ochre_space space, bool quick)
@@ -163,6 +166,7 @@ build_with(struct och_mem *account, struct och_executor *executor,
             .space = space,
             .dim = DIM,
             .seed = 99,
+            .kept = kept,
             .quick = quick};
     struct och_vector_sink sink = {.begin = store_begin, .put = store_put, .context = &store};
     struct och_vector_builder *builder;
@@ -433,6 +437,37 @@ equal_vectors_hide_nothing(void **state)
     check(och_mem_used(&mem) == 0);
 }
 
+/* How many rows can be reached: from the entries, over links alone; copies hang on
+ * their firsts. */
+static uint32_t
+count_reached(void)
+{
+    const uint32_t *links = (const uint32_t *) (void *) store.bytes[2];
+    uint32_t header[8];
+    memcpy(header, store.bytes[0], sizeof(header));
+    uint32_t n_entries = header[3], n_copies = header[5];
+    const char *numbers = store.bytes[0] + store.sizes[0] -
+            ((size_t) n_entries + header[4] + 2 * (size_t) n_copies) * sizeof(uint32_t);
+    static uint32_t queue[ROWS];
+    static bool is_reached[ROWS];
+    memset(is_reached, 0, sizeof(is_reached));
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_entries; i++) {
+        memcpy(&queue[n], numbers + i * sizeof(uint32_t), sizeof(uint32_t));
+        is_reached[queue[n++]] = true;
+    }
+    for (uint32_t at = 0; at < n; at++) {
+        for (size_t i = 0; i < OCH_GRAPH_DEGREE; i++) {
+            uint32_t to = links[(size_t) queue[at] * OCH_GRAPH_DEGREE + i];
+            if (to == OCH_ROW_NONE || is_reached[to])
+                continue;
+            is_reached[to] = true;
+            queue[n++] = to;
+        }
+    }
+    return n + n_copies + header[4]; /* strays are always measured */
+}
+
 static void
 every_row_can_be_reached(void **state)
 {
@@ -441,33 +476,135 @@ every_row_can_be_reached(void **state)
         make_world(kind, OCHRE_SPACE_L2, 71);
         struct och_vector_index *index = build_and_open(OCHRE_SPACE_L2);
         och_vector_index_close(index);
-        /* From the entries, over links alone; copies hang on their firsts. */
-        const uint32_t *links = (const uint32_t *) (void *) store.bytes[2];
-        uint32_t header[8];
-        memcpy(header, store.bytes[0], sizeof(header));
-        uint32_t n_entries = header[3], n_copies = header[5];
-        const char *numbers = store.bytes[0] + store.sizes[0] -
-                ((size_t) n_entries + header[4] + 2 * (size_t) n_copies) * sizeof(uint32_t);
-        static uint32_t queue[ROWS];
-        static bool is_reached[ROWS];
-        memset(is_reached, 0, sizeof(is_reached));
-        uint32_t n = 0;
-        for (uint32_t i = 0; i < n_entries; i++) {
-            memcpy(&queue[n], numbers + i * sizeof(uint32_t), sizeof(uint32_t));
-            is_reached[queue[n++]] = true;
-        }
-        for (uint32_t at = 0; at < n; at++) {
-            for (size_t i = 0; i < OCH_GRAPH_DEGREE; i++) {
-                uint32_t to = links[(size_t) queue[at] * OCH_GRAPH_DEGREE + i];
-                if (to == OCH_ROW_NONE || is_reached[to])
-                    continue;
-                is_reached[to] = true;
-                queue[n++] = to;
-            }
-        }
-        check(n + n_copies == ROWS);
+        check(count_reached() == ROWS);
     }
     store_clear(&store);
+}
+
+/* An index over rows of the world but every tenth, and over others, which die: every
+ * ninth. */
+enum { OLD_ROWS = 6000 };
+
+struct old {
+    float floats[OLD_ROWS * DIM], norms[OLD_ROWS];
+    uint32_t map[OLD_ROWS];
+    struct och_vector_rows rows;
+    struct store store;
+    struct och_vector_source source;
+    struct och_vector_index *index;
+    struct och_vector_kept kept;
+};
+
+static void
+make_old(struct old *old, enum kind kind, ochre_space space)
+{
+    uint64_t seed = 5;
+    uint32_t row = 0;
+    for (uint32_t i = 0; i < OLD_ROWS; i++) {
+        bool dies = i % 9 == 8;
+        old->map[i] = dies ? OCH_ROW_NONE : row;
+        if (dies)
+            fill_vector(old->floats + (size_t) i * DIM, kind, &seed);
+        else
+            memcpy(old->floats + (size_t) i * DIM, floats + (size_t) row * DIM,
+                    DIM * sizeof(float));
+        row += dies ? 0 : i % 10 == 0 ? 2U : 1U;
+        old->norms[i] = och_vector_norm(sets[0], old->floats + (size_t) i * DIM, DIM);
+    }
+    check(row <= ROWS);
+    struct och_vector_rows world = rows;
+    old->rows = (struct och_vector_rows){.rows = old->floats,
+            .norms = space == OCHRE_SPACE_COSINE ? old->norms : NULL,
+            .ordinals = ordinals,
+            .n_rows = OLD_ROWS};
+    rows = old->rows;
+    check(build_with(&mem, NULL, sets[n_sets - 1], space, false) == OCHRE_OK);
+    rows = world;
+    old->store = store;
+    store = (struct store){.open = 0};
+    old->source = (struct och_vector_source){.section = store_section, .context = &old->store};
+    struct och_vector_open open = {.mem = &mem,
+            .kernels = sets[n_sets - 1],
+            .rows = &old->rows,
+            .space = space,
+            .dim = DIM,
+            .source = &old->source};
+    check(och_graph_kind.open(&open, &old->index, NULL) == OCHRE_OK);
+    old->kept = (struct och_vector_kept){old->index, old->map};
+}
+
+static void
+clear_old(struct old *old)
+{
+    och_vector_index_close(old->index);
+    store_clear(&old->store);
+    store_clear(&store);
+    check(och_mem_used(&mem) == 0);
+}
+
+/* The share of links between old rows that live which are links of the new graph. */
+static double
+share_kept(const struct old *old)
+{
+    const uint32_t *before = (const uint32_t *) (void *) old->store.bytes[2];
+    const uint32_t *after = (const uint32_t *) (void *) store.bytes[2];
+    uint64_t n = 0, n_kept = 0;
+    for (size_t i = 0; i < (size_t) OLD_ROWS * OCH_GRAPH_DEGREE; i++) {
+        uint32_t from = old->map[i / OCH_GRAPH_DEGREE];
+        if (before[i] == OCH_ROW_NONE || from == OCH_ROW_NONE ||
+                old->map[before[i]] == OCH_ROW_NONE)
+            continue;
+        n++;
+        for (size_t j = 0; j < OCH_GRAPH_DEGREE; j++)
+            n_kept += after[(size_t) from * OCH_GRAPH_DEGREE + j] == old->map[before[i]];
+    }
+    return (double) n_kept / (double) n;
+}
+
+static void
+a_kept_graph_is_as_good_as_a_new_one(void **state)
+{
+    (void) state;
+    static struct old old;
+    for (enum kind kind = CLUSTERED; kind < N_KINDS; kind++) {
+        ochre_space space = kind == FEW_VALUES ? OCHRE_SPACE_COSINE : OCHRE_SPACE_L2;
+        make_world(kind, space, 91);
+        make_old(&old, kind, space);
+        check(build_with(&mem, NULL, sets[n_sets - 1], space, false) == OCHRE_OK);
+        double by_chance = share_kept(&old);
+        kept = &old.kept;
+        struct och_vector_index *index = build_and_open(space);
+        check(count_reached() == ROWS);
+        check(share_kept(&old) > (1 + by_chance) / 2);
+        struct answers answers;
+        struct och_vector_search search = {
+                .n_queries = QUERIES, .recall = 0.99F, .plan = OCH_PLAN_WALK};
+        ask(index, &search, K, &answers);
+        check(recall_of(&answers, QUERIES) >= 0.99 - 3 * sqrt(0.99 * 0.01 / (QUERIES * K)));
+        och_arena_clear(&arena);
+        och_vector_index_close(index);
+        kept = NULL;
+        clear_old(&old);
+    }
+}
+
+static void
+a_kept_graph_is_the_same_from_any_thread(void **state)
+{
+    (void) state;
+    static struct old old;
+    make_world(CLUSTERED, OCHRE_SPACE_L2, 92);
+    make_old(&old, CLUSTERED, OCHRE_SPACE_L2);
+    kept = &old.kept;
+    check(build_with(&mem, NULL, sets[0], OCHRE_SPACE_L2, false) == OCHRE_OK);
+    uint64_t wanted = store_hash(&store);
+    struct och_executor *executor;
+    check(och_executor_open(&mem, 1, 3, &executor, NULL) == OCHRE_OK);
+    check(build_with(&mem, executor, sets[n_sets - 1], OCHRE_SPACE_L2, false) == OCHRE_OK);
+    check(store_hash(&store) == wanted);
+    och_executor_close(executor);
+    kept = NULL;
+    clear_old(&old);
 }
 
 static void
@@ -588,8 +725,19 @@ without_memory_nothing_is_left(void **state)
         check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
         check(och_mem_used(&account) == 0);
     }
-    store_clear(&store);
-    check(och_mem_used(&mem) == 0);
+    static struct old old;
+    make_old(&old, FEW_VALUES, OCHRE_SPACE_L2);
+    kept = &old.kept;
+    for (uint64_t grant = 12; grant < 30; grant += 2) {
+        struct och_mem account;
+        och_mem_init(&account, NULL);
+        account.fail_at = grant;
+        ochre_status status = build_with(&account, NULL, sets[n_sets - 1], OCHRE_SPACE_L2, false);
+        check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+        check(och_mem_used(&account) == 0);
+    }
+    kept = NULL;
+    clear_old(&old);
 }
 
 int
@@ -607,6 +755,8 @@ main(void)
             cmocka_unit_test(no_filter_costs_recall),
             cmocka_unit_test(equal_vectors_hide_nothing),
             cmocka_unit_test(every_row_can_be_reached),
+            cmocka_unit_test(a_kept_graph_is_as_good_as_a_new_one),
+            cmocka_unit_test(a_kept_graph_is_the_same_from_any_thread),
             cmocka_unit_test(threads_and_instruction_sets_make_the_same_bytes),
             cmocka_unit_test(damaged_sections_are_refused_or_harmless),
             cmocka_unit_test(without_memory_nothing_is_left),

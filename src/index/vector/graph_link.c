@@ -1,0 +1,186 @@
+#include "index/vector/graph_link.h"
+
+#include <stdlib.h>
+
+#include "base/bitset.h"
+#include "distance/codes.h"
+#include "distance/distance.h"
+#include "os/executor.h"
+
+enum {
+    CHUNK = 16,  /* items that a thread takes at once */
+    AT_ONCE = 4, /* picked nodes that a candidate is compared with */
+    ENTRIES_MIN = 16,
+    ENTRIES_MAX = 256,
+    ROWS_PER_ENTRY = 1024,
+};
+
+static const struct och_code7 *
+header_of(const uint8_t *code)
+{
+    return (const struct och_code7 *) (const void *) code;
+}
+
+uint32_t
+och_link_entries(uint32_t n)
+{
+    uint32_t wanted = n / ROWS_PER_ENTRY;
+    wanted = wanted < ENTRIES_MIN ? ENTRIES_MIN : wanted;
+    return wanted > ENTRIES_MAX ? ENTRIES_MAX : wanted;
+}
+
+void
+och_link_measure(void *context, const uint32_t *nodes, size_t n, float *distances_out)
+{
+    const struct och_link_origin *origin = context;
+    const struct och_graph_build *build = origin->build;
+    const struct och_quant *quant = build->quant;
+    int32_t dots[OCH_WALK_BATCH];
+    quant->kernels->codes->dot7_gather(origin->code + OCH_CODE_HEADER,
+            build->codes + OCH_CODE_HEADER, quant->stride7, nodes, n, quant->padded, dots);
+    for (size_t i = 0; i < n; i++)
+        distances_out[i] = och_quant_between(
+                quant, header_of(origin->code), header_of(och_link_code(build, nodes[i])), dots[i]);
+}
+
+void
+och_link_measure_all(const struct och_link_origin *origin, const uint32_t *nodes, size_t n,
+        struct och_walk_node *measured_out)
+{
+    struct och_link_origin from = *origin;
+    float distances[OCH_WALK_BATCH];
+    for (size_t at = 0; at < n; at += OCH_WALK_BATCH) {
+        size_t part = n - at < OCH_WALK_BATCH ? n - at : OCH_WALK_BATCH;
+        och_link_measure(&from, nodes + at, part, distances);
+        for (size_t i = 0; i < part; i++)
+            measured_out[at + i] = (struct och_walk_node){distances[i], nodes[at + i]};
+    }
+}
+
+void
+och_link_walk(const struct och_graph_build *build, struct och_walk_state *state,
+        struct och_link_origin *origin)
+{
+    struct och_walk walk = {.links = build->links,
+            .entries = build->order,
+            .n_entries = build->n_entries,
+            .effort = build->effort,
+            .measure = och_link_measure,
+            .context = origin,
+            .measured = build->codes,
+            .stride = build->quant->stride7,
+            .lines = (unsigned) (build->quant->stride7 / 64)};
+    (void) och_walk_run(state, &walk); /* without a budget nothing is left out */
+    for (uint32_t i = 0; i < state->found.n; i++)
+        state->found.nodes[i].node = och_walk_node_of(&state->found.nodes[i]);
+}
+
+/* An item of och_executor_parallel: thread number i. */
+static void
+take_chunks(void *context, size_t i)
+{
+    struct och_link_sharing *sharing = context;
+    for (;;) {
+        uint32_t from = atomic_fetch_add_explicit(&sharing->next, CHUNK, memory_order_relaxed);
+        if (from >= sharing->n)
+            return;
+        uint32_t end = sharing->n - from < CHUNK ? sharing->n : from + CHUNK;
+        for (uint32_t item = from; item < end; item++)
+            sharing->work(sharing, &sharing->build->scratch[i], item);
+    }
+}
+
+void
+och_link_share(struct och_link_sharing *sharing)
+{
+    struct och_graph_build *build = sharing->build;
+    atomic_init(&sharing->next, 0);
+    size_t n_threads = sharing->n < 2 * CHUNK ? 1 : build->n_threads;
+    och_executor_parallel(build->executor, n_threads, take_chunks, sharing);
+}
+
+/* Is one of these nearer to the candidate than the candidate to the node?  A few are
+ * measured at once: the first of them often is, so not all. */
+static bool
+leave_out(const struct och_graph_build *build, const struct och_walk_node *candidate, float rule,
+        const uint32_t *nodes, size_t n)
+{
+    struct och_link_origin origin = {build, och_link_code(build, candidate->node)};
+    float distances[AT_ONCE];
+    for (size_t at = 0; at < n; at += AT_ONCE) {
+        size_t part = n - at < AT_ONCE ? n - at : AT_ONCE;
+        och_link_measure(&origin, nodes + at, part, distances);
+        for (size_t i = 0; i < part; i++)
+            if (nodes[at + i] == candidate->node || rule * distances[i] < candidate->distance)
+                return true;
+    }
+    return false;
+}
+
+size_t
+och_link_pick(const struct och_graph_build *build, const struct och_walk_node *candidates, size_t n,
+        float rule, struct och_walk_node *picked, size_t n_picked)
+{
+    uint32_t others[OCH_GRAPH_DEGREE], checked[OCH_GRAPH_DEGREE];
+    size_t n_others = 0, n_checked = 0;
+    for (; n_others < n_picked; n_others++)
+        others[n_others] = picked[n_others].node;
+    for (size_t i = 0; i < n && n_picked < OCH_GRAPH_DEGREE; i++) {
+        bool is_checked = (candidates[i].node & OCH_LINK_CHECKED) != 0;
+        struct och_walk_node candidate = {candidates[i].distance, och_walk_node_of(&candidates[i])};
+        if (leave_out(build, &candidate, rule, others, n_others) ||
+                (!is_checked && leave_out(build, &candidate, rule, checked, n_checked)))
+            continue;
+        picked[n_picked++] = candidate;
+        if (is_checked)
+            checked[n_checked++] = candidate.node;
+        else
+            others[n_others++] = candidate.node;
+    }
+    return n_picked;
+}
+
+void
+och_link_store(
+        struct och_graph_build *build, uint32_t node, const struct och_walk_node *picked, size_t n)
+{
+    uint32_t *links = och_link_of(build, node);
+    for (size_t i = 0; i < OCH_GRAPH_DEGREE; i++)
+        links[i] = i < n ? picked[i].node : OCH_ROW_NONE;
+}
+
+static int
+compare_nodes(const void *left, const void *right)
+{
+    const struct och_walk_node *a = left;
+    const struct och_walk_node *b = right;
+    if (a->distance != b->distance)
+        return a->distance < b->distance ? -1 : 1;
+    return (a->node > b->node) - (a->node < b->node);
+}
+
+bool
+och_link_see(struct och_walk_state *walk, uint32_t node)
+{
+    uint64_t bit = UINT64_C(1) << (node % 64);
+    if ((walk->seen[node / 64] & bit) != 0)
+        return false;
+    if (walk->seen[node / 64] == 0)
+        walk->touched[walk->n_touched++] = node / 64;
+    walk->seen[node / 64] |= bit;
+    return true;
+}
+
+void
+och_link_forget(struct och_walk_state *walk)
+{
+    for (uint32_t i = 0; i < walk->n_touched; i++)
+        walk->seen[walk->touched[i]] = 0;
+    walk->n_touched = 0;
+}
+
+void
+och_link_sort(struct och_walk_node *nodes, size_t n)
+{
+    qsort(nodes, n, sizeof(*nodes), compare_nodes);
+}

@@ -1,0 +1,109 @@
+/*
+ * graph_link.h - what inserting, finishing and keeping have in common: distances
+ * between nodes, the rule that picks links, work in parallel.  For graph_*.c only.
+ *
+ * Threads: a scratch belongs to one; the rest is read.
+ */
+#ifndef OCH_INDEX_VECTOR_GRAPH_LINK_H
+#define OCH_INDEX_VECTOR_GRAPH_LINK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bitset.h"
+#include "index/vector/graph_build.h"
+#include "index/vector/quant.h"
+#include "index/vector/walk.h"
+
+/* Two-hop neighbours and the like that are looked at for one node. */
+enum { OCH_LINK_CANDIDATES_MAX = 1024 };
+
+/* How much nearer something picked must be to leave a candidate out, squared. */
+#define OCH_LINK_RULE_BUILD 1.0F
+#define OCH_LINK_RULE_FILL 1.2F
+
+/* Marks a candidate that nothing marked before it leaves out, as was found earlier. */
+#define OCH_LINK_CHECKED OCH_WALK_FOLLOWED
+
+/* One thread's room. */
+struct och_graph_scratch {
+    struct och_walk_state walk;
+    struct och_walk_node *candidates; /* [OCH_LINK_CANDIDATES_MAX] */
+};
+
+/* The node that others are measured from. */
+struct och_link_origin {
+    const struct och_graph_build *build;
+    const uint8_t *code;
+};
+
+static inline uint32_t *
+och_link_of(const struct och_graph_build *build, uint32_t node)
+{
+    return build->links + (size_t) node * OCH_GRAPH_DEGREE;
+}
+
+static inline const uint8_t *
+och_link_code(const struct och_graph_build *build, uint32_t node)
+{
+    return build->codes + (size_t) node * build->quant->stride7;
+}
+
+/* How many links a node has. */
+static inline size_t
+och_link_count(const uint32_t *links)
+{
+    size_t n = 0;
+    while (n < OCH_GRAPH_DEGREE && links[n] != OCH_ROW_NONE)
+        n++;
+    return n;
+}
+
+/* Nodes at which walks over a graph of n begin. */
+uint32_t och_link_entries(uint32_t n);
+
+/* An och_walk_measure; the context is an origin. */
+void och_link_measure(void *context, const uint32_t *nodes, size_t n, float *distances_out);
+
+/* The same for any number, with their numbers. */
+void och_link_measure_all(const struct och_link_origin *origin, const uint32_t *nodes, size_t n,
+        struct och_walk_node *measured_out);
+
+/* Walk the graph as it is towards the origin. */
+void och_link_walk(const struct och_graph_build *build, struct och_walk_state *state,
+        struct och_link_origin *origin);
+
+/* Nearest first, equal ones by number. */
+void och_link_sort(struct och_walk_node *nodes, size_t n);
+
+/*
+ * Add to the `n_picked` links in `picked` those of the candidates, nearest
+ * first, that nothing picked leaves out; returns how many there are then.
+ * Candidates marked as checked are not compared with each other.
+ */
+size_t och_link_pick(const struct och_graph_build *build, const struct och_walk_node *candidates,
+        size_t n, float rule, struct och_walk_node *picked, size_t n_picked);
+
+void och_link_store(
+        struct och_graph_build *build, uint32_t node, const struct och_walk_node *picked, size_t n);
+
+/* Nodes that were looked at for one node, in the walk's set (a walk starts afresh
+ * anyway): was this one new? */
+bool och_link_see(struct och_walk_state *walk, uint32_t node);
+void och_link_forget(struct och_walk_state *walk);
+
+/* Work that threads share: items 0 to n - 1, by chunks. */
+struct och_link_sharing {
+    struct och_graph_build *build;
+    void (*work)(
+            struct och_link_sharing *sharing, struct och_graph_scratch *scratch, uint32_t item);
+    atomic_uint next;
+    uint32_t n;
+    uint32_t first; /* of order: what item 0 is */
+};
+
+void och_link_share(struct och_link_sharing *sharing);
+
+#endif /* OCH_INDEX_VECTOR_GRAPH_LINK_H */
