@@ -285,6 +285,10 @@ struct ochre_index_status {
     float recall_target;     /* the collection's */
     float measured_recall;   /* the lowest that an index has reached; below 0: none was measured */
     uint32_t effort;         /* the most candidates that an index keeps for it; 0: none */
+    float audited_recall;    /* of live queries, lately; below 0: none was looked at */
+    /* Queries that were answered again, exactly, to see whether the index keeps its
+     * promise; with background threads only. */
+    uint64_t audited_queries;
 };
 
 /* Errors: as ochre_count. */

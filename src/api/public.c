@@ -606,7 +606,9 @@ ochre_index_status(ochre_collection *collection, struct ochre_index_status *stat
             .graph_segments = found.n_graph_segments,
             .recall_target = found.recall_target,
             .measured_recall = found.is_measured ? found.measured_recall : -1,
-            .effort = found.effort};
+            .effort = found.effort,
+            .audited_queries = found.n_audited,
+            .audited_recall = found.audited_recall};
     return status;
 }
 

@@ -22,6 +22,7 @@
 
 #include "base/compiler.h"
 #include "base/uuid.h"
+#include "engine/audit.h"
 #include "engine/catalog.h"
 #include "engine/settings.h"
 #include "index/meta/keys.h"
@@ -75,6 +76,7 @@ struct och_collection {
     struct och_collection_settings settings OCH_GUARDED_BY(lock);
     uint32_t n_changes OCH_GUARDED_BY(lock); /* of the settings, since it was loaded */
     bool dropped OCH_GUARDED_BY(lock);
+    struct och_audit audit OCH_GUARDED_BY(lock);
     /* Why nothing can be done with it: damage found while recovering. */
     struct ochre_error failure OCH_GUARDED_BY(lock);
 

@@ -1,6 +1,7 @@
 #include "engine/index_status.h"
 
 #include "base/arena.h"
+#include "engine/audit.h"
 #include "engine/collection.h"
 #include "engine/engine.h"
 #include "engine/snapshot.h"
@@ -47,6 +48,10 @@ och_engine_index_status(struct och_mem *mem, struct och_collection *collection,
                 .recall_target = och_collection_settings(collection).recall_target};
         for (uint32_t i = 0; i < snapshot.n_sources; i++)
             add_source(&snapshot.sources[i], collection, status_out);
+        struct och_audit_summary audited = och_audit_sum_up(collection);
+        status_out->effort = (uint32_t) ((float) status_out->effort * audited.scale);
+        status_out->n_audited = audited.n_queries;
+        status_out->audited_recall = audited.recall;
         if (status_out->rows < OCH_GRAPH_ROWS_MIN) /* no graph is to come */
             status_out->unindexed_rows = 0;
         och_snapshot_release(&snapshot);

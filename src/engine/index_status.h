@@ -31,6 +31,8 @@ struct och_index_status {
     bool is_measured;      /* some graph has measured itself, and then: */
     float measured_recall; /* the lowest that one has reached with... */
     uint32_t effort;       /* ...the most candidates that one keeps for it */
+    uint64_t n_audited;    /* live queries that were answered again, exactly (audit.h) */
+    float audited_recall;  /* of the latest of them; below 0: none yet */
 };
 
 /*

@@ -72,6 +72,13 @@ submit(struct och_engine *engine, struct och_collection *collection,
     return true;
 }
 
+bool
+och_maintain_submit(
+        struct och_collection *collection, void (*run)(struct och_collection *collection))
+{
+    return submit(collection->engine, collection, run, false);
+}
+
 void
 och_maintain_drain(struct och_engine *engine)
 {

@@ -81,6 +81,11 @@ struct och_seal och_maintain_seal_of(struct och_collection *collection,
 struct och_collection *och_maintain_oldest(
         struct och_engine *engine, bool usable, uint64_t *lsn_out);
 
+/* Have something run in the background, with the collection retained; false when that
+ * is not possible now. */
+bool och_maintain_submit(
+        struct och_collection *collection, void (*run)(struct och_collection *collection));
+
 /* Has nobody written to it for a while? */
 bool och_maintain_is_idle(const struct och_collection *collection);
 

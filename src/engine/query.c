@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "distance/distance.h"
+#include "engine/audit.h"
 #include "engine/engine.h"
 #include "engine/result.h"
 #include "index/vector/flat.h"
@@ -25,7 +26,9 @@ struct fan_out {
     struct piece *pieces;                /* what a candidate's source counts */
     uint32_t n_pieces;
     float recall;                       /* to aim at; 1: exact */
+    float effort_scale;                 /* of the candidates that an index would keep */
     uint32_t effort_min;                /* candidates an index keeps, at least */
+    bool walked;                        /* some index did not look at everything */
     struct ochre_explain_source *costs; /* [n_sources]; NULL: nobody asks */
 };
 
@@ -51,7 +54,7 @@ is_empty(const struct och_selected *rows)
     return !rows->all && och_bitset_next(&rows->set, 0) == OCH_ROW_NONE;
 }
 
-/* A segment with an index; `work` may be NULL. */
+/* A segment with an index. */
 static ochre_status
 search_index(struct fan_out *fan, uint32_t index, const struct och_vector_index *vectors,
         struct och_vector_work *work, struct ochre_error *err)
@@ -63,6 +66,7 @@ search_index(struct fan_out *fan, uint32_t index, const struct och_vector_index 
             .allowed = rows->all ? NULL : &rows->set,
             .recall = fan->recall,
             .effort = fan->recall >= 1 ? 0 : fan->query->effort,
+            .effort_scale = fan->effort_scale,
             .effort_min = fan->effort_min,
             .scratch = &fan->result->arena};
     fan->pieces[fan->n_pieces++] = (struct piece){index, 0};
@@ -123,27 +127,36 @@ plan_of(const struct och_vector_work *work, bool filtered)
     return filtered ? OCHRE_PLAN_EXACT_GATHER : OCHRE_PLAN_EXACT_SCAN;
 }
 
+/* What a search of this source took. */
+static void
+explain_source(struct fan_out *fan, uint32_t index, const struct och_vector_work *work,
+        uint64_t elapsed_ns)
+{
+    size_t n_queries = fan->query->n_queries;
+    struct ochre_explain_source *cost = &fan->costs[index];
+    bool walked = work->plan == OCH_PLAN_WALK || work->plan == OCH_PLAN_TWO_HOP;
+    cost->plan = plan_of(work, !fan->rows[index].all);
+    cost->effort = walked ? work->effort : 0;
+    cost->estimated_cost_us = (double) work->cost_ns / 1000 / (double) n_queries;
+    cost->elapsed_us = (double) elapsed_ns / 1000 / (double) n_queries;
+    cost->n_distances = work->n_distances / n_queries;
+    cost->n_estimates = work->n_estimates / n_queries;
+    cost->n_hops = work->n_hops / n_queries;
+}
+
 static ochre_status
 search_source(struct fan_out *fan, uint32_t index, struct ochre_error *err)
 {
+    struct och_vector_work work = {.n_distances = 0};
+    uint64_t begin_ns = 0;
     if (is_empty(&fan->rows[index]))
         return OCHRE_OK;
-    if (fan->costs == NULL)
-        return search_any(fan, index, NULL, err);
-    struct och_vector_work work = {.n_distances = 0};
-    uint64_t begin_ns = och_machine_monotonic_ns(fan->machine);
+    if (fan->costs != NULL)
+        begin_ns = och_machine_monotonic_ns(fan->machine);
     ochre_status status = search_any(fan, index, &work, err);
-    uint64_t elapsed_ns = och_machine_monotonic_ns(fan->machine) - begin_ns;
-    size_t n_queries = fan->query->n_queries;
-    struct ochre_explain_source *cost = &fan->costs[index];
-    bool walked = work.plan == OCH_PLAN_WALK || work.plan == OCH_PLAN_TWO_HOP;
-    cost->plan = plan_of(&work, !fan->rows[index].all);
-    cost->effort = walked ? work.effort : 0;
-    cost->estimated_cost_us = (double) work.cost_ns / 1000 / (double) n_queries;
-    cost->elapsed_us = (double) elapsed_ns / 1000 / (double) n_queries;
-    cost->n_distances = work.n_distances / n_queries;
-    cost->n_estimates = work.n_estimates / n_queries;
-    cost->n_hops = work.n_hops / n_queries;
+    fan->walked |= work.n_hops > 0;
+    if (fan->costs != NULL)
+        explain_source(fan, index, &work, och_machine_monotonic_ns(fan->machine) - begin_ns);
     return status;
 }
 
@@ -270,13 +283,11 @@ end_explain(struct fan_out *fan, struct ochre_error *err)
 /* --- running ------------------------------------------------------------------- */
 
 static float
-recall_of(struct och_collection *collection, const struct och_query *query)
+recall_of(const struct och_collection_settings *settings, const struct och_query *query)
 {
     if (query->exact)
         return 1;
-    if (query->recall_target > 0)
-        return query->recall_target;
-    return och_collection_settings(collection).recall_target;
+    return query->recall_target > 0 ? query->recall_target : settings->recall_target;
 }
 
 static ochre_status
@@ -294,12 +305,14 @@ run(struct och_result *result, struct och_collection *collection, const struct o
     if (status == OCHRE_OK && query->all_ids_must_exist && missing.data != NULL)
         status = och_fail(err, OCHRE_INTERNAL, "Error finding id: %.*s",
                 (int) (missing.size < 200 ? missing.size : 200), missing.data);
+    struct och_collection_settings settings = och_collection_settings(collection);
     struct fan_out fan = {.result = result,
             .machine = collection->engine->ports.machine,
             .query = query,
             .rows = rows,
-            .recall = recall_of(collection, query),
-            .effort_min = och_collection_settings(collection).ef_search_floor / 2};
+            .recall = recall_of(&settings, query),
+            .effort_scale = och_audit_sum_up(collection).scale,
+            .effort_min = settings.ef_search_floor / 2};
     if (status == OCHRE_OK && query->explain)
         status = begin_explain(&fan, err);
     bool any = result->snapshot.n_sources > 0 && query->n_queries > 0 && query->k > 0;
@@ -312,6 +325,8 @@ run(struct och_result *result, struct och_collection *collection, const struct o
     if (status == OCHRE_OK && query->explain)
         status = end_explain(&fan, err);
     och_selected_clear(rows, result->snapshot.n_sources);
+    if (status == OCHRE_OK && fan.walked)
+        och_audit_consider(collection, query);
     return status;
 }
 

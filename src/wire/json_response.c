@@ -435,8 +435,14 @@ och_wire_put_index_status(struct och_buf *buf, const struct och_index_status *st
         och_buf_put_text(buf, ",\"measured_recall\":");
         och_json_put_f32(buf, status->measured_recall);
         put_count(buf, ",\"effort\":", status->effort);
-        och_buf_put_u8(buf, '}');
     } else {
-        och_buf_put_text(buf, ",\"measured_recall\":null,\"effort\":null}");
+        och_buf_put_text(buf, ",\"measured_recall\":null,\"effort\":null");
     }
+    put_count(buf, ",\"audited_queries\":", status->n_audited);
+    och_buf_put_text(buf, ",\"audited_recall\":");
+    if (status->audited_recall < 0)
+        och_buf_put_text(buf, "null");
+    else
+        och_json_put_f32(buf, status->audited_recall);
+    och_buf_put_u8(buf, '}');
 }

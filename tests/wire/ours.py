@@ -358,7 +358,8 @@ def indexing():
     claim = Claim("the-indexing-status-says-more")
     status = {"op_indexing_progress": 1.0, "num_unindexed_ops": 0, "num_indexed_ops": 0,
               "total_ops": 0, "unindexed_rows": 0, "segments": 0, "graph_segments": 0,
-              "recall_target": 0.99, "measured_recall": None, "effort": None}
+              "recall_target": 0.99, "measured_recall": None, "effort": None,
+              "audited_queries": 0, "audited_recall": None}
     claim.then("GET", claim.c + "/indexing_status", None, 200, status)
     claim.add(ids=["a", "b"], embeddings=[[1, 0], [0, 1]])
     claim.then("POST", claim.c + "/delete", {"ids": ["a"]}, 200, {"deleted": 1})

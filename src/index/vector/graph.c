@@ -233,6 +233,8 @@ graph_search(const struct och_vector_index *index, const struct och_vector_searc
         k = best[i].capacity > k ? best[i].capacity : k;
     uint32_t effort = search->effort;
     uint32_t needed = och_calibration_effort(&graph->calibration, k, search->recall);
+    if (search->effort_scale > 1)
+        needed = (uint32_t) ((float) needed * search->effort_scale);
     if (effort == 0)
         effort = needed == 0 || needed >= search->effort_min ? needed : search->effort_min;
     if (effort > OCH_GRAPH_EFFORT_MAX)

@@ -78,6 +78,7 @@ struct och_vector_search {
     const struct och_bitset *allowed;
     float recall;              /* share of the true nearest to aim at; an exact kind ignores it */
     uint32_t effort;           /* candidates a walk keeps; 0: as many as `recall` needs */
+    float effort_scale;        /* and so many times as many, when `effort` is 0; 0: once */
     uint32_t effort_min;       /* but no fewer than these, when `effort` is 0 */
     enum och_vector_plan plan; /* OCH_PLAN_ANY but in tests */
     /* Room for a walk's candidates and marks, for the call; an exact kind takes none. */

@@ -215,7 +215,7 @@ the_catalog_is_answered_as_objects(void **state)
 static void
 operations_are_indexed_when_no_row_waits(void **state)
 {
-    static const struct {
+    static struct {
         struct och_index_status status;
         const char *wanted; /* the members of the reference */
     } cases[] = {
@@ -240,10 +240,11 @@ operations_are_indexed_when_no_row_waits(void **state)
     (void) state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char wanted[400];
+        cases[i].status.audited_recall = -1;
         (void) snprintf(wanted, sizeof(wanted),
                 "{\"op_indexing_progress\":%s,\"unindexed_rows\":%llu,\"segments\":0,"
                 "\"graph_segments\":0,\"recall_target\":0.0,\"measured_recall\":null,"
-                "\"effort\":null}",
+                "\"effort\":null,\"audited_queries\":0,\"audited_recall\":null}",
                 cases[i].wanted, (unsigned long long) cases[i].status.unindexed_rows);
         och_wire_put_index_status(&buf, &cases[i].status);
         check_text(wanted);
@@ -258,12 +259,15 @@ a_measured_index_says_its_recall(void **state)
             .recall_target = 0.95f,
             .is_measured = true,
             .measured_recall = 0.9625f,
-            .effort = 48};
+            .effort = 48,
+            .n_audited = 7,
+            .audited_recall = 0.5f};
     (void) state;
     och_wire_put_index_status(&buf, &status);
     check_text("{\"op_indexing_progress\":1.0,\"num_unindexed_ops\":0,\"num_indexed_ops\":0,"
                "\"total_ops\":0,\"unindexed_rows\":0,\"segments\":3,\"graph_segments\":2,"
-               "\"recall_target\":0.95,\"measured_recall\":0.9625,\"effort\":48}");
+               "\"recall_target\":0.95,\"measured_recall\":0.9625,\"effort\":48,"
+               "\"audited_queries\":7,\"audited_recall\":0.5}");
 }
 
 static void
