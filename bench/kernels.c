@@ -124,10 +124,8 @@ main(int argc, char **argv)
     size_t n_dims = argc > 1 ? (size_t) argc - 1 : sizeof(usual_dims) / sizeof(usual_dims[0]);
 
     struct och_cpu cpu = och_cpu_detect();
-    struct och_distance_cpu has = {
-            .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
-    const struct och_kernels *sets[4];
-    size_t n_sets = och_kernels_all(has, sets);
+    const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
+    size_t n_sets = och_kernels_all(cpu.sets, sets);
 
     struct och_mem mem;
     och_mem_init(&mem, NULL);

@@ -254,10 +254,7 @@ main(int argc, char **argv)
     bench_set_open(&set, argv[1]);
     struct och_cpu cpu = och_cpu_detect();
     b.set = &set;
-    b.kernels = och_kernels_choose(
-            (struct och_distance_cpu){
-                    .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon},
-            getenv("OCHRE_SIMD"));
+    b.kernels = och_kernels_choose(cpu.sets, getenv("OCHRE_SIMD"));
     och_mem_init(&b.mem, NULL);
     och_arena_init(&b.arena, &b.mem);
     b.kind = och_vector_index_find("graph");

@@ -51,7 +51,7 @@ struct ochre_options {
     bool allow_reset;    /* ochre_reset may drop everything */
     unsigned n_threads;  /* background threads, of low priority; 0: work is done inside calls */
     size_t memory_limit; /* bytes this database may take, SQLite's apart; 0: no limit */
-    const char *simd;    /* "scalar", "avx2", "avx512", "neon"; NULL, or not there: the best */
+    const char *simd;    /* "scalar", "avx2", "avx512", "avx512_vnni", "neon"; otherwise the best */
     uint32_t seal_rows;  /* rows kept in memory before they go to a file; 0: 8192 */
 };
 

@@ -99,15 +99,13 @@ open_on_ground(struct ground *ground, const char *path, const struct ochre_optio
     struct och_vfs *vfs = NULL;
     struct och_executor *executor = NULL;
     struct och_cpu cpu = och_cpu_detect();
-    struct och_distance_cpu sets = {
-            .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
     ochre_status status = och_vfs_posix_open(&ground->mem, path, !options->must_exist, &vfs, err);
     if (status == OCHRE_OK && options->n_threads > 0)
         status = och_executor_open(&ground->mem, 0, options->n_threads, &executor, err);
     struct och_db_options db_options = {.mem = &ground->mem,
             .vfs = vfs,
             .machine = och_machine_posix(),
-            .kernels = och_kernels_choose(sets, options->simd),
+            .kernels = och_kernels_choose(cpu.sets, options->simd),
             .executor = executor,
             .n_cpus = cpu.cores,
             .create = !options->must_exist,

@@ -110,8 +110,8 @@ static const struct argp argp = {
         .doc = "Serve the Chroma HTTP API from a data directory."
                "\vWhat the command line says goes over what the file says.  SIGTERM and SIGINT "
                "finish the requests that have begun, sync and exit; a second one exits at once."
-               "\n\nThe variable OCHRE_SIMD names the instruction set to use: scalar, avx2, avx512 "
-               "or neon."
+               "\n\nThe variable OCHRE_SIMD names the instruction set to use: scalar, avx2, avx512, "
+               "avx512_vnni or neon."
                "\n\nExit status: 0 stopped, 1 failed, 2 wrong arguments or settings, 73 the "
                "directory is in use.",
 };

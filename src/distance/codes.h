@@ -50,6 +50,7 @@ struct och_code_kernels {
 
 extern const struct och_code_kernels och_codes_scalar;
 extern const struct och_code_kernels och_codes_avx2;
+extern const struct och_code_kernels och_codes_avx512_vnni;
 extern const struct och_code_kernels och_codes_neon;
 
 #endif /* OCH_DISTANCE_CODES_H */

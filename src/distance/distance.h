@@ -22,10 +22,10 @@
 #ifndef OCH_DISTANCE_DISTANCE_H
 #define OCH_DISTANCE_DISTANCE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/compiler.h"
+#include "base/cpu_sets.h"
 #include "ochre/status.h"
 #include "ochre/types.h"
 
@@ -33,7 +33,7 @@ struct och_code_kernels;
 
 /* One instruction set's kernels. */
 struct och_kernels {
-    const char *name; /* "scalar", "avx2", "avx512", "neon" */
+    const char *name; /* "scalar", "avx2", "avx512", "avx512_vnni", "neon" */
     float (*l2)(const float *a, const float *b, size_t dim);
     float (*dot)(const float *a, const float *b, size_t dim);
     /* One query against n contiguous rows: out[i] as l2/dot(query, row i). */
@@ -42,16 +42,14 @@ struct och_kernels {
     const struct och_code_kernels *codes; /* and its products of quantized vectors */
 };
 
-/* What the processor has; filled in by whoever may ask (os/cpu.h). */
-struct och_distance_cpu {
-    bool avx2_fma, avx512, neon;
-};
+/* No build has more sets of kernels. */
+#define OCH_KERNEL_SETS_MAX ((size_t) 6)
 
 /*
  * The best kernels for `cpu`.  `wanted` names a set to use instead; NULL or a set
  * this processor lacks is ignored.
  */
-const struct och_kernels *och_kernels_choose(struct och_distance_cpu cpu, const char *wanted);
+const struct och_kernels *och_kernels_choose(struct och_cpu_sets cpu, const char *wanted);
 
 /*
  * The set named `wanted`, or the best when that is NULL.
@@ -59,11 +57,12 @@ const struct och_kernels *och_kernels_choose(struct och_distance_cpu cpu, const 
  * Errors: OCHRE_INVALID when there is none of that name that `cpu` can run: the
  * message names `setting`, what was wanted and what there is.
  */
-OCH_MUST_CHECK ochre_status och_kernels_want(struct och_distance_cpu cpu, const char *setting,
+OCH_MUST_CHECK ochre_status och_kernels_want(struct och_cpu_sets cpu, const char *setting,
         const char *wanted, const struct och_kernels **kernels_out, struct ochre_error *err);
 
 /* All sets compiled in that `cpu` can run, the slowest ("scalar") first; for tests. */
-size_t och_kernels_all(struct och_distance_cpu cpu, const struct och_kernels *sets[4]);
+size_t och_kernels_all(
+        struct och_cpu_sets cpu, const struct och_kernels *sets[OCH_KERNEL_SETS_MAX]);
 
 /*
  * |v|: the root of the canonical norm2 where that neither overflows nor

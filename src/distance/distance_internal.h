@@ -44,7 +44,7 @@ och_prefetch_code(const unsigned char *code, size_t size)
 /* A set of kernels and what a processor must have to run it. */
 struct och_kernel_set {
     const struct och_kernels *kernels;
-    struct och_distance_cpu needs;
+    struct och_cpu_sets needs;
 };
 
 /* From the slowest, which every processor runs, to the fastest; sets_*.c. */
@@ -54,6 +54,7 @@ extern const size_t och_n_kernel_sets;
 extern const struct och_kernels och_kernels_scalar;
 extern const struct och_kernels och_kernels_avx2;
 extern const struct och_kernels och_kernels_avx512;
+extern const struct och_kernels och_kernels_avx512_vnni;
 extern const struct och_kernels och_kernels_neon;
 
 #endif /* OCH_DISTANCE_DISTANCE_INTERNAL_H */

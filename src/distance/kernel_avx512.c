@@ -190,3 +190,13 @@ const struct och_kernels och_kernels_avx512 = {
         .dot_rows = dot_rows,
         .codes = &och_codes_avx2,
 };
+
+/* The same, with integer products that multiply and add in one instruction. */
+const struct och_kernels och_kernels_avx512_vnni = {
+        .name = "avx512_vnni",
+        .l2 = l2,
+        .dot = dot,
+        .l2_rows = l2_rows,
+        .dot_rows = dot_rows,
+        .codes = &och_codes_avx512_vnni,
+};

@@ -29,7 +29,7 @@ read_xcr0(void)
 }
 
 static void
-detect_sets(struct och_cpu *cpu)
+detect_sets(struct och_cpu_sets *sets)
 {
     unsigned a = 0;
     unsigned b = 0;
@@ -42,20 +42,21 @@ detect_sets(struct och_cpu *cpu)
     uint64_t enabled = read_xcr0();
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0)
         return;
-    cpu->avx2_fma = fma_f16c && has_all(b, bit_AVX2) && has_all(enabled, XCR0_AVX);
-    cpu->avx512 = cpu->avx2_fma && has_all(enabled, XCR0_AVX512) &&
+    sets->avx2_fma = fma_f16c && has_all(b, bit_AVX2) && has_all(enabled, XCR0_AVX);
+    sets->avx512 = sets->avx2_fma && has_all(enabled, XCR0_AVX512) &&
             has_all(b, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL);
+    sets->avx512_vnni = sets->avx512 && has_all(c, bit_AVX512VNNI);
 }
 
 #else
 
 static void
-detect_sets(struct och_cpu *cpu)
+detect_sets(struct och_cpu_sets *sets)
 {
 #if defined(__aarch64__)
-    cpu->neon = true;
+    sets->neon = true;
 #else
-    (void) cpu;
+    (void) sets;
 #endif
 }
 
@@ -80,6 +81,6 @@ struct och_cpu
 och_cpu_detect(void)
 {
     struct och_cpu cpu = {.cores = count_cores()};
-    detect_sets(&cpu);
+    detect_sets(&cpu.sets);
     return cpu;
 }

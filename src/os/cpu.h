@@ -6,13 +6,10 @@
 #ifndef OCH_OS_CPU_H
 #define OCH_OS_CPU_H
 
-#include <stdbool.h>
+#include "base/cpu_sets.h"
 
-/* x86-64 instruction sets that the processor has and the system has enabled. */
 struct och_cpu {
-    bool avx2_fma;  /* AVX2, FMA, F16C */
-    bool avx512;    /* F, BW, DQ, VL */
-    bool neon;      /* always there on arm64 */
+    struct och_cpu_sets sets;
     unsigned cores; /* that this process may use; at least 1 */
 };
 

@@ -35,9 +35,7 @@ choose_kernels(const struct och_single_options *options, const struct och_kernel
         struct ochre_error *err)
 {
     struct och_cpu cpu = och_cpu_detect();
-    struct och_distance_cpu sets = {
-            .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
-    return och_kernels_want(sets, "OCHRE_SIMD", options->simd, kernels_out, err);
+    return och_kernels_want(cpu.sets, "OCHRE_SIMD", options->simd, kernels_out, err);
 }
 
 static ochre_status

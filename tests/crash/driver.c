@@ -61,7 +61,7 @@ session_open(struct session *session, struct ochre_error *err)
     struct och_db_options options = {.mem = &session->mem,
             .vfs = sim_disk_vfs(session->disk),
             .machine = &session->machine.machine,
-            .kernels = och_kernels_choose((struct och_distance_cpu){.avx2_fma = false}, NULL),
+            .kernels = och_kernels_choose((struct och_cpu_sets){.avx2_fma = false}, NULL),
             .n_cpus = 1,
             .create = true,
             .allow_reset = true,

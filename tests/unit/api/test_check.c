@@ -44,7 +44,7 @@ open_db(struct fixture *f, struct sim_disk *disk, struct ochre_error *err)
     struct och_db_options options = {.mem = &f->mem,
             .vfs = sim_disk_vfs(disk),
             .machine = &f->machine.machine,
-            .kernels = och_kernels_choose((struct och_distance_cpu){.avx2_fma = false}, NULL),
+            .kernels = och_kernels_choose((struct och_cpu_sets){.avx2_fma = false}, NULL),
             .create = true,
             .engine = {.head_rows_max = HEAD_ROWS}};
     return och_db_open(&options, &f->db, err);

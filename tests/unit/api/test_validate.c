@@ -373,7 +373,7 @@ open_db(struct fixture *f)
     struct och_db_options options = {.mem = &f->mem,
             .vfs = sim_disk_vfs(f->disk),
             .machine = &f->machine.machine,
-            .kernels = och_kernels_choose((struct och_distance_cpu){.avx2_fma = false}, NULL),
+            .kernels = och_kernels_choose((struct och_cpu_sets){.avx2_fma = false}, NULL),
             .create = true};
     check_ok(och_db_open(&options, &f->db, &err), &err);
     f->target = (struct och_target){

@@ -13,11 +13,13 @@
 #include "os/cpu.h"
 #include "support/check.h"
 
-enum { PADDED_MAX = 1600, ROWS = 13, STRIDE_MAX = PADDED_MAX + 64, QUERIES = 5 };
+enum { PADDED_MAX = 1600, ROWS = 13, STRIDE_MAX = PADDED_MAX + 64 };
+/* Kernels take rows and queries by so many that all their remainders occur. */
+enum { BLOCK_ROWS = 150, BLOCK_STRIDE_MAX = PADDED_MAX / 2 + 32, QUERIES = 19 };
 
-static const struct och_kernels *sets[4];
+static const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
 static size_t n_sets;
-static uint8_t codes[ROWS * STRIDE_MAX + 64], other[PADDED_MAX + 64];
+static uint8_t codes[BLOCK_ROWS * BLOCK_STRIDE_MAX + ROWS * STRIDE_MAX], other[PADDED_MAX + 64];
 static int8_t queries[QUERIES * PADDED_MAX + 64];
 
 enum filling { ANY, LARGEST, OPPOSITE, N_FILLINGS };
@@ -39,27 +41,42 @@ fill(enum filling filling, unsigned levels, uint64_t *seed)
 }
 
 static void
+check_block(size_t n, size_t n_queries, size_t padded, size_t shift, size_t stride)
+{
+    static int32_t wanted[BLOCK_ROWS * QUERIES], got[BLOCK_ROWS * QUERIES + 1];
+    sets[0]->codes->dot4_block(
+            queries + shift, n_queries, codes + shift, stride, n, padded, wanted);
+    for (size_t s = 1; s < n_sets; s++) {
+        memset(got, 0x55, sizeof(got));
+        sets[s]->codes->dot4_block(
+                queries + shift, n_queries, codes + shift, stride, n, padded, got);
+        check(memcmp(wanted, got, n * n_queries * sizeof(int32_t)) == 0);
+        check(got[n * n_queries] == 0x55555555);
+    }
+}
+
+static void
 check_dot4(size_t padded, size_t shift, uint64_t *seed)
 {
     size_t stride = padded / 2 + och_random_below(seed, 3) * 16;
     uint32_t rows[ROWS];
-    int32_t wanted[ROWS * QUERIES], got[ROWS * QUERIES];
+    int32_t wanted[ROWS], got[ROWS];
     for (size_t i = 0; i < ROWS; i++)
         rows[i] = (uint32_t) och_random_below(seed, ROWS);
     const struct och_code_kernels *reference = sets[0]->codes;
     for (size_t s = 1; s < n_sets; s++) {
         const struct och_code_kernels *set = sets[s]->codes;
-        reference->dot4_gather(queries + shift, codes + shift, stride, rows, ROWS, padded, wanted);
-        set->dot4_gather(queries + shift, codes + shift, stride, rows, ROWS, padded, got);
-        check(memcmp(wanted, got, ROWS * sizeof(int32_t)) == 0);
-        for (size_t n = 0; n <= ROWS; n += 4) {
-            for (size_t q = 1; q <= QUERIES; q++) {
-                reference->dot4_block(queries + shift, q, codes + shift, stride, n, padded, wanted);
-                set->dot4_block(queries + shift, q, codes + shift, stride, n, padded, got);
-                check(memcmp(wanted, got, n * q * sizeof(int32_t)) == 0);
-            }
+        for (size_t n = 0; n <= ROWS; n++) {
+            reference->dot4_gather(queries + shift, codes + shift, stride, rows, n, padded, wanted);
+            memset(got, 0x55, sizeof(got));
+            set->dot4_gather(queries + shift, codes + shift, stride, rows, n, padded, got);
+            check(memcmp(wanted, got, n * sizeof(int32_t)) == 0);
         }
     }
+    for (size_t i = 0; i < 6; i++)
+        check_block(och_random_below(seed, BLOCK_ROWS + 1), 1 + och_random_below(seed, QUERIES),
+                padded, shift, stride);
+    check_block(64, 16, padded, shift, stride);
 }
 
 static void
@@ -73,6 +90,7 @@ check_dot7(size_t padded, size_t shift, uint64_t *seed)
     for (size_t s = 1; s < n_sets; s++) {
         const struct och_code_kernels *set = sets[s]->codes;
         reference->dot7_gather(other + shift, codes + shift, padded, rows, ROWS, padded, wanted);
+        memset(got, 0x55, sizeof(got));
         set->dot7_gather(other + shift, codes + shift, padded, rows, ROWS, padded, got);
         check(memcmp(wanted, got, sizeof(wanted)) == 0);
         check(set->dot7(other + shift, codes + shift, padded) ==
@@ -120,44 +138,62 @@ the_reference_is_the_sum_of_products(void **state)
     check(sets[0]->codes->dot7(other, codes, PADDED) == sum7);
 }
 
-/* The last code ends where a page begins that may not be touched. */
-static void
-nothing_is_read_past_a_code(void **state)
+/* The last bytes of a page behind which none may be touched. */
+static void *
+map_page(size_t page)
 {
-    (void) state;
-    size_t page = (size_t) sysconf(_SC_PAGESIZE);
     char *map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     check(map != MAP_FAILED);
     check(mprotect(map + page, page, PROT_NONE) == 0);
     memset(map, 7, page);
-    uint64_t seed = 13;
-    fill(ANY, 128, &seed);
+    return map + page;
+}
+
+/* The last code, and the last query, end where such a page does. */
+static void
+nothing_is_read_past_a_code_or_a_query(void **state)
+{
+    (void) state;
+    enum { EDGE_QUERIES = 5, EDGE_ROWS = 21, PAGES = 4 };
+    size_t size = PAGES * (size_t) sysconf(_SC_PAGESIZE);
+    const uint8_t *codes_end = map_page(size);
+    const int8_t *queries_end = map_page(size);
+    static int32_t got[EDGE_QUERIES * EDGE_ROWS];
+    uint32_t rows[EDGE_ROWS];
+    for (uint32_t i = 0; i < EDGE_ROWS; i++)
+        rows[i] = i;
     for (size_t padded = 64; padded <= 1024; padded += 64) {
-        const uint8_t *last4 = (const uint8_t *) map + page - padded / 2;
-        const uint8_t *last7 = (const uint8_t *) map + page - padded;
-        uint32_t row = 0;
-        int32_t got;
+        const int8_t *query = queries_end - padded;
         for (size_t s = 0; s < n_sets; s++) {
-            sets[s]->codes->dot4_gather(queries, last4, 0, &row, 1, padded, &got);
-            sets[s]->codes->dot4_block(queries, 1, last4, 0, 1, padded, &got);
-            sets[s]->codes->dot7_gather(other, last7, 0, &row, 1, padded, &got);
-            (void) sets[s]->codes->dot7(last7, other, padded);
+            const struct och_code_kernels *set = sets[s]->codes;
+            for (size_t n = 1; n <= EDGE_ROWS; n++) {
+                const uint8_t *first = codes_end - n * padded / 2;
+                set->dot4_gather(query, first, padded / 2, rows, n, padded, got);
+                for (size_t q = 1; q <= EDGE_QUERIES && q * padded <= size; q++)
+                    set->dot4_block(queries_end - q * padded, q, first, padded / 2, n, padded, got);
+            }
+            for (uint32_t n = 1; n <= 9 && n * padded <= size; n++) {
+                const uint8_t *first = codes_end - n * padded;
+                const uint8_t *a = codes_end - padded;
+                set->dot7_gather(a, first, padded, rows, n, padded, got);
+                (void) set->dot7(a, codes, padded);
+                (void) set->dot7(other, a, padded);
+            }
         }
     }
-    check(munmap(map, 2 * page) == 0);
+    check(munmap((char *) (uintptr_t) codes_end - size, 2 * size) == 0);
+    check(munmap((char *) (uintptr_t) queries_end - size, 2 * size) == 0);
 }
 
 int
 main(void)
 {
     struct och_cpu cpu = och_cpu_detect();
-    struct och_distance_cpu distance_cpu = {
-            .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
-    n_sets = och_kernels_all(distance_cpu, sets);
+    n_sets = och_kernels_all(cpu.sets, sets);
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(the_reference_is_the_sum_of_products),
             cmocka_unit_test(all_sets_multiply_alike),
-            cmocka_unit_test(nothing_is_read_past_a_code),
+            cmocka_unit_test(nothing_is_read_past_a_code_or_a_query),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,14 +3,15 @@
 #include "distance/distance.h"
 #include "support/check.h"
 
-static const struct och_distance_cpu nothing;
-static const struct och_distance_cpu everything = {.avx2_fma = true, .avx512 = true, .neon = true};
+static const struct och_cpu_sets nothing;
+static const struct och_cpu_sets everything = {
+        .avx2_fma = true, .avx512 = true, .avx512_vnni = true, .neon = true};
 
 static void
 a_plain_processor_gets_the_reference(void **state)
 {
     (void) state;
-    const struct och_kernels *sets[4];
+    const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
     check(strcmp(och_kernels_choose(nothing, NULL)->name, "scalar") == 0);
     check(och_kernels_all(nothing, sets) == 1);
     check(sets[0] == och_kernels_choose(nothing, NULL));
@@ -20,9 +21,9 @@ static void
 the_fastest_set_is_chosen(void **state)
 {
     (void) state;
-    const struct och_kernels *sets[4];
+    const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
     size_t n = och_kernels_all(everything, sets);
-    check(n >= 1 && n <= 4);
+    check(n >= 1 && n <= OCH_KERNEL_SETS_MAX);
     check(strcmp(sets[0]->name, "scalar") == 0);
     check(och_kernels_choose(everything, NULL) == sets[n - 1]);
 }
@@ -31,7 +32,7 @@ static void
 a_wanted_set_is_used(void **state)
 {
     (void) state;
-    const struct och_kernels *sets[4];
+    const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
     size_t n = och_kernels_all(everything, sets);
     for (size_t i = 0; i < n; i++)
         check(och_kernels_choose(everything, sets[i]->name) == sets[i]);
@@ -41,7 +42,7 @@ static void
 a_set_that_is_unknown_or_would_not_run_is_ignored(void **state)
 {
     (void) state;
-    const struct och_kernels *sets[4];
+    const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
     size_t n = och_kernels_all(everything, sets);
     check(och_kernels_choose(everything, "abacus") == sets[n - 1]);
     check(och_kernels_choose(everything, "") == sets[n - 1]);
@@ -53,7 +54,7 @@ static void
 a_set_that_must_be_there_is_or_the_others_are_named(void **state)
 {
     (void) state;
-    const struct och_kernels *sets[4];
+    const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
     const struct och_kernels *found;
     struct ochre_error err;
     size_t n = och_kernels_all(everything, sets);
@@ -79,7 +80,7 @@ static void
 every_name_is_its_own_and_every_kernel_there(void **state)
 {
     (void) state;
-    const struct och_kernels *sets[4];
+    const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
     size_t n = och_kernels_all(everything, sets);
     for (size_t i = 0; i < n; i++) {
         check(sets[i]->l2 != NULL && sets[i]->dot != NULL);

@@ -7,7 +7,7 @@
 #include "os/cpu.h"
 #include "support/check.h"
 
-static const struct och_kernels *sets[4];
+static const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
 static size_t n_sets;
 
 static bool
@@ -248,9 +248,7 @@ find_sets(void **state)
 {
     (void) state;
     struct och_cpu cpu = och_cpu_detect();
-    struct och_distance_cpu has = {
-            .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
-    n_sets = och_kernels_all(has, sets);
+    n_sets = och_kernels_all(cpu.sets, sets);
     return 0;
 }
 

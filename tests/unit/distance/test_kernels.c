@@ -17,7 +17,7 @@
 
 enum { DIM_MAX = 4100 };
 
-static const struct och_kernels *sets[4];
+static const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
 static size_t n_sets;
 
 /* Floats with a forbidden page right before `floats` and right after `end`. */
@@ -272,9 +272,7 @@ find_sets(void **state)
 {
     (void) state;
     struct och_cpu cpu = och_cpu_detect();
-    struct och_distance_cpu has = {
-            .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
-    n_sets = och_kernels_all(has, sets);
+    n_sets = och_kernels_all(cpu.sets, sets);
     for (size_t s = 0; s < n_sets; s++)
         print_message("[ kernels  ] %s\n", sets[s]->name);
     return 0;

@@ -91,7 +91,7 @@ rig_open(struct rig *rig, struct ochre_error *err)
     struct och_ports ports = {.mem = &rig->mem,
             .vfs = vfs,
             .machine = &rig->machine.machine,
-            .kernels = och_kernels_choose((struct och_distance_cpu){.avx2_fma = false}, NULL),
+            .kernels = och_kernels_choose((struct och_cpu_sets){.avx2_fma = false}, NULL),
             .catalog = rig->catalog,
             .log = {open_log, rig},
             .executor = rig->executor};

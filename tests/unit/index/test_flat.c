@@ -381,10 +381,7 @@ start(void **state)
 {
     (void) state;
     struct och_cpu cpu = och_cpu_detect();
-    kernels = och_kernels_choose(
-            (struct och_distance_cpu){
-                    .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon},
-            NULL);
+    kernels = och_kernels_choose(cpu.sets, NULL);
     och_mem_init(&mem, NULL);
     och_arena_init(&arena, &mem);
     och_bitset_init(&world.allowed, &mem);

@@ -33,7 +33,7 @@ struct store {
 
 static struct och_mem mem;
 static struct och_arena arena;
-static const struct och_kernels *sets[4];
+static const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
 static size_t n_sets;
 static float floats[ROWS * DIM], norms[ROWS], query_floats[QUERIES * DIM];
 static uint64_t ordinals[ROWS];
@@ -746,9 +746,7 @@ main(void)
     och_mem_init(&mem, NULL);
     och_arena_init(&arena, &mem);
     struct och_cpu cpu = och_cpu_detect();
-    struct och_distance_cpu distance_cpu = {
-            .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
-    n_sets = och_kernels_all(distance_cpu, sets);
+    n_sets = och_kernels_all(cpu.sets, sets);
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(the_scan_equals_exact_search),
             cmocka_unit_test(a_walk_reaches_the_recall_it_is_asked_for),

@@ -22,7 +22,7 @@
 enum { ROWS = 96, DIM_MAX = 800 };
 
 static struct och_mem mem;
-static const struct och_kernels *sets[4];
+static const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
 static size_t n_sets;
 static float floats[ROWS * DIM_MAX], norms[ROWS], query_floats[DIM_MAX];
 static uint64_t ordinals[ROWS];
@@ -274,9 +274,7 @@ main(void)
 {
     och_mem_init(&mem, NULL);
     struct och_cpu cpu = och_cpu_detect();
-    struct och_distance_cpu distance_cpu = {
-            .avx2_fma = cpu.avx2_fma, .avx512 = cpu.avx512, .neon = cpu.neon};
-    n_sets = och_kernels_all(distance_cpu, sets);
+    n_sets = och_kernels_all(cpu.sets, sets);
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(the_radius_holds_for_hard_vectors),
             cmocka_unit_test(the_likely_radius_holds_for_almost_all),

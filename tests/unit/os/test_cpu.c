@@ -33,9 +33,10 @@ static void
 wider_sets_imply_narrower_ones(void **state)
 {
     (void) state;
-    struct och_cpu cpu = och_cpu_detect();
-    check(!cpu.avx512 || cpu.avx2_fma);
-    check(!cpu.neon || !cpu.avx2_fma);
+    struct och_cpu_sets sets = och_cpu_detect().sets;
+    check(!sets.avx512 || sets.avx2_fma);
+    check(!sets.avx512_vnni || sets.avx512);
+    check(!sets.neon || !sets.avx2_fma);
 }
 
 /* The compiler's run-time library asks the processor too, in its own way. */
@@ -43,20 +44,21 @@ static void
 instruction_sets_are_those_the_compiler_finds(void **state)
 {
     (void) state;
-    struct och_cpu cpu = och_cpu_detect();
+    struct och_cpu_sets sets = och_cpu_detect().sets;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     bool avx2_fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = avx2_fma && __builtin_cpu_supports("avx512f") &&
             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
             __builtin_cpu_supports("avx512vl");
-    check(cpu.avx2_fma == avx2_fma);
-    check(cpu.avx512 == avx512);
-    check(!cpu.neon);
+    check(sets.avx2_fma == avx2_fma);
+    check(sets.avx512 == avx512);
+    check(sets.avx512_vnni == (avx512 && __builtin_cpu_supports("avx512vnni")));
+    check(!sets.neon);
 #elif defined(__aarch64__)
-    check(cpu.neon);
+    check(sets.neon);
 #else
-    check(!cpu.neon && !cpu.avx2_fma);
+    check(!sets.neon && !sets.avx2_fma);
 #endif
 }
 
