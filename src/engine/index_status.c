@@ -52,7 +52,8 @@ och_engine_index_status(struct och_mem *mem, struct och_collection *collection,
         status_out->effort = (uint32_t) ((float) status_out->effort * audited.scale);
         status_out->n_audited = audited.n_queries;
         status_out->audited_recall = audited.recall;
-        if (status_out->rows < OCH_GRAPH_ROWS_MIN) /* no graph is to come */
+        if (status_out->rows <
+                collection->engine->options.merge.graph_rows) /* no graph is to come */
             status_out->unindexed_rows = 0;
         och_snapshot_release(&snapshot);
     }

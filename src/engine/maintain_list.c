@@ -63,7 +63,8 @@ och_maintain_seal_of(struct och_collection *collection, const struct och_source 
     parts->vector = (struct och_vector_part){.kernels = ports->kernels,
             .executor = quick ? NULL : ports->executor,
             .effort = och_collection_settings(collection).ef_construction_floor / 2,
-            .quick = quick};
+            .quick = quick,
+            .graph_rows = collection->engine->options.merge.graph_rows};
     parts->parts[0] = och_columns_part;
     parts->parts[1] =
             (struct och_seal_part){.write = och_vector_part_write, .context = &parts->vector};

@@ -77,7 +77,8 @@ och_vector_part_write(void *context, struct och_seal_file *file, const struct oc
 {
     const struct och_vector_part *part = context;
     const struct och_seal *seal = och_seal_of(file);
-    if (seal->n_rows < OCH_GRAPH_CODES_MIN)
+    if (seal->n_rows < OCH_GRAPH_CODES_MIN &&
+            (part->graph_rows == 0 || seal->n_rows < part->graph_rows))
         return OCHRE_OK;
     struct och_vector_rows rows;
     ochre_status status = och_seal_vectors(file, &rows, err);
@@ -92,6 +93,7 @@ och_vector_part_write(void *context, struct och_seal_file *file, const struct oc
             .seed = seed_of(seal),
             .effort = part->effort,
             .quick = part->quick,
+            .graph_rows = part->graph_rows,
             .stop = seal->stop};
     struct och_vector_builder *builder = NULL;
     struct largest largest = {.map = NULL};

@@ -20,6 +20,7 @@ struct och_vector_part {
     struct och_executor *executor; /* helps; NULL: the caller does all */
     uint32_t effort;               /* of a build, at least; 0: the usual */
     bool quick;                    /* for rows that will soon be merged: codes, no links */
+    uint32_t graph_rows;           /* fewer rows get no links; 0: the usual */
 };
 
 /* An och_seal_part's `write`. */

@@ -279,7 +279,10 @@ graph_build(const struct och_vector_build *build, struct och_vector_builder **bu
         struct ochre_error *err)
 {
     *builder_out = NULL;
-    if (build->rows->n_rows < OCH_GRAPH_CODES_MIN)
+    uint32_t n_min = OCH_GRAPH_CODES_MIN;
+    if (build->graph_rows != 0 && build->graph_rows < n_min)
+        n_min = build->graph_rows;
+    if (build->rows->n_rows < n_min)
         return och_fail(
                 err, OCHRE_UNSUPPORTED, "%u rows need no index", (unsigned) build->rows->n_rows);
     struct graph_building *building = och_mem_take_zeroed(build->mem, sizeof(*building));

@@ -295,7 +295,8 @@ och_graph_builder_run(struct och_graph_builder *builder, const struct och_vector
             build->dim, build->seed, &builder->quant, err);
     if (status != OCHRE_OK)
         return status;
-    bool links = !build->quick && n >= OCH_GRAPH_ROWS_MIN;
+    bool links =
+            !build->quick && n >= (build->graph_rows != 0 ? build->graph_rows : OCH_GRAPH_ROWS_MIN);
     builder->codes4 = och_mem_take_huge(build->mem, n * builder->quant.stride4);
     if (links)
         builder->codes7 = och_mem_take_huge(build->mem, n * builder->quant.stride7);

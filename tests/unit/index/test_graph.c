@@ -10,7 +10,6 @@
 #include "base/arena.h"
 #include "base/bitset.h"
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "distance/distance.h"
@@ -21,15 +20,9 @@
 #include "os/cpu.h"
 #include "os/executor.h"
 #include "support/check.h"
+#include "unit/index/graph_sections.h"
 
-enum { ROWS = 6000, DIM = 48, QUERIES = 40, K = 10, SECTIONS = 3 };
-
-/* Sections in memory, as a segment file would keep them. */
-struct store {
-    char *bytes[SECTIONS];
-    size_t sizes[SECTIONS];
-    int open;
-};
+enum { ROWS = 6000, DIM = 48, QUERIES = 40, K = 10, SECTIONS = GRAPH_SECTIONS };
 
 static struct och_mem mem;
 static struct och_arena arena;
@@ -39,61 +32,7 @@ static float floats[ROWS * DIM], norms[ROWS], query_floats[QUERIES * DIM];
 static uint64_t ordinals[ROWS];
 static struct och_vector_rows rows;
 static struct och_distance_query queries[QUERIES];
-static struct store store;
-
-/* --- sections ------------------------------------------------------------------ */
-
-static ochre_status
-store_begin(void *context, uint16_t number, struct ochre_error *err)
-{
-    struct store *to = context;
-    (void) err;
-    check(number >= OCH_GRAPH_SECTION_MAIN && number <= OCH_GRAPH_SECTION_LINKS);
-    to->open = number - OCH_GRAPH_SECTION_MAIN;
-    check(to->bytes[to->open] == NULL);
-    return OCHRE_OK;
-}
-
-static ochre_status
-store_put(void *context, const void *bytes, size_t size, struct ochre_error *err)
-{
-    struct store *to = context;
-    (void) err;
-    char *grown = realloc(to->bytes[to->open], to->sizes[to->open] + size);
-    check(grown != NULL);
-    memcpy(grown + to->sizes[to->open], bytes, size);
-    to->bytes[to->open] = grown;
-    to->sizes[to->open] += size;
-    return OCHRE_OK;
-}
-
-static ochre_status
-store_section(void *context, uint16_t number, const void **bytes_out, uint64_t *size_out,
-        struct ochre_error *err)
-{
-    const struct store *from = context;
-    (void) err;
-    *bytes_out = from->bytes[number - OCH_GRAPH_SECTION_MAIN];
-    *size_out = from->sizes[number - OCH_GRAPH_SECTION_MAIN];
-    return OCHRE_OK;
-}
-
-static void
-store_clear(struct store *s)
-{
-    for (size_t i = 0; i < SECTIONS; i++)
-        free(s->bytes[i]);
-    *s = (struct store){.open = 0};
-}
-
-static uint64_t
-store_hash(const struct store *s)
-{
-    uint64_t hash = 0;
-    for (size_t i = 0; i < SECTIONS; i++)
-        hash ^= och_hash64(s->bytes[i], s->sizes[i]) * (i + 1);
-    return hash;
-}
+static struct graph_sections store;
 
 /* --- worlds -------------------------------------------------------------------- */
 
@@ -168,21 +107,13 @@ build_with(struct och_mem *account, struct och_executor *executor,
             .seed = 99,
             .kept = kept,
             .quick = quick};
-    struct och_vector_sink sink = {.begin = store_begin, .put = store_put, .context = &store};
-    struct och_vector_builder *builder;
-    store_clear(&store);
-    ochre_status status = och_graph_kind.build(&build, &builder, NULL);
-    if (status == OCHRE_OK)
-        status = och_graph_kind.write(builder, &sink, NULL);
-    och_graph_kind.discard(builder);
-    return status;
+    return graph_sections_build(&store, &build);
 }
-
-static struct och_vector_source source = {.section = store_section, .context = &store};
 
 static ochre_status
 open_with(struct och_mem *account, ochre_space space, struct och_vector_index **index_out)
 {
+    struct och_vector_source source = graph_sections_source(&store);
     struct och_vector_open open = {.mem = account,
             .kernels = sets[n_sets - 1],
             .rows = &rows,
@@ -286,7 +217,7 @@ the_scan_equals_exact_search(void **state)
             och_vector_index_close(index);
         }
     }
-    store_clear(&store);
+    graph_sections_clear(&store);
     check(och_mem_used(&mem) == 0);
 }
 
@@ -313,7 +244,7 @@ a_walk_reaches_the_recall_it_is_asked_for(void **state)
             och_vector_index_close(index);
         }
     }
-    store_clear(&store);
+    graph_sections_clear(&store);
     check(och_mem_used(&mem) == 0);
 }
 
@@ -391,7 +322,7 @@ no_filter_costs_recall(void **state)
         }
     }
     och_vector_index_close(index);
-    store_clear(&store);
+    graph_sections_clear(&store);
     check(och_mem_used(&mem) == 0);
 }
 
@@ -433,39 +364,18 @@ equal_vectors_hide_nothing(void **state)
     och_arena_clear(&arena);
     och_bitset_clear(&allowed);
     och_vector_index_close(index);
-    store_clear(&store);
+    graph_sections_clear(&store);
     check(och_mem_used(&mem) == 0);
 }
 
-/* How many rows can be reached: from the entries, over links alone; copies hang on
- * their firsts. */
-static uint32_t
-count_reached(void)
+/* Whether there is a way to every row; what there is no way to is measured always. */
+static bool
+all_reached(void)
 {
-    const uint32_t *links = (const uint32_t *) (void *) store.bytes[2];
-    uint32_t header[8];
-    memcpy(header, store.bytes[0], sizeof(header));
-    uint32_t n_entries = header[3], n_copies = header[5];
-    const char *numbers = store.bytes[0] + store.sizes[0] -
-            ((size_t) n_entries + header[4] + 2 * (size_t) n_copies) * sizeof(uint32_t);
-    static uint32_t queue[ROWS];
-    static bool is_reached[ROWS];
-    memset(is_reached, 0, sizeof(is_reached));
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < n_entries; i++) {
-        memcpy(&queue[n], numbers + i * sizeof(uint32_t), sizeof(uint32_t));
-        is_reached[queue[n++]] = true;
-    }
-    for (uint32_t at = 0; at < n; at++) {
-        for (size_t i = 0; i < OCH_GRAPH_DEGREE; i++) {
-            uint32_t to = links[(size_t) queue[at] * OCH_GRAPH_DEGREE + i];
-            if (to == OCH_ROW_NONE || is_reached[to])
-                continue;
-            is_reached[to] = true;
-            queue[n++] = to;
-        }
-    }
-    return n + n_copies + header[4]; /* strays are always measured */
+    struct graph_census census =
+            graph_take_census(store.bytes[0], store.sizes[0], store.bytes[2], store.sizes[2]);
+    return census.n_rows == ROWS && census.n_lost == 0 &&
+            census.n_reached + census.n_copies + census.n_strays == ROWS;
 }
 
 static void
@@ -476,9 +386,9 @@ every_row_can_be_reached(void **state)
         make_world(kind, OCHRE_SPACE_L2, 71);
         struct och_vector_index *index = build_and_open(OCHRE_SPACE_L2);
         och_vector_index_close(index);
-        check(count_reached() == ROWS);
+        check(all_reached());
     }
-    store_clear(&store);
+    graph_sections_clear(&store);
 }
 
 /* An index over rows of the world but every tenth, and over others, which die: every
@@ -489,7 +399,7 @@ struct old {
     float floats[OLD_ROWS * DIM], norms[OLD_ROWS];
     uint32_t map[OLD_ROWS];
     struct och_vector_rows rows;
-    struct store store;
+    struct graph_sections store;
     struct och_vector_source source;
     struct och_vector_index *index;
     struct och_vector_kept kept;
@@ -521,8 +431,8 @@ make_old(struct old *old, enum kind kind, ochre_space space)
     check(build_with(&mem, NULL, sets[n_sets - 1], space, false) == OCHRE_OK);
     rows = world;
     old->store = store;
-    store = (struct store){.open = 0};
-    old->source = (struct och_vector_source){.section = store_section, .context = &old->store};
+    store = (struct graph_sections){.open = 0};
+    old->source = graph_sections_source(&old->store);
     struct och_vector_open open = {.mem = &mem,
             .kernels = sets[n_sets - 1],
             .rows = &old->rows,
@@ -537,8 +447,8 @@ static void
 clear_old(struct old *old)
 {
     och_vector_index_close(old->index);
-    store_clear(&old->store);
-    store_clear(&store);
+    graph_sections_clear(&old->store);
+    graph_sections_clear(&store);
     check(och_mem_used(&mem) == 0);
 }
 
@@ -574,7 +484,7 @@ a_kept_graph_is_as_good_as_a_new_one(void **state)
         double by_chance = share_kept(&old);
         kept = &old.kept;
         struct och_vector_index *index = build_and_open(space);
-        check(count_reached() == ROWS);
+        check(all_reached());
         check(share_kept(&old) > (1 + by_chance) / 2);
         struct answers answers;
         struct och_vector_search search = {
@@ -597,11 +507,11 @@ a_kept_graph_is_the_same_from_any_thread(void **state)
     make_old(&old, CLUSTERED, OCHRE_SPACE_L2);
     kept = &old.kept;
     check(build_with(&mem, NULL, sets[0], OCHRE_SPACE_L2, false) == OCHRE_OK);
-    uint64_t wanted = store_hash(&store);
+    uint64_t wanted = graph_sections_hash(&store);
     struct och_executor *executor;
     check(och_executor_open(&mem, 1, 3, &executor, NULL) == OCHRE_OK);
     check(build_with(&mem, executor, sets[n_sets - 1], OCHRE_SPACE_L2, false) == OCHRE_OK);
-    check(store_hash(&store) == wanted);
+    check(graph_sections_hash(&store) == wanted);
     och_executor_close(executor);
     kept = NULL;
     clear_old(&old);
@@ -613,20 +523,20 @@ threads_and_instruction_sets_make_the_same_bytes(void **state)
     (void) state;
     make_world(CLUSTERED, OCHRE_SPACE_COSINE, 81);
     check(build_with(&mem, NULL, sets[n_sets - 1], OCHRE_SPACE_COSINE, false) == OCHRE_OK);
-    uint64_t wanted = store_hash(&store);
+    uint64_t wanted = graph_sections_hash(&store);
     for (size_t s = 0; s + 1 < n_sets; s++) {
         check(build_with(&mem, NULL, sets[s], OCHRE_SPACE_COSINE, false) == OCHRE_OK);
-        check(store_hash(&store) == wanted);
+        check(graph_sections_hash(&store) == wanted);
     }
     static const unsigned n_threads[] = {1, 2, 7};
     for (size_t i = 0; i < 3; i++) {
         struct och_executor *executor;
         check(och_executor_open(&mem, 1, n_threads[i], &executor, NULL) == OCHRE_OK);
         check(build_with(&mem, executor, sets[n_sets - 1], OCHRE_SPACE_COSINE, false) == OCHRE_OK);
-        check(store_hash(&store) == wanted);
+        check(graph_sections_hash(&store) == wanted);
         och_executor_close(executor);
     }
-    store_clear(&store);
+    graph_sections_clear(&store);
     check(och_mem_used(&mem) == 0);
 }
 
@@ -668,7 +578,7 @@ damaged_sections_are_refused_or_harmless(void **state)
         store.sizes[section] = whole;
     }
     check(n_refused > 50);
-    store_clear(&store);
+    graph_sections_clear(&store);
     check(och_mem_used(&mem) == 0);
 }
 
