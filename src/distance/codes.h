@@ -27,6 +27,19 @@
 /* Elements are coded in groups of so many. */
 #define OCH_CODE_GROUP ((size_t) 64)
 
+/* Rows that bound_block looks at together: one bit each. */
+#define OCH_CODE_BLOCK ((size_t) 64)
+
+/* Four numbers of each row, and five of a query, for bound_block. */
+struct och_code_terms {
+    float add[OCH_CODE_BLOCK], scale[OCH_CODE_BLOCK];
+    float error[OCH_CODE_BLOCK], length[OCH_CODE_BLOCK];
+};
+
+struct och_code_weights {
+    float step, offset, error, length, add;
+};
+
 struct och_code_kernels {
     const char *name;
 
@@ -39,6 +52,18 @@ struct och_code_kernels {
      * `padded` apart: out[q * n + i]. */
     void (*dot4_block)(const int8_t *queries, size_t n_queries, const uint8_t *codes, size_t stride,
             size_t n, size_t padded, int32_t *out);
+
+    /*
+     * What n <= OCH_CODE_BLOCK products mean, by fused multiply-add from the inside:
+     *
+     *      out[i] = terms.add[i] + scale[i] * (offset + step * dots[i])
+     *               + error[i] * weights.error + length[i] * weights.length + weights.add
+     *
+     * Bit i of the answer is 0 where that is larger than `limit`.
+     */
+    uint64_t (*bound_block)(const struct och_code_weights *weights,
+            const struct och_code_terms *terms, const int32_t *dots, size_t n, float limit,
+            float *out);
 
     /* Sum of a[i] * (b[i] - 64) over 7-bit codes. */
     int32_t (*dot7)(const uint8_t *a, const uint8_t *b, size_t padded);

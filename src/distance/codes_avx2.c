@@ -142,6 +142,26 @@ dot4_block(const int8_t *queries, size_t n_queries, const uint8_t *codes, size_t
     }
 }
 
+static uint64_t
+bound_block(const struct och_code_weights *weights, const struct och_code_terms *terms,
+        const int32_t *dots, size_t n, float limit, float *out)
+{
+    uint64_t bits = 0;
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        __m256 x = _mm256_cvtepi32_ps(load(dots + i));
+        x = _mm256_fmadd_ps(_mm256_set1_ps(weights->step), x, _mm256_set1_ps(weights->offset));
+        x = _mm256_fmadd_ps(_mm256_loadu_ps(terms->scale + i), x, _mm256_loadu_ps(terms->add + i));
+        x = _mm256_fmadd_ps(_mm256_loadu_ps(terms->error + i), _mm256_set1_ps(weights->error), x);
+        x = _mm256_fmadd_ps(_mm256_loadu_ps(terms->length + i), _mm256_set1_ps(weights->length), x);
+        x = _mm256_add_ps(x, _mm256_set1_ps(weights->add));
+        _mm256_storeu_ps(out + i, x);
+        __m256 in = _mm256_cmp_ps(x, _mm256_set1_ps(limit), _CMP_NGT_UQ);
+        bits |= (uint64_t) (unsigned) _mm256_movemask_ps(in) << i;
+    }
+    return bits | och_bound_rest(weights, terms, dots, i, n, limit, out);
+}
+
 /* 64 pairs of 7-bit elements: two additions of pairs fit 16 bits. */
 OCH_KERNEL_INLINE __m256i
 pairs7(const uint8_t *a, const uint8_t *b)
@@ -182,6 +202,7 @@ const struct och_code_kernels och_codes_avx2 = {
         .name = "avx2",
         .dot4_gather = dot4_gather,
         .dot4_block = dot4_block,
+        .bound_block = bound_block,
         .dot7 = dot7,
         .dot7_gather = dot7_gather,
 };

@@ -248,11 +248,26 @@ multiply(const struct block *b, const struct panel *panel, size_t g, size_t n_gr
     }
 }
 
+/* Ask for a share of the rows that follow the block: scans go on there, and the
+ * processor's own guesses come late.  No address is wrong to ask for. */
+OCH_KERNEL_INLINE void
+prefetch_next(const struct block *b, size_t first, size_t end)
+{
+    for (size_t i = ROWS_AT_ONCE + first; i < ROWS_AT_ONCE + end; i++) {
+        const uint8_t *code = b->codes + i * b->stride;
+        if (!b->again)
+            __builtin_prefetch(code);
+        __builtin_prefetch(code + STEP - 16); /* where the next line begins */
+    }
+}
+
 OCH_KERNEL_INLINE void
 multiply_panel(const struct block *b, const struct panel *panel)
 {
     size_t q = 0, n_groups = (b->n + LANES - 1) / LANES;
     for (; b->n_queries - q >= QUERIES_AT_ONCE; q += QUERIES_AT_ONCE) {
+        prefetch_next(b, q * ROWS_AT_ONCE / b->n_queries,
+                (q + QUERIES_AT_ONCE) * ROWS_AT_ONCE / b->n_queries);
         if (b->n == ROWS_AT_ONCE) {
             multiply(b, panel, 0, GROUPS, q, QUERIES_AT_ONCE);
             continue;
@@ -306,6 +321,29 @@ dot4_block(const int8_t *queries, size_t n_queries, const uint8_t *codes, size_t
             multiply_panel(&b, &panel);
         }
     }
+}
+
+static uint64_t
+bound_block(const struct och_code_weights *weights, const struct och_code_terms *terms,
+        const int32_t *dots, size_t n, float limit, float *out)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 there = n - i < LANES ? (__mmask16) ((1u << (n - i)) - 1) : 0xffff;
+        __m512 x = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(there, dots + i));
+        x = _mm512_fmadd_ps(_mm512_set1_ps(weights->step), x, _mm512_set1_ps(weights->offset));
+        x = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(there, terms->scale + i), x,
+                _mm512_maskz_loadu_ps(there, terms->add + i));
+        x = _mm512_fmadd_ps(
+                _mm512_maskz_loadu_ps(there, terms->error + i), _mm512_set1_ps(weights->error), x);
+        x = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(there, terms->length + i),
+                _mm512_set1_ps(weights->length), x);
+        x = _mm512_add_ps(x, _mm512_set1_ps(weights->add));
+        _mm512_mask_storeu_ps(out + i, there, x);
+        __mmask16 in = _mm512_mask_cmp_ps_mask(there, x, _mm512_set1_ps(limit), _CMP_NGT_UQ);
+        bits |= (uint64_t) in << i;
+    }
+    return bits;
 }
 
 /* --- 7-bit codes ------------------------------------------------------------------ */
@@ -368,6 +406,7 @@ const struct och_code_kernels och_codes_avx512_vnni = {
         .name = "avx512_vnni",
         .dot4_gather = dot4_gather,
         .dot4_block = dot4_block,
+        .bound_block = bound_block,
         .dot7 = dot7,
         .dot7_gather = dot7_gather,
 };

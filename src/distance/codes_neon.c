@@ -61,6 +61,28 @@ dot4_block(const int8_t *queries, size_t n_queries, const uint8_t *codes, size_t
     }
 }
 
+static uint64_t
+bound_block(const struct och_code_weights *weights, const struct och_code_terms *terms,
+        const int32_t *dots, size_t n, float limit, float *out)
+{
+    static const uint32_t places[4] = {1, 2, 4, 8};
+    uint64_t bits = 0;
+    size_t i = 0;
+    for (; n - i >= 4; i += 4) {
+        float32x4_t x = vfmaq_f32(vdupq_n_f32(weights->offset), vdupq_n_f32(weights->step),
+                vcvtq_f32_s32(vld1q_s32(dots + i)));
+        x = vfmaq_f32(vld1q_f32(terms->add + i), vld1q_f32(terms->scale + i), x);
+        x = vfmaq_f32(x, vld1q_f32(terms->error + i), vdupq_n_f32(weights->error));
+        x = vfmaq_f32(x, vld1q_f32(terms->length + i), vdupq_n_f32(weights->length));
+        x = vaddq_f32(x, vdupq_n_f32(weights->add));
+        vst1q_f32(out + i, x);
+        uint32x4_t over = vcgtq_f32(x, vdupq_n_f32(limit));
+        uint32_t in = 15 - vaddvq_u32(vandq_u32(over, vld1q_u32(places)));
+        bits |= (uint64_t) in << i;
+    }
+    return bits | och_bound_rest(weights, terms, dots, i, n, limit, out);
+}
+
 static int32_t
 dot7(const uint8_t *a, const uint8_t *b, size_t padded)
 {
@@ -93,6 +115,7 @@ const struct och_code_kernels och_codes_neon = {
         .name = "neon",
         .dot4_gather = dot4_gather,
         .dot4_block = dot4_block,
+        .bound_block = bound_block,
         .dot7 = dot7,
         .dot7_gather = dot7_gather,
 };

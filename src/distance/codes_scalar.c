@@ -1,5 +1,6 @@
 /* The reference: written to be read. */
 #include "distance/codes.h"
+#include "distance/distance_internal.h"
 
 static int32_t
 dot4(const int8_t *query, const uint8_t *code, size_t padded)
@@ -29,6 +30,13 @@ dot4_block(const int8_t *queries, size_t n_queries, const uint8_t *codes, size_t
     }
 }
 
+static uint64_t
+bound_block(const struct och_code_weights *weights, const struct och_code_terms *terms,
+        const int32_t *dots, size_t n, float limit, float *out)
+{
+    return och_bound_rest(weights, terms, dots, 0, n, limit, out);
+}
+
 static int32_t
 dot7(const uint8_t *a, const uint8_t *b, size_t padded)
 {
@@ -50,6 +58,7 @@ const struct och_code_kernels och_codes_scalar = {
         .name = "scalar",
         .dot4_gather = dot4_gather,
         .dot4_block = dot4_block,
+        .bound_block = bound_block,
         .dot7 = dot7,
         .dot7_gather = dot7_gather,
 };

@@ -10,8 +10,11 @@
 #ifndef OCH_DISTANCE_DISTANCE_INTERNAL_H
 #define OCH_DISTANCE_DISTANCE_INTERNAL_H
 
+#include <math.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "distance/codes.h"
 #include "distance/distance.h"
 
 /* A sum has 4 accumulators of 16 lanes; a group is one element for each lane. */
@@ -39,6 +42,24 @@ och_prefetch_code(const unsigned char *code, size_t size)
     /* The 16 bytes before the elements are wanted next. */
     for (const unsigned char *line = code - 16; line < code + size; line += 64)
         __builtin_prefetch(line);
+}
+
+/* Rows i to n - 1 of a block (bound_block in codes.h): the reference, and what is
+ * left over by whole registers. */
+OCH_KERNEL_INLINE uint64_t
+och_bound_rest(const struct och_code_weights *weights, const struct och_code_terms *terms,
+        const int32_t *dots, size_t i, size_t n, float limit, float *out)
+{
+    uint64_t bits = 0;
+    for (; i < n; i++) {
+        float x = fmaf(weights->step, (float) dots[i], weights->offset);
+        x = fmaf(terms->scale[i], x, terms->add[i]);
+        x = fmaf(terms->error[i], weights->error, x);
+        x = fmaf(terms->length[i], weights->length, x);
+        out[i] = x + weights->add;
+        bits |= (uint64_t) !(out[i] > limit) << i;
+    }
+    return bits;
 }
 
 /* A set of kernels and what a processor must have to run it. */

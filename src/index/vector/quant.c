@@ -286,6 +286,42 @@ och_quant_encode7(const struct och_quant *quant, const float *residual, uint8_t 
 
 /* --- queries ---------------------------------------------------------------- */
 
+/* What floats round, in units of squared lengths. */
+static float
+rounding_of(const struct och_quant *quant)
+{
+    return (2 * (float) quant->padded + 256) * 0x1p-24F;
+}
+
+/* Rounding grows with the square of |r| / cos + |s|: its three terms go to the row,
+ * to both, and to the query. */
+void
+och_quant_terms(const struct och_quant *quant, const uint8_t *codes, const uint32_t *rows, size_t n,
+        struct och_code_terms *terms_out)
+{
+    float rounding = rounding_of(quant);
+    for (size_t i = 0; i < n; i++) {
+        struct och_code4 code;
+        memcpy(&code, codes + rows[i] * quant->stride4, sizeof(code));
+        float length2 = code.add + code.error * code.error;
+        terms_out->add[i] = code.add - rounding * length2;
+        terms_out->scale[i] = code.scale;
+        terms_out->error[i] = code.error;
+        terms_out->length[i] = sqrtf(length2);
+    }
+}
+
+static void
+set_weights(struct och_quant_query *query)
+{
+    float length = query->length;
+    query->weights = (struct och_code_weights){.step = query->step,
+            .offset = -query->offset,
+            .error = -2 * length,
+            .length = -2 * (query->lost + query->rounding * length),
+            .add = query->base - query->rounding * length * length - query->rounding_fixed};
+}
+
 /* How a squared distance becomes the collection's, and what may be rounded. */
 static void
 set_conversion(const struct och_quant *quant, float query_length2, struct och_quant_query *query)
@@ -309,7 +345,7 @@ set_conversion(const struct och_quant *quant, float query_length2, struct och_qu
     float whole = quant->space == OCHRE_SPACE_COSINE ? 2
             : quant->space == OCHRE_SPACE_IP         ? quant->reach + sqrtf(query_length2)
                                                      : 0;
-    query->rounding = (2 * (float) quant->padded + 256) * 0x1p-24F;
+    query->rounding = rounding_of(quant);
     query->rounding_fixed = query->rounding * whole * whole;
 }
 
@@ -353,4 +389,5 @@ och_quant_query_init(const struct och_quant *quant, const struct och_distance_qu
             ? 1
             : quant->kernels->dot(query->query, query->query, quant->dim);
     set_conversion(quant, raw2, query_out);
+    set_weights(query_out);
 }

@@ -43,6 +43,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "distance/codes.h"
 #include "index/vector/rotate.h"
 #include "ochre/status.h"
 #include "ochre/types.h"
@@ -116,16 +117,17 @@ void och_quant_encode7(const struct och_quant *quant, const float *residual, uin
 
 /* A query, ready to be compared with codes. */
 struct och_quant_query {
-    const int8_t *elements; /* [padded], as distance/codes.h wants them */
-    float base;             /* |s|^2 */
-    float step;             /* of an element */
-    float offset;           /* 7.5 * step * sum of elements */
-    float length;           /* |s| */
-    float lost;             /* |s - s'| */
-    float unlikely;         /* likely radius = error * unlikely */
-    float from_estimate[2]; /* collection's distance = [0] + [1] * squared distance */
-    float rounding;         /* what floats round, in squared distance, of unit lengths; */
-    float rounding_fixed;   /* and whatever the row's length */
+    const int8_t *elements;          /* [padded], as distance/codes.h wants them */
+    float base;                      /* |s|^2 */
+    float step;                      /* of an element */
+    float offset;                    /* 7.5 * step * sum of elements */
+    float length;                    /* |s| */
+    float lost;                      /* |s - s'| */
+    float unlikely;                  /* likely radius = error * unlikely */
+    float from_estimate[2];          /* collection's distance = [0] + [1] * squared distance */
+    float rounding;                  /* what floats round, in squared distance, of unit lengths; */
+    float rounding_fixed;            /* and whatever the row's length */
+    struct och_code_weights weights; /* of the lower bound, below */
 };
 
 /* Prepare a query; `elements` and `scratch` are the caller's, [padded] each. */
@@ -147,6 +149,14 @@ och_quant_radius(const struct och_quant_query *query, const struct och_code4 *co
     return 2.0F * (code->error * query->length + length * query->lost) +
             query->rounding * all * all + query->rounding_fixed;
 }
+
+/*
+ * Estimate less radius, for many rows at once: with the terms of a row and the
+ * weights of a query, bound_block of distance/codes.h answers a number that the
+ * true squared distance does not fall below.
+ */
+void och_quant_terms(const struct och_quant *quant, const uint8_t *codes, const uint32_t *rows,
+        size_t n, struct och_code_terms *terms_out);
 
 /* Squared distance between two rows from their 7-bit codes; >= 0. */
 static inline float

@@ -1,7 +1,6 @@
 #include "index/vector/scan.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "base/arena.h"
 #include "base/bitset.h"
@@ -14,9 +13,9 @@
 #include "index/vector/topk.h"
 
 enum {
-    BLOCK_ROWS = 64,
+    BLOCK_ROWS = OCH_CODE_BLOCK,
     /* Queries that share a block of codes. */
-    QUERIES_AT_ONCE = 16,
+    QUERIES_AT_ONCE = 32,
     /* Rows of one query that wait for being measured. */
     WAITING_MAX = 4096,
 };
@@ -27,7 +26,7 @@ struct finding {
     const struct och_quant_query *prepared;
     struct och_topk *best;
     float *uppers;                /* a heap of the k smallest upper bounds, largest on top */
-    struct och_scan_row *waiting; /* rows by lower bound: [WAITING_MAX + BLOCK_ROWS] */
+    struct och_scan_row *waiting; /* rows and their lower bounds: [WAITING_MAX + BLOCK_ROWS] */
     uint32_t n_uppers, k, n_waiting;
     float bound; /* T: rows whose lower bound is larger are out */
 };
@@ -38,7 +37,8 @@ struct scanning {
     uint32_t source;
     struct finding findings[QUERIES_AT_ONCE];
     size_t n;
-    const int8_t *elements; /* of all queries, one after the other */
+    struct och_code_terms terms; /* of the block's rows */
+    const int8_t *elements;      /* of all queries, one after the other */
     struct och_vector_work *work;
 };
 
@@ -133,29 +133,52 @@ note_upper(struct finding *finding, float upper)
         finding->bound = heap[0];
 }
 
-static int
-compare_rows(const void *left, const void *right)
+/* Forget the rows that T leaves out by now. */
+static void
+forget(struct finding *finding)
 {
-    const struct och_scan_row *a = left;
-    const struct och_scan_row *b = right;
-    if (a->distance != b->distance)
-        return a->distance < b->distance ? -1 : 1;
-    return (a->row > b->row) - (a->row < b->row);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < finding->n_waiting; i++) {
+        if (finding->waiting[i].distance <= finding->bound)
+            finding->waiting[n++] = finding->waiting[i];
+    }
+    finding->n_waiting = n;
 }
 
+/* Put `item` at or below `at` in a heap with the smallest on top. */
+static void
+sink(struct och_scan_row *heap, uint32_t n, uint32_t at, struct och_scan_row item)
+{
+    for (uint32_t child = 2 * at + 1; child < n; child = 2 * at + 1) {
+        if (child + 1 < n && heap[child + 1].distance < heap[child].distance)
+            child++;
+        if (heap[child].distance >= item.distance)
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = item;
+}
+
+/* Measure, from the smallest lower bound on, until the next cannot be among the
+ * nearest.  A heap, because that is after few of many. */
 static ochre_status
 measure_waiting(struct scanning *scan, struct finding *finding, struct ochre_error *err)
 {
-    qsort(finding->waiting, finding->n_waiting, sizeof(*finding->waiting), compare_rows);
-    for (uint32_t i = 0; i < finding->n_waiting; i++) {
-        if (finding->waiting[i].distance > och_scan_bound(finding->prepared, finding->best))
-            break;
-        ochre_status status = och_scan_measure(scan->coded, scan->source, finding->query,
-                finding->waiting[i].row, finding->best, err);
+    struct och_scan_row *heap = finding->waiting;
+    forget(finding);
+    uint32_t n = finding->n_waiting;
+    for (uint32_t at = n / 2; at-- > 0;)
+        sink(heap, n, at, heap[at]);
+    while (n > 0 && heap[0].distance <= och_scan_bound(finding->prepared, finding->best)) {
+        ochre_status status = och_scan_measure(
+                scan->coded, scan->source, finding->query, heap[0].row, finding->best, err);
         if (status != OCHRE_OK)
             return status;
         if (scan->work != NULL)
             scan->work->n_distances++;
+        n--;
+        sink(heap, n, 0, heap[n]);
     }
     finding->n_waiting = 0;
     float bound = och_scan_bound(finding->prepared, finding->best);
@@ -164,38 +187,35 @@ measure_waiting(struct scanning *scan, struct finding *finding, struct ochre_err
     return OCHRE_OK;
 }
 
-/* Too many wait: forget those that T leaves out by now, measure the rest if
- * they are still many. */
+/* Too many wait: if they are still many without those that T leaves out, measure. */
 static ochre_status
 make_room(struct scanning *scan, struct finding *finding, struct ochre_error *err)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < finding->n_waiting; i++) {
-        if (finding->waiting[i].distance <= finding->bound)
-            finding->waiting[n++] = finding->waiting[i];
-    }
-    finding->n_waiting = n;
-    return n > WAITING_MAX / 2 ? measure_waiting(scan, finding, err) : OCHRE_OK;
+    forget(finding);
+    return finding->n_waiting > WAITING_MAX / 2 ? measure_waiting(scan, finding, err) : OCHRE_OK;
 }
 
-/* Look at the codes of n rows whose products are known. */
+/* Look at the codes of n rows whose products and terms are known. */
 static ochre_status
 look(struct scanning *scan, struct finding *finding, const uint32_t *rows, size_t n,
         const int32_t *dots, struct ochre_error *err)
 {
     const struct och_quant *quant = scan->coded->quant;
     const struct och_quant_query *prepared = finding->prepared;
-    for (size_t i = 0; i < n; i++) {
+    float lowers[BLOCK_ROWS];
+    uint64_t near = quant->kernels->codes->bound_block(
+            &prepared->weights, &scan->terms, dots, n, finding->bound, lowers);
+    for (; near != 0; near &= near - 1) {
+        size_t i = (size_t) __builtin_ctzll(near);
+        if (lowers[i] > finding->bound) /* less than before this block */
+            continue;
         const struct och_code4 *code =
                 (const struct och_code4 *) (const void *) (scan->coded->codes +
                         rows[i] * quant->stride4);
-        float estimate = och_quant_estimate(prepared, code, dots[i]);
-        float radius = och_quant_radius(prepared, code);
-        if (estimate - radius > finding->bound)
-            continue;
         finding->waiting[finding->n_waiting++] =
-                (struct och_scan_row){.distance = estimate - radius, .row = rows[i]};
-        note_upper(finding, estimate + radius);
+                (struct och_scan_row){.distance = lowers[i], .row = rows[i]};
+        note_upper(finding,
+                och_quant_estimate(prepared, code, dots[i]) + och_quant_radius(prepared, code));
     }
     return finding->n_waiting >= WAITING_MAX ? make_room(scan, finding, err) : OCHRE_OK;
 }
@@ -217,6 +237,7 @@ scan_block(struct scanning *scan, const uint32_t *rows, size_t n, struct ochre_e
             codes->dot4_gather(scan->findings[q].prepared->elements, elements, quant->stride4, rows,
                     n, quant->padded, dots + q * n);
     }
+    och_quant_terms(quant, scan->coded->codes, rows, n, &scan->terms);
     if (scan->work != NULL)
         scan->work->n_estimates += n * scan->n;
     ochre_status status = OCHRE_OK;

@@ -2,6 +2,7 @@
  * Integer products of every instruction set against the reference: equal numbers
  * for every length, misalignment, extreme codes, and at the end of a readable page.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -73,7 +74,7 @@ check_dot4(size_t padded, size_t shift, uint64_t *seed)
             check(memcmp(wanted, got, n * sizeof(int32_t)) == 0);
         }
     }
-    for (size_t i = 0; i < 6; i++)
+    for (size_t i = 0; i < 3; i++)
         check_block(och_random_below(seed, BLOCK_ROWS + 1), 1 + och_random_below(seed, QUERIES),
                 padded, shift, stride);
     check_block(64, 16, padded, shift, stride);
@@ -113,6 +114,64 @@ all_sets_multiply_alike(void **state)
             check_dot7(padded, 1 + och_random_below(&seed, 31), &seed);
         }
     }
+}
+
+static float
+any_float(uint64_t *seed)
+{
+    return (och_random_f32(seed) - 0.5F) * 16;
+}
+
+/* Bounds and bits, for whole blocks and parts, and nothing written behind. */
+static void
+all_sets_bound_alike(void **state)
+{
+    (void) state;
+    uint64_t seed = 14;
+    for (size_t round = 0; round < 50; round++) {
+        struct och_code_terms terms;
+        int32_t dots[OCH_CODE_BLOCK];
+        for (size_t i = 0; i < OCH_CODE_BLOCK; i++) {
+            terms.add[i] = any_float(&seed);
+            terms.scale[i] = any_float(&seed);
+            terms.error[i] = any_float(&seed);
+            terms.length[i] = any_float(&seed);
+            dots[i] = (int32_t) och_random_below(&seed, 2000001) - 1000000;
+        }
+        struct och_code_weights weights = {.step = any_float(&seed) / 100000,
+                .offset = any_float(&seed),
+                .error = any_float(&seed),
+                .length = any_float(&seed),
+                .add = any_float(&seed)};
+        for (size_t n = 0; n <= OCH_CODE_BLOCK; n++) {
+            float wanted[OCH_CODE_BLOCK + 1], got[OCH_CODE_BLOCK + 1];
+            /* A limit that one row reaches, or any. */
+            (void) sets[0]->codes->bound_block(&weights, &terms, dots, n, 0, wanted);
+            float limit = n == 0 ? 0 : n % 3 == 0 ? INFINITY : wanted[och_random_below(&seed, n)];
+            uint64_t bits = sets[0]->codes->bound_block(&weights, &terms, dots, n, limit, wanted);
+            for (size_t i = 0; i < n; i++)
+                check((bits >> i & 1) == (wanted[i] <= limit));
+            for (size_t s = 1; s < n_sets; s++) {
+                memset(got, 0x55, sizeof(got));
+                wanted[n] = got[n];
+                check(sets[s]->codes->bound_block(&weights, &terms, dots, n, limit, got) == bits);
+                check(memcmp(wanted, got, (n + 1) * sizeof(float)) == 0);
+            }
+        }
+    }
+}
+
+/* A bound that is not a number leaves nothing out. */
+static void
+what_is_no_number_is_not_left_out(void **state)
+{
+    (void) state;
+    static struct och_code_terms terms;
+    int32_t dots[OCH_CODE_BLOCK] = {0};
+    float out[OCH_CODE_BLOCK];
+    struct och_code_weights weights = {.add = NAN};
+    for (size_t s = 0; s < n_sets; s++)
+        check(sets[s]->codes->bound_block(&weights, &terms, dots, 64, 0, out) == UINT64_MAX);
 }
 
 /* The reference itself, written the other way round: element by element. */
@@ -193,6 +252,8 @@ main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(the_reference_is_the_sum_of_products),
             cmocka_unit_test(all_sets_multiply_alike),
+            cmocka_unit_test(all_sets_bound_alike),
+            cmocka_unit_test(what_is_no_number_is_not_left_out),
             cmocka_unit_test(nothing_is_read_past_a_code_or_a_query),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

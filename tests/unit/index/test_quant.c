@@ -90,6 +90,25 @@ true_distance(const struct och_quant *quant, const float *row, float norm, float
     return sum;
 }
 
+/* The bound that scans compute for many rows is one, and as near as the other form. */
+static void
+check_lower(const struct och_quant *quant, const struct och_quant_query *prepared,
+        const uint8_t *codes, uint32_t row, int32_t dot, long double truth)
+{
+    struct och_code_terms terms;
+    float lower;
+    och_quant_terms(quant, codes, &row, 1, &terms);
+    for (size_t s = 0; s < n_sets; s++) {
+        (void) sets[s]->codes->bound_block(&prepared->weights, &terms, &dot, 1, 0, &lower);
+        check((long double) lower <= truth);
+    }
+    const struct och_code4 *header =
+            (const struct och_code4 *) (const void *) (codes + row * quant->stride4);
+    float same = och_quant_estimate(prepared, header, dot) - och_quant_radius(prepared, header);
+    float all = terms.length[0] + prepared->length;
+    check(fabsf(lower - same) <= prepared->rounding * all * all + prepared->rounding_fixed);
+}
+
 /* Every row's estimate lies within its radius of the truth. */
 static void
 check_radius(enum kind kind, ochre_space space, uint32_t dim, uint64_t *seed)
@@ -128,6 +147,7 @@ check_radius(enum kind kind, ochre_space space, uint32_t dim, uint64_t *seed)
                     &quant, floats + (size_t) row * dim, norms[row], query.query_norm);
             long double off = truth - (long double) och_quant_estimate(&prepared, header, dot);
             check(fabsl(off) <= (long double) och_quant_radius(&prepared, header));
+            check_lower(&quant, &prepared, codes, row, dot, truth);
         }
     }
     och_quant_clear(&quant);
