@@ -92,6 +92,16 @@ free_ground(struct ground *ground)
     och_mem_release(&root, ground, sizeof(*ground));
 }
 
+/* The set that is wanted, if this processor has it; otherwise the fastest. */
+static const struct och_kernels *
+kernels_for(struct och_cpu_sets sets, const char *wanted)
+{
+    const struct och_machine *machine = och_machine_posix();
+    if (wanted != NULL)
+        return och_kernels_choose(sets, wanted);
+    return och_kernels_fastest(sets, machine->monotonic_ns, machine->context);
+}
+
 static ochre_status
 open_on_ground(struct ground *ground, const char *path, const struct ochre_options *options,
         ochre_db **db_out, struct ochre_error *err)
@@ -105,7 +115,7 @@ open_on_ground(struct ground *ground, const char *path, const struct ochre_optio
     struct och_db_options db_options = {.mem = &ground->mem,
             .vfs = vfs,
             .machine = och_machine_posix(),
-            .kernels = och_kernels_choose(cpu.sets, options->simd),
+            .kernels = kernels_for(cpu.sets, options->simd),
             .executor = executor,
             .n_cpus = cpu.cores,
             .create = !options->must_exist,

@@ -34,8 +34,12 @@ static ochre_status
 choose_kernels(const struct och_single_options *options, const struct och_kernels **kernels_out,
         struct ochre_error *err)
 {
-    struct och_cpu cpu = och_cpu_detect();
-    return och_kernels_want(cpu.sets, "OCHRE_SIMD", options->simd, kernels_out, err);
+    struct och_cpu_sets sets = och_cpu_detect().sets;
+    const struct och_machine *machine = och_machine_posix();
+    if (options->simd != NULL)
+        return och_kernels_want(sets, "OCHRE_SIMD", options->simd, kernels_out, err);
+    *kernels_out = och_kernels_fastest(sets, machine->monotonic_ns, machine->context);
+    return OCHRE_OK;
 }
 
 static ochre_status
@@ -106,7 +110,7 @@ ochre_status
 och_single_check(const struct och_single_options *options, struct ochre_error *err)
 {
     const struct och_kernels *kernels;
-    return choose_kernels(options, &kernels, err);
+    return och_kernels_want(och_cpu_detect().sets, "OCHRE_SIMD", options->simd, &kernels, err);
 }
 
 ochre_status

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "distance/distance.h"
+#include "os/cpu.h"
 #include "support/check.h"
 
 static const struct och_cpu_sets nothing;
@@ -76,6 +77,52 @@ a_set_that_must_be_there_is_or_the_others_are_named(void **state)
     }
 }
 
+/* A clock by which each set takes as long as is written here, in turn. */
+struct told {
+    uint64_t ns, costs[OCH_KERNEL_SETS_MAX], late; /* late: added in the first round */
+    size_t n_sets, n_calls;
+};
+
+static uint64_t
+tell(void *context)
+{
+    struct told *told = context;
+    if (told->n_calls % 2 == 1) { /* a set has done its work */
+        size_t turn = told->n_calls / 2;
+        told->ns += told->costs[turn % told->n_sets] + (turn < told->n_sets ? told->late : 0);
+    }
+    told->n_calls++;
+    return told->ns;
+}
+
+static const struct och_kernels *
+fastest(struct och_cpu_sets cpu, uint64_t cost, uint64_t last_cost)
+{
+    const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
+    struct told told = {.n_sets = och_kernels_all(cpu, sets) - 1, .late = 12345};
+    for (size_t i = 0; i < told.n_sets; i++)
+        told.costs[i] = i + 1 < told.n_sets ? cost : last_cost;
+    return och_kernels_fastest(cpu, tell, &told);
+}
+
+/* Narrower than 2, there is nothing to choose: the reference is not measured. */
+static void
+the_widest_set_is_used_unless_it_is_slower(void **state)
+{
+    (void) state;
+    const struct och_kernels *sets[OCH_KERNEL_SETS_MAX];
+    struct och_cpu_sets here = och_cpu_detect().sets;
+    size_t n = och_kernels_all(here, sets);
+    check(fastest(here, 1000, 1000) == sets[n - 1]);
+    check(fastest(here, 1000, 500) == sets[n - 1]);
+    check(fastest(here, 1000, 1050) == sets[n - 1]);
+    check(fastest(here, 0, 0) == sets[n - 1]); /* a clock too coarse to tell */
+    check(fastest(here, 1000, 1051) == sets[n > 2 ? n - 2 : n - 1]);
+    check(fastest(nothing, 1, 2) == sets[0]);
+    if (here.avx512)
+        check(fastest((struct och_cpu_sets){.avx2_fma = true, .avx512 = true}, 10, 11) == sets[1]);
+}
+
 static void
 every_name_is_its_own_and_every_kernel_there(void **state)
 {
@@ -99,6 +146,7 @@ main(void)
             cmocka_unit_test(a_wanted_set_is_used),
             cmocka_unit_test(a_set_that_is_unknown_or_would_not_run_is_ignored),
             cmocka_unit_test(a_set_that_must_be_there_is_or_the_others_are_named),
+            cmocka_unit_test(the_widest_set_is_used_unless_it_is_slower),
             cmocka_unit_test(every_name_is_its_own_and_every_kernel_there),
     };
     return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);
