@@ -48,14 +48,15 @@ choose_source(const struct och_seal *seal, uint32_t *source_out, uint32_t *n_row
 /* What cannot be opened is not kept: the graph is then made from nothing. */
 static ochre_status
 find_largest(
-        const struct och_seal *seal, const struct och_kernels *kernels, struct largest *largest)
+        const struct och_seal *seal, const struct och_vector_part *part, struct largest *largest)
 {
     uint32_t source = 0, n_rows = 0;
     ochre_status status = choose_source(seal, &source, &n_rows);
-    if (status != OCHRE_OK || n_rows < OCH_GRAPH_ROWS_MIN)
+    if (status != OCHRE_OK ||
+            n_rows < (part->graph_rows != 0 ? part->graph_rows : OCH_GRAPH_ROWS_MIN))
         return status;
     struct och_segment *segment = seal->sources[source].segment;
-    largest->kept.index = och_segment_index(segment, kernels);
+    largest->kept.index = och_segment_index(segment, part->kernels);
     if (largest->kept.index == NULL)
         return OCHRE_OK;
     largest->n_map = segment->n_rows;
@@ -98,13 +99,13 @@ och_vector_part_write(void *context, struct och_seal_file *file, const struct oc
     struct och_vector_builder *builder = NULL;
     struct largest largest = {.map = NULL};
     if (!part->quick)
-        status = find_largest(seal, part->kernels, &largest);
+        status = find_largest(seal, part, &largest);
     build.kept = largest.map == NULL ? NULL : &largest.kept;
     if (status == OCHRE_OK)
         status = och_graph_kind.build(&build, &builder, err);
     if (status == OCHRE_UNSUPPORTED || status == OCHRE_NO_MEMORY)
-        return OCHRE_OK;
-    if (status == OCHRE_OK)
+        status = OCHRE_OK; /* without an index */
+    else if (status == OCHRE_OK)
         status = och_graph_kind.write(builder, sink, err);
     och_graph_kind.discard(builder);
     och_mem_release(seal->mem, largest.map, largest.n_map * sizeof(*largest.map));
