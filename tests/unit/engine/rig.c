@@ -88,10 +88,12 @@ rig_open(struct rig *rig, struct ochre_error *err)
     rig->log_options = (struct och_wal_options){
             .mem = &rig->mem, .vfs = vfs, .machine = &rig->machine.machine, .database = {{9}}};
     rig->log_source = och_log_file_source(&rig->log_options);
+    if (rig->kernels == NULL)
+        rig->kernels = och_kernels_choose((struct och_cpu_sets){.avx2_fma = false}, NULL);
     struct och_ports ports = {.mem = &rig->mem,
             .vfs = vfs,
             .machine = &rig->machine.machine,
-            .kernels = och_kernels_choose((struct och_cpu_sets){.avx2_fma = false}, NULL),
+            .kernels = rig->kernels,
             .catalog = rig->catalog,
             .log = {open_log, rig},
             .executor = rig->executor};
@@ -142,7 +144,7 @@ rig_create(struct rig *rig, const char *name)
             .tenant = text(OCH_DEFAULT_TENANT),
             .database = text(OCH_DEFAULT_DATABASE),
             .name = text(name),
-            .schema = text("l2")};
+            .schema = text(rig->schema != NULL ? rig->schema : "l2")};
     check_ok(rig->catalog->ops->collection_create(rig->catalog, &row, &err), &err);
     struct och_collection *collection;
     check_ok(och_engine_collection(rig->engine, &row, &collection, &err), &err);

@@ -25,6 +25,7 @@
 
 struct och_collection;
 struct och_executor;
+struct och_kernels;
 struct sim_disk;
 
 enum { RIG_DIM = 2, RIG_RECORDS_MAX = 6000 };
@@ -36,7 +37,9 @@ struct rig {
     struct sim_machine machine;
     struct och_wal_options log_options;
     struct och_engine_options options;
-    struct och_executor *executor; /* NULL unless the test sets it */
+    struct och_executor *executor;     /* NULL unless the test sets it */
+    const struct och_kernels *kernels; /* likewise: the scalar ones */
+    const char *schema;                /* of collections to come, likewise: "l2" */
     struct och_catalog *catalog;
     struct och_catalog_ops catalog_ops; /* the catalog's, for a test to change */
     struct och_log_ops log_ops;         /* the log's, likewise */
