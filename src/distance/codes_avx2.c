@@ -4,6 +4,8 @@
  * before they must be widened; of 7-bit ones two do.
  */
 #include <immintrin.h>
+#include <stdbool.h>
+#include <string.h>
 
 #include "distance/codes.h"
 #include "distance/distance_internal.h"
@@ -12,10 +14,26 @@
  * group, four groups. */
 enum { GROUPS_AT_ONCE = 4 };
 
+enum {
+    STEP = 32,         /* bytes of 4-bit codes in a register */
+    LANES = 8,         /* rows side by side */
+    WORDS = STEP / 4,  /* fours of elements, of either half, in STEP bytes */
+    WORDS_AT_ONCE = 4, /* whose pairs of products fit 16 bits, both halves */
+    TILE_ROWS = 2,     /* registers of rows against so many queries at once */
+    TILE_QUERIES = 4,
+    PANEL_ROWS = 64, /* transposed at once, for all queries */
+};
+
 OCH_KERNEL_INLINE __m256i
 load(const void *p)
 {
     return _mm256_loadu_si256((const __m256i *) p);
+}
+
+OCH_KERNEL_INLINE void
+store(void *p, __m256i v)
+{
+    _mm256_storeu_si256(p, v);
 }
 
 OCH_KERNEL_INLINE __m256i
@@ -115,31 +133,188 @@ dot4_two(const int8_t *query, const uint8_t *code_a, const uint8_t *code_b, size
         out[i] = fold(sums[i]);
 }
 
+/*
+ * A block of rows against many queries.  Codes are unpacked and transposed once,
+ * PANEL_ROWS rows and STEP bytes at a time, into a panel whose registers have a
+ * row in each lane:
+ *
+ *      words[w][0][g], lane l      elements 4 w .. 4 w + 3 of the lower half of
+ *                                  row 8 g + l
+ *      words[w][1][g]              of the upper half
+ *
+ * so four elements of a query, broadcast, are multiplied by eight rows at once,
+ * and sums lie in `out` as they are wanted.
+ */
+struct panel {
+    __m256i words[WORDS][2][PANEL_ROWS / LANES];
+};
+
+/* What is multiplied: n_queries is a multiple of TILE_QUERIES, n of tiles' rows. */
+struct block {
+    const int8_t *queries; /* from the step's first element in the lower half */
+    const uint8_t *codes;
+    size_t stride, n, padded, n_queries;
+    int32_t *out;
+    size_t out_stride; /* from query to query */
+    bool again;        /* add to what is there */
+};
+
+/* Sixteen bytes of rows k and k + 4. */
+OCH_KERNEL_INLINE __m256i
+load_two(const uint8_t *codes, size_t stride, size_t k)
+{
+    const void *low = codes + k * stride, *high = codes + (k + 4) * stride;
+    return _mm256_inserti128_si256(
+            _mm256_castsi128_si256(_mm_loadu_si128(low)), _mm_loadu_si128(high), 1);
+}
+
+OCH_KERNEL_INLINE void
+put_word(struct panel *panel, size_t w, size_t g, __m256i code)
+{
+    __m256i mask = _mm256_set1_epi8(15);
+    panel->words[w][0][g] = _mm256_and_si256(code, mask);
+    panel->words[w][1][g] = _mm256_and_si256(_mm256_srli_epi16(code, 4), mask);
+}
+
+OCH_KERNEL_INLINE void
+fill_group(const struct block *b, size_t g, struct panel *panel)
+{
+    const uint8_t *codes = b->codes + g * LANES * b->stride;
+    for (size_t w = 0; w < WORDS; w += 4, codes += 16) {
+        __m256i r0 = load_two(codes, b->stride, 0), r1 = load_two(codes, b->stride, 1);
+        __m256i r2 = load_two(codes, b->stride, 2), r3 = load_two(codes, b->stride, 3);
+        __m256i low01 = _mm256_unpacklo_epi32(r0, r1), high01 = _mm256_unpackhi_epi32(r0, r1);
+        __m256i low23 = _mm256_unpacklo_epi32(r2, r3), high23 = _mm256_unpackhi_epi32(r2, r3);
+        put_word(panel, w, g, _mm256_unpacklo_epi64(low01, low23));
+        put_word(panel, w + 1, g, _mm256_unpackhi_epi64(low01, low23));
+        put_word(panel, w + 2, g, _mm256_unpacklo_epi64(high01, high23));
+        put_word(panel, w + 3, g, _mm256_unpackhi_epi64(high01, high23));
+    }
+}
+
+OCH_KERNEL_INLINE __m256i
+four_of(const int8_t *query)
+{
+    int32_t four;
+    memcpy(&four, query, sizeof(four));
+    return _mm256_set1_epi32(four);
+}
+
+/* One tile and WORDS_AT_ONCE words from w on. */
+OCH_KERNEL_INLINE void
+multiply(const struct block *b, const struct panel *panel, size_t g, size_t q, size_t w)
+{
+    __m256i pairs[TILE_QUERIES][TILE_ROWS];
+    for (size_t j = 0; j < TILE_QUERIES; j++) {
+        for (size_t i = 0; i < TILE_ROWS; i++)
+            pairs[j][i] = _mm256_setzero_si256();
+    }
+    for (size_t end = w + WORDS_AT_ONCE, at = w; at < end; at++) {
+        for (size_t half = 0; half < 2; half++) {
+            const int8_t *query = b->queries + q * b->padded + half * (b->padded / 2) + at * 4;
+            for (size_t j = 0; j < TILE_QUERIES; j++) {
+                __m256i four = four_of(query + j * b->padded);
+                for (size_t i = 0; i < TILE_ROWS; i++)
+                    pairs[j][i] = _mm256_add_epi16(
+                            pairs[j][i], _mm256_maddubs_epi16(panel->words[at][half][g + i], four));
+            }
+        }
+    }
+    for (size_t j = 0; j < TILE_QUERIES; j++) {
+        for (size_t i = 0; i < TILE_ROWS; i++) {
+            int32_t *out = b->out + (q + j) * b->out_stride + (g + i) * LANES;
+            __m256i sum = b->again || w > 0 ? load(out) : _mm256_setzero_si256();
+            store(out, widen(sum, pairs[j][i]));
+        }
+    }
+}
+
+static void
+multiply_rows(struct block *b)
+{
+    struct panel panel;
+    const int8_t *queries = b->queries;
+    const uint8_t *codes = b->codes, *next = codes + PANEL_ROWS * b->stride;
+    size_t n_parts = b->padded / 2 / STEP * (b->n_queries / TILE_QUERIES), part = 0;
+    for (size_t at = 0; at < b->padded / 2; at += STEP) {
+        b->queries = queries + at;
+        b->codes = codes + at;
+        b->again = at > 0;
+        for (size_t g = 0; g * LANES < b->n; g++)
+            fill_group(b, g, &panel);
+        for (size_t q = 0; q < b->n_queries; q += TILE_QUERIES) {
+            och_prefetch_share(next, b->stride, b->padded / 2, PANEL_ROWS, part++, n_parts);
+            for (size_t g = 0; g * LANES < b->n; g += TILE_ROWS) {
+                for (size_t w = 0; w < WORDS; w += WORDS_AT_ONCE)
+                    multiply(b, &panel, g, q, w);
+            }
+        }
+    }
+}
+
+/* What tiles leave over: some rows against some queries, two by two. */
+static void
+dot4_rest(const struct block *b)
+{
+    size_t q = 0;
+    for (; b->n_queries - q >= 2; q += 2) {
+        const int8_t *query = b->queries + q * b->padded;
+        int32_t *out = b->out + q * b->out_stride;
+        size_t i = 0;
+        for (; b->n - i >= 2; i += 2) {
+            const uint8_t *code = b->codes + i * b->stride;
+            int32_t sums[4];
+            dot4_two(query, code, code + b->stride, b->padded, sums);
+            out[i] = sums[0];
+            out[i + 1] = sums[1];
+            out[b->out_stride + i] = sums[2];
+            out[b->out_stride + i + 1] = sums[3];
+        }
+        for (; i < b->n; i++) {
+            out[i] = dot4(query, b->codes + i * b->stride, b->padded);
+            out[b->out_stride + i] = dot4(query + b->padded, b->codes + i * b->stride, b->padded);
+        }
+    }
+    for (; q < b->n_queries; q++) {
+        for (size_t i = 0; i < b->n; i++)
+            b->out[q * b->out_stride + i] =
+                    dot4(b->queries + q * b->padded, b->codes + i * b->stride, b->padded);
+    }
+}
+
 static void
 dot4_block(const int8_t *queries, size_t n_queries, const uint8_t *codes, size_t stride, size_t n,
         size_t padded, int32_t *out)
 {
-    size_t q = 0;
-    for (; n_queries - q >= 2; q += 2) {
-        const int8_t *query = queries + q * padded;
-        size_t i = 0;
-        for (; n - i >= 2; i += 2) {
-            int32_t sums[4];
-            dot4_two(query, codes + i * stride, codes + (i + 1) * stride, padded, sums);
-            out[q * n + i] = sums[0];
-            out[q * n + i + 1] = sums[1];
-            out[(q + 1) * n + i] = sums[2];
-            out[(q + 1) * n + i + 1] = sums[3];
-        }
-        for (; i < n; i++) {
-            out[q * n + i] = dot4(query, codes + i * stride, padded);
-            out[(q + 1) * n + i] = dot4(query + padded, codes + i * stride, padded);
-        }
+    size_t tiled_rows = n - n % (TILE_ROWS * LANES);
+    size_t tiled_queries = n_queries - n_queries % TILE_QUERIES;
+    const struct block all = {.queries = queries,
+            .codes = codes,
+            .stride = stride,
+            .n = n,
+            .padded = padded,
+            .n_queries = n_queries,
+            .out = out,
+            .out_stride = n};
+    for (size_t i = 0; i < tiled_rows && tiled_queries > 0; i += PANEL_ROWS) {
+        struct block tiled = all;
+        tiled.n_queries = tiled_queries;
+        tiled.n = tiled_rows - i < PANEL_ROWS ? tiled_rows - i : PANEL_ROWS;
+        tiled.codes += i * stride;
+        tiled.out += i;
+        multiply_rows(&tiled);
     }
-    for (; q < n_queries; q++) {
-        for (size_t i = 0; i < n; i++)
-            out[q * n + i] = dot4(queries + q * padded, codes + i * stride, padded);
-    }
+    struct block rest = all; /* the last rows against tiled queries */
+    rest.n_queries = tiled_queries;
+    rest.n -= tiled_rows;
+    rest.codes += tiled_rows * stride;
+    rest.out += tiled_rows;
+    dot4_rest(&rest);
+    rest = all; /* all rows against the last queries */
+    rest.queries += tiled_queries * padded;
+    rest.n_queries -= tiled_queries;
+    rest.out += tiled_queries * n;
+    dot4_rest(&rest);
 }
 
 static uint64_t

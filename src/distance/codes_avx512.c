@@ -167,8 +167,9 @@ struct block {
     size_t stride, n; /* rows, at most ROWS_AT_ONCE */
     size_t padded, n_queries, n_words;
     int32_t *out;
-    size_t out_stride; /* from query to query */
-    bool again;        /* add to what is there */
+    size_t out_stride;   /* from query to query */
+    size_t step;         /* STEP bytes each; from the second on, sums are added to */
+    const uint8_t *next; /* codes of the rows that follow */
 };
 
 /* Sixteen bytes of rows k, k + 4, k + 8 and k + 12 of sixteen. */
@@ -227,9 +228,9 @@ multiply(const struct block *b, const struct panel *panel, size_t g, size_t n_gr
     __m512i sums[QUERIES_AT_ONCE][GROUPS];
     for (size_t j = 0; j < n_queries; j++) {
         for (size_t i = 0; i < n_groups; i++)
-            sums[j][i] = b->again ? _mm512_maskz_loadu_epi32(last,
-                                            b->out + (q + j) * b->out_stride + (g + i) * LANES)
-                                  : _mm512_setzero_si512();
+            sums[j][i] = b->step > 0 ? _mm512_maskz_loadu_epi32(last,
+                                               b->out + (q + j) * b->out_stride + (g + i) * LANES)
+                                     : _mm512_setzero_si512();
     }
     for (size_t w = 0; w < b->n_words; w++) {
         for (size_t half = 0; half < 2; half++) {
@@ -248,26 +249,14 @@ multiply(const struct block *b, const struct panel *panel, size_t g, size_t n_gr
     }
 }
 
-/* Ask for a share of the rows that follow the block: scans go on there, and the
- * processor's own guesses come late.  No address is wrong to ask for. */
-OCH_KERNEL_INLINE void
-prefetch_next(const struct block *b, size_t first, size_t end)
-{
-    for (size_t i = ROWS_AT_ONCE + first; i < ROWS_AT_ONCE + end; i++) {
-        const uint8_t *code = b->codes + i * b->stride;
-        if (!b->again)
-            __builtin_prefetch(code);
-        __builtin_prefetch(code + STEP - 16); /* where the next line begins */
-    }
-}
-
 OCH_KERNEL_INLINE void
 multiply_panel(const struct block *b, const struct panel *panel)
 {
     size_t q = 0, n_groups = (b->n + LANES - 1) / LANES;
+    size_t n_tiles = b->n_queries / QUERIES_AT_ONCE, part = b->step * n_tiles;
+    size_t n_parts = (b->padded / 2 + STEP - 1) / STEP * n_tiles;
     for (; b->n_queries - q >= QUERIES_AT_ONCE; q += QUERIES_AT_ONCE) {
-        prefetch_next(b, q * ROWS_AT_ONCE / b->n_queries,
-                (q + QUERIES_AT_ONCE) * ROWS_AT_ONCE / b->n_queries);
+        och_prefetch_share(b->next, b->stride, b->padded / 2, ROWS_AT_ONCE, part++, n_parts);
         if (b->n == ROWS_AT_ONCE) {
             multiply(b, panel, 0, GROUPS, q, QUERIES_AT_ONCE);
             continue;
@@ -315,7 +304,8 @@ dot4_block(const int8_t *queries, size_t n_queries, const uint8_t *codes, size_t
                     .n_words = (half - at < STEP ? half - at : STEP) / 4,
                     .out = out + i,
                     .out_stride = n,
-                    .again = at > 0};
+                    .step = at / STEP,
+                    .next = codes + (i + ROWS_AT_ONCE) * stride};
             for (size_t g = 0; g * LANES < b.n; g++)
                 fill_group(&b, g, &panel);
             multiply_panel(&b, &panel);

@@ -44,6 +44,17 @@ och_prefetch_code(const unsigned char *code, size_t size)
         __builtin_prefetch(line);
 }
 
+/* The same for one of n_parts shares of the rows that follow a block: scans go on
+ * there, and what the processor guesses by itself comes late.  No address is wrong
+ * to ask for. */
+OCH_KERNEL_INLINE void
+och_prefetch_share(const unsigned char *codes, size_t stride, size_t size, size_t n_rows,
+        size_t part, size_t n_parts)
+{
+    for (size_t i = n_rows * part / n_parts; i < n_rows * (part + 1) / n_parts; i++)
+        och_prefetch_code(codes + i * stride, size);
+}
+
 /* Rows i to n - 1 of a block (bound_block in codes.h): the reference, and what is
  * left over by whole registers. */
 OCH_KERNEL_INLINE uint64_t
