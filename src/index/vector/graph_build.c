@@ -53,7 +53,8 @@ make_scratch(struct och_graph_build *build)
             return status;
         scratch->candidates =
                 och_mem_take(build->mem, OCH_LINK_CANDIDATES_MAX * sizeof(*scratch->candidates));
-        if (scratch->candidates == NULL)
+        scratch->elements = och_mem_take(build->mem, build->quant->padded);
+        if (scratch->candidates == NULL || scratch->elements == NULL)
             return OCHRE_NO_MEMORY;
     }
     return OCHRE_OK;
@@ -93,6 +94,7 @@ och_graph_clear(struct och_graph_build *build)
         och_walk_clear(&build->scratch[i].walk);
         och_mem_release(mem, build->scratch[i].candidates,
                 OCH_LINK_CANDIDATES_MAX * sizeof(*build->scratch->candidates));
+        och_mem_release(mem, build->scratch[i].elements, build->quant->padded);
     }
     och_mem_release(mem, build->scratch, build->n_threads * sizeof(*build->scratch));
     och_mem_release(mem, build->checked, build->n_rows);
@@ -112,11 +114,9 @@ insert_node(struct och_link_sharing *sharing, struct och_graph_scratch *scratch,
     const struct batch *batch = (const struct batch *) sharing; /* its first member */
     struct och_graph_build *build = sharing->build;
     uint32_t node = build->order[sharing->first + item];
-    struct och_link_origin origin = {build, och_link_code(build, node)};
-    och_link_walk(build, &scratch->walk, &origin);
-    const struct och_walk_list *found = &scratch->walk.found;
     struct och_walk_node picked[OCH_GRAPH_DEGREE];
-    size_t n = och_link_pick(build, found->nodes, found->n, OCH_LINK_RULE_BUILD, picked, 0);
+    size_t n = och_link_walk(build, scratch, node);
+    n = och_link_pick(build, scratch->candidates, n, OCH_LINK_RULE_BUILD, picked, 0);
     och_link_store(build, node, picked, n);
     build->checked[node] = (uint8_t) n;
     struct back_link *backs = batch->backs + (size_t) item * OCH_GRAPH_DEGREE;

@@ -56,6 +56,7 @@ struct och_graph_build {
     uint32_t n;                    /* nodes */
     uint32_t effort;               /* candidates of a node */
     const uint8_t *codes;          /* borrowed: 7-bit, [n_rows] of quant->stride7 bytes */
+    const uint8_t *codes4;         /* borrowed: 4-bit, [n_rows] of quant->stride4 bytes */
     uint32_t *links;               /* owned: [n_rows][OCH_GRAPH_DEGREE] */
     uint32_t *order;               /* owned: [n], nodes in the order in which they go in */
     uint32_t n_in;                 /* of order: nodes that are in */

@@ -255,6 +255,7 @@ make_links(struct och_graph_builder *builder, struct ochre_error *err)
             .stop = build->stop,
             .quant = &builder->quant,
             .codes = builder->codes7,
+            .codes4 = builder->codes4,
             .n_rows = builder->n_rows,
             .n = builder->n_nodes,
             .effort = effort};

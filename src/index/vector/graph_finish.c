@@ -147,11 +147,10 @@ static void
 find_parent(struct reach *reach, uint32_t node)
 {
     struct och_graph_build *build = reach->build;
-    struct och_walk_state *walk = &build->scratch[0].walk;
-    struct och_link_origin origin = {build, och_link_code(build, node)};
-    och_link_walk(build, walk, &origin);
-    for (uint32_t i = 0; i < walk->found.n; i++) {
-        if (adopt(reach, och_walk_node_of(&walk->found.nodes[i]), node))
+    struct och_graph_scratch *scratch = &build->scratch[0];
+    size_t n = och_link_walk(build, scratch, node);
+    for (size_t i = 0; i < n; i++) {
+        if (adopt(reach, scratch->candidates[i].node, node))
             return;
     }
     for (uint32_t i = 0; i < reach->n_queue; i++) {

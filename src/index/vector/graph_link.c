@@ -57,22 +57,49 @@ och_link_measure_all(const struct och_link_origin *origin, const uint32_t *nodes
     }
 }
 
-void
-och_link_walk(const struct och_graph_build *build, struct och_walk_state *state,
-        struct och_link_origin *origin)
+/* Who walks, by 4-bit codes. */
+struct walker {
+    const struct och_graph_build *build;
+    struct och_quant_query query;
+};
+
+static void
+estimate(void *context, const uint32_t *nodes, size_t n, float *distances_out)
 {
+    const struct walker *walker = context;
+    const struct och_quant *quant = walker->build->quant;
+    const uint8_t *codes = walker->build->codes4;
+    int32_t dots[OCH_WALK_BATCH];
+    quant->kernels->codes->dot4_gather(walker->query.elements, codes + OCH_CODE_HEADER,
+            quant->stride4, nodes, n, quant->padded, dots);
+    for (size_t i = 0; i < n; i++) {
+        const void *code = codes + nodes[i] * quant->stride4;
+        distances_out[i] = och_quant_estimate(&walker->query, code, dots[i]);
+    }
+}
+
+size_t
+och_link_walk(const struct och_graph_build *build, struct och_graph_scratch *scratch, uint32_t node)
+{
+    struct walker walker = {.build = build};
+    const struct och_quant *quant = build->quant;
+    och_quant_query_from7(quant, och_link_code(build, node), scratch->elements, &walker.query);
     struct och_walk walk = {.links = build->links,
             .entries = build->order,
             .n_entries = build->n_entries,
             .effort = build->effort,
-            .measure = och_link_measure,
-            .context = origin,
-            .measured = build->codes,
-            .stride = build->quant->stride7,
-            .lines = (unsigned) (build->quant->stride7 / 64)};
-    (void) och_walk_run(state, &walk); /* without a budget nothing is left out */
-    for (uint32_t i = 0; i < state->found.n; i++)
-        state->found.nodes[i].node = och_walk_node_of(&state->found.nodes[i]);
+            .measure = estimate,
+            .context = &walker};
+    (void) och_walk_run(&scratch->walk, &walk); /* without a budget nothing is left out */
+    const struct och_walk_list *found = &scratch->walk.found;
+    struct och_link_origin origin = {build, och_link_code(build, node)};
+    size_t n = found->n < OCH_LINK_CANDIDATES_MAX ? found->n : OCH_LINK_CANDIDATES_MAX;
+    uint32_t nodes[OCH_LINK_CANDIDATES_MAX];
+    for (size_t i = 0; i < n; i++)
+        nodes[i] = och_walk_node_of(&found->nodes[i]);
+    och_link_measure_all(&origin, nodes, n, scratch->candidates);
+    och_link_sort(scratch->candidates, n);
+    return n;
 }
 
 /* An item of och_executor_parallel: thread number i. */

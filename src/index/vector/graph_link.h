@@ -31,6 +31,7 @@ enum { OCH_LINK_CANDIDATES_MAX = 1024 };
 struct och_graph_scratch {
     struct och_walk_state walk;
     struct och_walk_node *candidates; /* [OCH_LINK_CANDIDATES_MAX] */
+    int8_t *elements;                 /* [padded], of the node that walks */
 };
 
 /* The node that others are measured from. */
@@ -71,9 +72,11 @@ void och_link_measure(void *context, const uint32_t *nodes, size_t n, float *dis
 void och_link_measure_all(const struct och_link_origin *origin, const uint32_t *nodes, size_t n,
         struct och_walk_node *measured_out);
 
-/* Walk the graph as it is towards the origin. */
-void och_link_walk(const struct och_graph_build *build, struct och_walk_state *state,
-        struct och_link_origin *origin);
+/* Walk the graph as it is towards a node, by 4-bit codes, which are half of the
+ * memory; what is found is measured anew: nearest first in scratch->candidates.
+ * Returns how many. */
+size_t och_link_walk(
+        const struct och_graph_build *build, struct och_graph_scratch *scratch, uint32_t node);
 
 /* Nearest first, equal ones by number. */
 void och_link_sort(struct och_walk_node *nodes, size_t n);

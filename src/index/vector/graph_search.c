@@ -166,10 +166,7 @@ walk_one(struct searching *s, size_t q, struct och_topk *best, struct ochre_erro
             .through = s->cost.plan == OCH_PLAN_TWO_HOP,
             .budget = s->cost.budget,
             .measure = measure_codes,
-            .context = &walking,
-            .measured = graph->coded.codes,
-            .stride = graph->coded.quant->stride4,
-            .lines = (unsigned) (graph->coded.quant->stride4 / 64)};
+            .context = &walking};
     uint64_t measured = s->walk.n_measured, followed = s->walk.n_followed;
     bool enough = och_walk_run(&s->walk, &walk);
     s->work->n_estimates += s->walk.n_measured - measured;

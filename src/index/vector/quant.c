@@ -391,3 +391,25 @@ och_quant_query_init(const struct och_quant *quant, const struct och_distance_qu
     set_conversion(quant, raw2, query_out);
     set_weights(query_out);
 }
+
+void
+och_quant_query_from7(const struct och_quant *quant, const uint8_t *code7, int8_t *elements,
+        struct och_quant_query *query_out)
+{
+    size_t n = quant->padded;
+    const struct och_code7 *header = (const struct och_code7 *) (const void *) code7;
+    const uint8_t *u = code7 + OCH_CODE_HEADER;
+    /* 2 g, which are integers; of 64 elements the first 32 lie in the lower halves. */
+    for (size_t at = 0; at < n; at += OCH_CODE_GROUP) {
+        for (size_t j = 0; j < 32; j++) {
+            elements[at / 2 + j] = (int8_t) (2 * u[at + j] - 127);
+            elements[n / 2 + at / 2 + j] = (int8_t) (2 * u[at + 32 + j] - 127);
+        }
+    }
+    float step = 0.5F * header->scale;
+    int32_t sum = 2 * header->sum - 127 * (int32_t) n;
+    *query_out = (struct och_quant_query){.elements = elements,
+            .base = header->norm2,
+            .step = step,
+            .offset = 7.5F * step * (float) sum};
+}

@@ -158,6 +158,11 @@ och_quant_radius(const struct och_quant_query *query, const struct och_code4 *co
 void och_quant_terms(const struct och_quant *quant, const uint8_t *codes, const uint32_t *rows,
         size_t n, struct och_code_terms *terms_out);
 
+/* A row as a query, from its 7-bit code, for estimates by 4-bit ones: prepared but
+ * for what bounds need.  `elements` is the caller's, [padded]. */
+void och_quant_query_from7(const struct och_quant *quant, const uint8_t *code7, int8_t *elements,
+        struct och_quant_query *query_out);
+
 /* Squared distance between two rows from their 7-bit codes; >= 0. */
 static inline float
 och_quant_between(const struct och_quant *quant, const struct och_code7 *a,

@@ -5,6 +5,10 @@
 #include "base/bitset.h"
 #include "base/mem.h"
 
+/* Nodes whose links are followed together. */
+enum { AT_ONCE = 4 };
+_Static_assert(AT_ONCE *OCH_GRAPH_DEGREE <= OCH_WALK_BATCH, "all links of a group fit");
+
 static size_t
 words_of(uint32_t n_nodes)
 {
@@ -28,7 +32,7 @@ och_walk_make(struct och_mem *mem, uint32_t n_nodes, uint32_t front_max, uint32_
     if (found_max > 0)
         walk_out->found_nodes = och_mem_take(mem, nodes_size(found_max));
     walk_out->seen = och_mem_take_zeroed(mem, n_words * sizeof(*walk_out->seen));
-    walk_out->touched = och_mem_take(mem, n_words * sizeof(*walk_out->touched));
+    walk_out->touched = och_mem_take(mem, (n_words + 1) * sizeof(*walk_out->touched));
     if (walk_out->front_nodes == NULL || (found_max > 0 && walk_out->found_nodes == NULL) ||
             walk_out->seen == NULL || walk_out->touched == NULL) {
         och_walk_clear(walk_out);
@@ -46,7 +50,7 @@ och_walk_clear(struct och_walk_state *walk)
     och_mem_release(walk->mem, walk->front_nodes, nodes_size(walk->front_max));
     och_mem_release(walk->mem, walk->found_nodes, nodes_size(walk->found_max));
     och_mem_release(walk->mem, walk->seen, n_words * sizeof(*walk->seen));
-    och_mem_release(walk->mem, walk->touched, n_words * sizeof(*walk->touched));
+    och_mem_release(walk->mem, walk->touched, (n_words + 1) * sizeof(*walk->touched));
     *walk = (struct och_walk_state){.mem = NULL};
 }
 
@@ -59,31 +63,49 @@ forget(struct och_walk_state *state)
     state->n_touched = 0;
 }
 
-/* Mark a node as seen; was it new? */
+/*
+ * Mark a node as seen; was it new?  Whether it was is anybody's guess, as is most
+ * that follows, so it is computed, not branched on: a guess that goes wrong costs
+ * more than the rest of this.
+ */
 static inline bool
 see(struct och_walk_state *state, uint32_t node)
 {
     uint64_t *word = &state->seen[node / 64];
-    uint64_t bit = UINT64_C(1) << (node % 64);
-    if ((*word & bit) != 0)
-        return false;
-    if (*word == 0)
-        state->touched[state->n_touched++] = node / 64;
-    *word |= bit;
-    return true;
+    uint64_t before = *word;
+    *word = before | UINT64_C(1) << (node % 64);
+    state->touched[state->n_touched] = node / 64; /* there is room for one more */
+    state->n_touched += before == 0;
+    return (before >> (node % 64) & 1) == 0;
 }
 
-/* How many nodes are no farther than `distance`.  Whether a step goes left or
- * right is anybody's guess, so it is computed, not branched on. */
+static inline bool
+is_seen(const struct och_walk_state *state, uint32_t node)
+{
+    return (state->seen[node / 64] >> (node % 64) & 1) != 0;
+}
+
+/* How many links a node has. */
+static inline size_t
+count_links(const uint32_t *links)
+{
+    size_t n = 0;
+    while (n < OCH_GRAPH_DEGREE && links[n] != OCH_ROW_NONE)
+        n++;
+    return n;
+}
+
+/* How many nodes are no farther than `distance`: halves whose number depends on that
+ * of the nodes only. */
 static inline uint32_t
 place_of(const struct och_walk_list *list, float distance)
 {
     uint32_t at = 0;
     for (uint32_t n = list->n; n > 0;) {
-        uint32_t half = n / 2;
-        bool right = list->nodes[at + half].distance <= distance;
-        at = right ? at + half + 1 : at;
-        n = right ? n - half - 1 : half;
+        uint32_t half = (n + 1) / 2;
+        uint32_t right = -(uint32_t) (list->nodes[at + half - 1].distance <= distance);
+        at += half & right;
+        n -= half;
     }
     return at;
 }
@@ -128,15 +150,27 @@ take(struct och_walk_state *state, const struct och_walk *walk, const uint32_t *
         return first;
     walk->measure(walk->context, nodes, n, distances);
     state->n_measured += n;
+    if (walk->allowed != NULL) {
+        for (size_t i = 0; i < n; i++)
+            if (och_bitset_has(walk->allowed, nodes[i]))
+                (void) insert(&state->found, (struct och_walk_node){distances[i], nodes[i]});
+    }
+    /* Most are too far; those that are not, side by side. */
+    const struct och_walk_list *front = &state->front;
+    bool full = front->n == front->capacity;
+    float farthest = full ? front->nodes[front->n - 1].distance : 0;
+    struct och_walk_node near[OCH_WALK_BATCH];
+    size_t n_near = 0;
     for (size_t i = 0; i < n; i++) {
-        struct och_walk_node node = {.distance = distances[i], .node = nodes[i]};
-        uint32_t place = insert(&state->front, node);
+        near[n_near] = (struct och_walk_node){distances[i], nodes[i]};
+        n_near += !full | (distances[i] < farthest);
+    }
+    for (size_t i = 0; i < n_near; i++) {
+        uint32_t place = insert(&state->front, near[i]);
         if (place < first)
             first = place;
         if (place < soon)
-            prefetch_links(walk->links, nodes[i]);
-        if (walk->allowed != NULL && och_bitset_has(walk->allowed, nodes[i]))
-            (void) insert(&state->found, node);
+            prefetch_links(walk->links, near[i].node);
     }
     return first;
 }
@@ -172,60 +206,85 @@ pass_through(struct och_walk_state *state, const struct och_walk *walk, uint32_t
     }
 }
 
-/* The node that is likely to be followed next: ask for what its neighbours will be
- * measured by, so that it is there by then.  Its own links were asked for when it
- * came near the front. */
+/* Ask for the links of the nodes that are likely to be followed next. */
 static void
 look_ahead(const struct och_walk_state *state, const struct och_walk *walk, uint32_t next)
 {
-    uint32_t likely = next + 1;
-    while (likely < state->front.n && (state->front.nodes[likely].node & OCH_WALK_FOLLOWED) != 0)
-        likely++;
-    if (likely >= state->front.n)
-        return;
-    const uint32_t *links =
-            walk->links + (size_t) state->front.nodes[likely].node * OCH_GRAPH_DEGREE;
-    for (size_t i = 0; i < OCH_GRAPH_DEGREE && links[i] != OCH_ROW_NONE; i++) {
-        if ((state->seen[links[i] / 64] >> (links[i] % 64) & 1) != 0)
+    size_t n = 0;
+    for (uint32_t at = next; at < state->front.n && n < AT_ONCE; at++) {
+        if ((state->front.nodes[at].node & OCH_WALK_FOLLOWED) != 0)
             continue;
-        const unsigned char *bytes = walk->measured + links[i] * walk->stride;
-        for (unsigned line = 0; line < walk->lines; line++)
-            __builtin_prefetch(bytes + (size_t) line * 64);
+        prefetch_links(walk->links, state->front.nodes[at].node);
+        n++;
     }
 }
 
-/* Follow the links of the node at `next`; where to go on. */
+/* Links through nodes that are not allowed. */
+static void
+follow_allowed(struct och_walk_state *state, const struct och_walk *walk, const uint32_t *links,
+        size_t n_links, struct batch *batch, uint32_t soon)
+{
+    for (size_t i = 0; i < n_links; i++)
+        prefetch_links(walk->links, links[i]);
+    for (size_t i = 0; i < n_links; i++) {
+        if (!see(state, links[i]))
+            continue;
+        if (!och_bitset_has(walk->allowed, links[i])) {
+            pass_through(state, walk, links[i], batch, soon);
+            continue;
+        }
+        batch->nodes[batch->n++] = links[i];
+        if (batch->n == OCH_WALK_BATCH)
+            flush(state, walk, batch, soon);
+    }
+}
+
+/* Take the nearest nodes that are not followed, from `next` on; returns how many. */
+static size_t
+take_group(struct och_walk_state *state, const struct och_walk *walk, uint32_t next, size_t n_max,
+        uint32_t *group)
+{
+    size_t n = 0;
+    for (uint32_t i = next; i < state->front.n && n < n_max; i++) {
+        struct och_walk_node *node = &state->front.nodes[i];
+        if ((node->node & OCH_WALK_FOLLOWED) != 0)
+            continue;
+        prefetch_links(walk->links, node->node);
+        group[n++] = node->node;
+        node->node |= OCH_WALK_FOLLOWED;
+    }
+    return n;
+}
+
+/*
+ * Follow the links of the node at `next`, and of some that come after it: nearly
+ * all that are in the front are followed in the end, and what is read for several
+ * is on its way at the same time.  Returns where to go on.
+ */
 static uint32_t
 follow(struct och_walk_state *state, const struct och_walk *walk, uint32_t next)
 {
-    struct och_walk_node *at = &state->front.nodes[next];
-    const uint32_t *links = walk->links + (size_t) at->node * OCH_GRAPH_DEGREE;
-    at->node |= OCH_WALK_FOLLOWED;
-    state->n_followed++;
+    uint32_t group[AT_ONCE], soon = next + 2 * AT_ONCE;
+    size_t n_group = take_group(state, walk, next, walk->through ? 1 : AT_ONCE, group);
+    state->n_followed += n_group;
     struct batch batch; /* its nodes are not worth clearing */
     batch.n = 0;
     batch.first = state->front.capacity;
-    if (next + 1 < state->front.n)
-        prefetch_links(walk->links, och_walk_node_of(&state->front.nodes[next + 1]));
-    if (walk->through) {
-        for (size_t i = 0; i < OCH_GRAPH_DEGREE && links[i] != OCH_ROW_NONE; i++)
-            prefetch_links(walk->links, links[i]);
-    }
-    for (size_t i = 0; i < OCH_GRAPH_DEGREE && links[i] != OCH_ROW_NONE; i++) {
-        if (!see(state, links[i]))
-            continue;
-        if (walk->through && !och_bitset_has(walk->allowed, links[i])) {
-            pass_through(state, walk, links[i], &batch, next + 2);
+    for (size_t g = 0; g < n_group; g++) {
+        const uint32_t *links = walk->links + (size_t) group[g] * OCH_GRAPH_DEGREE;
+        size_t n_links = count_links(links);
+        if (walk->through) {
+            follow_allowed(state, walk, links, n_links, &batch, soon);
             continue;
         }
-        batch.nodes[batch.n++] = links[i];
-        if (batch.n == OCH_WALK_BATCH)
-            flush(state, walk, &batch, next + 2);
+        for (size_t i = 0; i < n_links; i++) {
+            batch.nodes[batch.n] = links[i]; /* there is room for all links of a group */
+            batch.n += see(state, links[i]);
+        }
     }
-    if (walk->lines > 0)
-        look_ahead(state, walk, next);
-    flush(state, walk, &batch, next + 2);
-    return batch.first <= next ? batch.first : next + 1;
+    look_ahead(state, walk, next);
+    flush(state, walk, &batch, soon);
+    return batch.first <= next ? batch.first : next;
 }
 
 static void

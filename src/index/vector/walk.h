@@ -2,7 +2,7 @@
  * walk.h - best-first walks over a graph of links.
  *
  * A walk keeps the nearest nodes it has seen, follows the links of the nearest
- * one it has not followed yet, and ends when none is left that could lead to
+ * few that it has not followed yet, and ends when none is left that could lead to
  * something better (beam search: Malkov and Yashunin 2018, algorithm 2, on one
  * layer).  How near a node is, it asks whoever started it, for all new
  * neighbours of a node at once.
@@ -49,7 +49,7 @@ och_walk_node_of(const struct och_walk_node *node)
 }
 
 /* Distances of `n` (at most OCH_WALK_BATCH) nodes. */
-enum { OCH_WALK_BATCH = 64 };
+enum { OCH_WALK_BATCH = 128 };
 typedef void (*och_walk_measure)(
         void *context, const uint32_t *nodes, size_t n, float *distances_out);
 
@@ -66,7 +66,7 @@ struct och_walk_state {
     struct och_walk_node *front_nodes; /* owned: [front_max + 1] */
     struct och_walk_node *found_nodes; /* owned: [found_max + 1]; NULL when 0 */
     uint64_t *seen;                    /* owned: a bit for each node */
-    uint32_t *touched;                 /* owned: words of `seen` that are not 0 */
+    uint32_t *touched;                 /* owned: words of `seen` that are not 0, and one */
     uint32_t n_touched;
     struct och_walk_list front;
     struct och_walk_list found; /* the result */
@@ -89,11 +89,6 @@ struct och_walk {
     uint64_t budget;                  /* nodes that may be measured; 0: any number */
     och_walk_measure measure;
     void *context;
-    /* Where what is measured of a node lies: node * stride from here.  It is asked
-     * for while the nodes before it are measured; lines 0: it is not. */
-    const unsigned char *measured;
-    size_t stride;
-    unsigned lines; /* of 64 bytes */
 };
 
 /*
