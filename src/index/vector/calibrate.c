@@ -87,30 +87,49 @@ find_answers(struct calibrating *c, struct ochre_error *err)
     return status;
 }
 
-/* How many of the k nearest a walk finds, over all probes. */
+/* How many of the k nearest walks found. */
+struct found {
+    uint32_t n_probes, k;
+    uint64_t n;       /* of n_probes * k */
+    uint64_t squares; /* of what each probe missed */
+};
+
 static ochre_status
-count_found(struct calibrating *c, uint32_t n_probes, uint32_t k, uint32_t effort, uint64_t *n_out,
-        struct ochre_error *err)
+count_found(struct calibrating *c, uint32_t effort, struct found *found, struct ochre_error *err)
 {
+    uint32_t k = found->k;
     ochre_status status = OCHRE_OK;
-    *n_out = 0;
-    for (uint32_t i = 0; i < n_probes && status == OCHRE_OK; i++) {
+    found->n = found->squares = 0;
+    for (uint32_t i = 0; i < found->n_probes && status == OCHRE_OK; i++) {
         struct och_arena_mark mark = och_arena_mark(&c->arena);
+        uint32_t n = 0;
         float last = c->answers.distances[(size_t) i * c->answers.n_each + k - 1];
         status = ask(c, i, k, effort, err);
         for (uint32_t j = 0; status == OCHRE_OK && j < c->best.n; j++)
-            *n_out += c->best.items[j].distance <= last;
+            n += c->best.items[j].distance <= last;
+        found->n += n;
+        found->squares += (uint64_t) (k - n) * (k - n);
         och_arena_rewind(&c->arena, &mark);
     }
     return status;
 }
 
-/* The lower end of what the share may be in truth (Wilson 1927). */
+/*
+ * The lower end of what the share may be in truth (Wilson 1927).  A probe's hits stand
+ * and fall together, so they count for fewer trials than there are: for as many as
+ * would vary like the probes do (the design effect: Kish, "Survey Sampling", 1965).
+ */
 static double
-surely(uint64_t found, uint64_t n)
+surely(const struct found *found)
 {
-    double z2 = SURENESS * SURENESS, trials = (double) n;
-    double share = (double) found / trials;
+    double z2 = SURENESS * SURENESS, n_probes = found->n_probes;
+    double trials = n_probes * found->k;
+    double share = (double) found->n / trials;
+    double missed = found->k * (1 - share); /* by a probe, on average */
+    double variance = (double) found->squares / n_probes - missed * missed;
+    double alone = found->k * share * (1 - share); /* if each hit stood by itself */
+    if (variance > alone)
+        trials *= alone / variance;
     double middle = share + z2 / (2 * trials);
     double half = SURENESS * sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials));
     return (middle - half) / (1 + z2 / trials);
@@ -125,20 +144,20 @@ climb(struct calibrating *c, size_t size, struct och_calibration *calibration,
     uint32_t n_probes = c->answers.n_probes;
     if (size + 1 == OCH_CALIBRATION_SIZES && n_probes > PROBES_OF_LARGEST)
         n_probes = PROBES_OF_LARGEST;
+    struct found found = {.n_probes = n_probes, .k = k};
     uint64_t n = (uint64_t) n_probes * k;
     size_t target = 0;
     for (size_t rung = 0; rung < N_RUNGS && target < OCH_CALIBRATION_TARGETS; rung++) {
-        uint64_t found;
         if (ladder[rung] < k)
             continue;
-        ochre_status status = count_found(c, n_probes, k, ladder[rung], &found, err);
+        ochre_status status = count_found(c, ladder[rung], &found, err);
         if (status != OCHRE_OK)
             return status;
-        double sure = surely(found, n);
+        double sure = surely(&found);
         while (target < OCH_CALIBRATION_TARGETS &&
-                (sure >= (double) och_calibration_targets[target] || found == n)) {
+                (sure >= (double) och_calibration_targets[target] || found.n == n)) {
             calibration->effort[size][target] = ladder[rung];
-            calibration->measured[size][target] = (float) ((double) found / (double) n);
+            calibration->measured[size][target] = (float) ((double) found.n / (double) n);
             target++;
         }
     }

@@ -12,7 +12,8 @@
  *
  * An entry is the least effort of the ladder for which the recall of all queries
  * together reaches the target even at the lower end of what chance allows (the
- * one-sided Wilson interval at 90 %); 0: none does, so search exactly.
+ * one-sided Wilson interval at 90 %, with what the hits of a query have in common
+ * taken into account); 0: none does, so search exactly.
  *
  * Threads: one.
  */
