@@ -278,6 +278,7 @@ dot4_few(const int8_t *query, const uint8_t *codes, size_t stride, size_t n, siz
     size_t i = 0;
     for (; n - i >= 4; i += 4) {
         const uint8_t *first = codes + i * stride;
+        och_prefetch_share(first + ROWS_AT_ONCE * stride, stride, padded / 2, 4, 0, 1);
         const uint8_t *four[4] = {first, first + stride, first + 2 * stride, first + 3 * stride};
         store_four(out + i, dot4_rows(query, four, padded));
     }
