@@ -286,7 +286,7 @@ static void
 dot4_block(const int8_t *queries, size_t n_queries, const uint8_t *codes, size_t stride, size_t n,
         size_t padded, int32_t *out)
 {
-    size_t tiled_rows = n - n % (TILE_ROWS * LANES);
+    size_t tiled_rows = n - n % ((size_t) TILE_ROWS * LANES);
     size_t tiled_queries = n_queries - n_queries % TILE_QUERIES;
     const struct block all = {.queries = queries,
             .codes = codes,
@@ -294,26 +294,25 @@ dot4_block(const int8_t *queries, size_t n_queries, const uint8_t *codes, size_t
             .n = n,
             .padded = padded,
             .n_queries = n_queries,
-            .out = out,
             .out_stride = n};
     for (size_t i = 0; i < tiled_rows && tiled_queries > 0; i += PANEL_ROWS) {
         struct block tiled = all;
         tiled.n_queries = tiled_queries;
         tiled.n = tiled_rows - i < PANEL_ROWS ? tiled_rows - i : PANEL_ROWS;
         tiled.codes += i * stride;
-        tiled.out += i;
+        tiled.out = out + i;
         multiply_rows(&tiled);
     }
     struct block rest = all; /* the last rows against tiled queries */
     rest.n_queries = tiled_queries;
     rest.n -= tiled_rows;
     rest.codes += tiled_rows * stride;
-    rest.out += tiled_rows;
+    rest.out = out + tiled_rows;
     dot4_rest(&rest);
     rest = all; /* all rows against the last queries */
     rest.queries += tiled_queries * padded;
     rest.n_queries -= tiled_queries;
-    rest.out += tiled_queries * n;
+    rest.out = out + tiled_queries * n;
     dot4_rest(&rest);
 }
 

@@ -63,12 +63,14 @@ och_kernels_fastest(struct och_cpu_sets cpu, uint64_t (*now_ns)(void *context), 
     for (uint32_t i = 0; i < CODE_ROWS; i++)
         sample.order[i] = i;
     uint64_t best = UINT64_MAX;
+    for (size_t i = 0; i < n; i++)
+        least[i] = UINT64_MAX;
     for (size_t round = 0; round < ROUNDS; round++) {
         for (size_t i = 1; i < n; i++) {
             uint64_t start = now_ns(context);
             work(sets[i], &sample);
             uint64_t spent = now_ns(context) - start;
-            least[i] = round == 0 || spent < least[i] ? spent : least[i];
+            least[i] = spent < least[i] ? spent : least[i];
             best = spent < best ? spent : best;
         }
     }

@@ -96,7 +96,7 @@ check_lower(const struct och_quant *quant, const struct och_quant_query *prepare
         const uint8_t *codes, uint32_t row, int32_t dot, long double truth)
 {
     struct och_code_terms terms;
-    float lower;
+    float lower = 0;
     och_quant_terms(quant, codes, &row, 1, &terms);
     for (size_t s = 0; s < n_sets; s++) {
         (void) sets[s]->codes->bound_block(&prepared->weights, &terms, &dot, 1, 0, &lower);
