@@ -52,16 +52,6 @@ och_link_code(const struct och_graph_build *build, uint32_t node)
     return build->codes + (size_t) node * build->quant->stride7;
 }
 
-/* How many links a node has. */
-static inline size_t
-och_link_count(const uint32_t *links)
-{
-    size_t n = 0;
-    while (n < OCH_GRAPH_DEGREE && links[n] != OCH_ROW_NONE)
-        n++;
-    return n;
-}
-
 /* Nodes at which walks over a graph of n begin. */
 uint32_t och_link_entries(uint32_t n);
 

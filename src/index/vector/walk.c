@@ -79,22 +79,6 @@ see(struct och_walk_state *state, uint32_t node)
     return (before >> (node % 64) & 1) == 0;
 }
 
-static inline bool
-is_seen(const struct och_walk_state *state, uint32_t node)
-{
-    return (state->seen[node / 64] >> (node % 64) & 1) != 0;
-}
-
-/* How many links a node has. */
-static inline size_t
-count_links(const uint32_t *links)
-{
-    size_t n = 0;
-    while (n < OCH_GRAPH_DEGREE && links[n] != OCH_ROW_NONE)
-        n++;
-    return n;
-}
-
 /* How many nodes are no farther than `distance`: halves whose number depends on that
  * of the nodes only. */
 static inline uint32_t
@@ -272,7 +256,7 @@ follow(struct och_walk_state *state, const struct och_walk *walk, uint32_t next)
     batch.first = state->front.capacity;
     for (size_t g = 0; g < n_group; g++) {
         const uint32_t *links = walk->links + (size_t) group[g] * OCH_GRAPH_DEGREE;
-        size_t n_links = count_links(links);
+        size_t n_links = och_link_count(links);
         if (walk->through) {
             follow_allowed(state, walk, links, n_links, &batch, soon);
             continue;

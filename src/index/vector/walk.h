@@ -26,13 +26,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bitset.h"
 #include "base/compiler.h"
 #include "ochre/status.h"
 
 enum { OCH_GRAPH_DEGREE = 32 };
 
-struct och_bitset;
 struct och_mem;
+
+/* How many links a node has. */
+static inline size_t
+och_link_count(const uint32_t *links)
+{
+    size_t n = 0;
+    while (n < OCH_GRAPH_DEGREE && links[n] != OCH_ROW_NONE)
+        n++;
+    return n;
+}
 
 /* A node and its distance. */
 struct och_walk_node {
