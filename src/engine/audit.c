@@ -27,24 +27,50 @@
 /* Neighbours that are asked for in an audit, at most. */
 #define K_MAX 100u
 
+/* How far from the promised share chance may lead.  What a query finds stands and falls
+ * together, so it varies more than neighbours by themselves would (the design effect:
+ * Kish, "Survey Sampling", 1965; index/vector/calibrate.c counts alike). */
+static double
+deviation_of(const struct och_audit *audit, double promised)
+{
+    double n_wanted = (double) audit->n_wanted, n_counted = (double) audit->n_counted;
+    double share = (double) audit->n_found / n_wanted;
+    double missed = (n_wanted - (double) audit->n_found) / n_counted;
+    double variance = (double) audit->squares / n_counted - missed * missed;
+    double alone = n_wanted / n_counted * share * (1 - share);
+    double effect = variance > alone && alone > 0 ? variance / alone : 1;
+    return sqrt(effect * promised * (1 - promised) / n_wanted);
+}
+
+/* Begin anew: of walks that are no more. */
+static void
+forget(struct och_audit *audit)
+{
+    audit->n_counted = audit->n_wanted = audit->n_found = audit->squares = 0;
+}
+
 void
 och_audit_note(struct och_audit *audit, float target, uint64_t n_wanted, uint64_t n_found)
 {
+    uint64_t n_missed = n_wanted > n_found ? n_wanted - n_found : 0;
     audit->n_queries++;
+    audit->n_counted++;
     audit->n_wanted += n_wanted;
-    audit->n_found += n_found;
+    audit->n_found += n_wanted - n_missed; /* of equal ones a walk may find more */
+    audit->squares += n_missed * n_missed;
     if (audit->n_wanted < WANTED_MIN || target >= 1)
         return;
     double share = (double) audit->n_found / (double) audit->n_wanted;
     double promised = (double) target;
-    double deviation = sqrt(promised * (1 - promised) / (double) audit->n_wanted);
     float scale = audit->scale < 1 ? 1 : audit->scale;
-    if (share < promised - SURENESS * deviation && scale < SCALE_MAX) {
+    if (share < promised - SURENESS * deviation_of(audit, promised) && scale < SCALE_MAX) {
         audit->scale = scale * STEP;
-        audit->n_wanted = audit->n_found = 0; /* of walks that are no more */
+        forget(audit);
     } else if (audit->n_wanted > WANTED_MAX) {
+        audit->n_counted /= 2;
         audit->n_wanted /= 2;
         audit->n_found /= 2;
+        audit->squares /= 2;
     }
 }
 

@@ -33,8 +33,10 @@ struct och_audit {
     uint32_t dim, k;        /* what was asked */
     uint64_t not_before_ns; /* by the machine's clock */
     uint64_t n_queries;     /* audited, ever */
-    uint64_t n_wanted;      /* neighbours there were, in the audits that count now */
+    uint64_t n_counted;     /* audits that count now, and of them: */
+    uint64_t n_wanted;      /* neighbours there were */
     uint64_t n_found;       /* of them those that were found */
+    uint64_t squares;       /* of what each query missed */
     float scale;            /* of the candidates that walks keep; 0: as calibrated */
 };
 
