@@ -5,8 +5,9 @@
 #include "base/bitset.h"
 #include "base/mem.h"
 
-/* Nodes whose links are followed together. */
-enum { AT_ONCE = 4 };
+/* Nodes whose links are followed together: with few to be kept, the last of four is
+ * often one that would not have been followed. */
+enum { AT_ONCE = 4, AT_ONCE_SHORT = 2, EFFORT_SHORT = 64 };
 _Static_assert(AT_ONCE *OCH_GRAPH_DEGREE <= OCH_WALK_BATCH, "all links of a group fit");
 
 static size_t
@@ -249,7 +250,8 @@ static uint32_t
 follow(struct och_walk_state *state, const struct och_walk *walk, uint32_t next)
 {
     uint32_t group[AT_ONCE], soon = next + 2 * AT_ONCE;
-    size_t n_group = take_group(state, walk, next, walk->through ? 1 : AT_ONCE, group);
+    size_t n_wanted = walk->effort < EFFORT_SHORT ? AT_ONCE_SHORT : AT_ONCE;
+    size_t n_group = take_group(state, walk, next, walk->through ? 1 : n_wanted, group);
     state->n_followed += n_group;
     struct batch batch; /* its nodes are not worth clearing */
     batch.n = 0;

@@ -49,7 +49,7 @@ static const struct world worlds[] = {
         {"clusters, cosine, 100", CLUSTERED, OCHRE_SPACE_COSINE, 400, 100, 300, false,
                 UINT64_C(0x32e5707e001a02b6)},
         {"even, cosine, 64", EVEN, OCHRE_SPACE_COSINE, 400, 64, 300, false,
-                UINT64_C(0x503a8c5b79d5a227)},
+                UINT64_C(0x86dd476e13db25a7)},
         {"even, ip, 65", EVEN, OCHRE_SPACE_IP, 400, 65, 300, false, UINT64_C(0x0cd251fe551772da)},
         {"even, l2, 1", EVEN, OCHRE_SPACE_L2, 400, 1, 300, false, UINT64_C(0x7effc23e527ba2ab)},
         {"grid, l2, 5", GRID, OCHRE_SPACE_L2, 1500, 5, 300, false, UINT64_C(0x42e95140581ea80e)},
@@ -61,7 +61,7 @@ static const struct world worlds[] = {
         {"nearly one, l2, 130", NEARLY_ONE, OCHRE_SPACE_L2, 400, 130, 300, false,
                 UINT64_C(0x9f6f035df37ca159)},
         {"as many as get a graph, l2, 30", CLUSTERED, OCHRE_SPACE_L2, 4200, 30, 0, false,
-                UINT64_C(0x7624eb9ab989ba47)},
+                UINT64_C(0x32f3393a184c59b4)},
         {"codes only, cosine, 257", CLUSTERED, OCHRE_SPACE_COSINE, 600, 257, 0, true,
                 UINT64_C(0x636d1b4213eb3260)},
 };
