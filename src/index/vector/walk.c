@@ -126,7 +126,7 @@ prefetch_links(const uint32_t *links, uint32_t node)
  * followed next.
  */
 static uint32_t
-take(struct och_walk_state *state, const struct och_walk *walk, const uint32_t *nodes, size_t n,
+take(struct och_walk_state *state, const struct och_walk *walk, uint32_t *nodes, size_t n,
         uint32_t soon)
 {
     float distances[OCH_WALK_BATCH];
@@ -140,22 +140,23 @@ take(struct och_walk_state *state, const struct och_walk *walk, const uint32_t *
             if (och_bitset_has(walk->allowed, nodes[i]))
                 (void) insert(&state->found, (struct och_walk_node){distances[i], nodes[i]});
     }
-    /* Most are too far; those that are not, side by side. */
+    /* Most are too far; those that are not, side by side (`nodes` is the batch, done with). */
     const struct och_walk_list *front = &state->front;
     bool full = front->n == front->capacity;
     float farthest = full ? front->nodes[front->n - 1].distance : 0;
-    struct och_walk_node near[OCH_WALK_BATCH];
     size_t n_near = 0;
     for (size_t i = 0; i < n; i++) {
-        near[n_near] = (struct och_walk_node){distances[i], nodes[i]};
-        n_near += !full | (distances[i] < farthest);
+        float distance = distances[i];
+        distances[n_near] = distance;
+        nodes[n_near] = nodes[i];
+        n_near += !full | (distance < farthest);
     }
     for (size_t i = 0; i < n_near; i++) {
-        uint32_t place = insert(&state->front, near[i]);
+        uint32_t place = insert(&state->front, (struct och_walk_node){distances[i], nodes[i]});
         if (place < first)
             first = place;
         if (place < soon)
-            prefetch_links(walk->links, near[i].node);
+            prefetch_links(walk->links, nodes[i]);
     }
     return first;
 }
