@@ -224,7 +224,7 @@ multiply(const struct block *b, const struct panel *panel, size_t g, size_t n_gr
 {
     const int8_t *queries = b->queries + q * b->padded;
     size_t left = b->n - g * LANES;
-    __mmask16 last = left >= n_groups * LANES ? (__mmask16) 0xffff : (__mmask16) ((1u << left) - 1);
+    __mmask16 last = (__mmask16) (left >= n_groups * LANES ? 0xffffu : (1u << left) - 1);
     __m512i sums[QUERIES_AT_ONCE][GROUPS];
     for (size_t j = 0; j < n_queries; j++) {
         for (size_t i = 0; i < n_groups; i++)
@@ -320,7 +320,7 @@ bound_block(const struct och_code_weights *weights, const struct och_code_terms 
 {
     uint64_t bits = 0;
     for (size_t i = 0; i < n; i += LANES) {
-        __mmask16 there = n - i < LANES ? (__mmask16) ((1u << (n - i)) - 1) : (__mmask16) 0xffff;
+        __mmask16 there = (__mmask16) (n - i < LANES ? (1u << (n - i)) - 1 : 0xffffu);
         __m512 x = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(there, dots + i));
         x = _mm512_fmadd_ps(_mm512_set1_ps(weights->step), x, _mm512_set1_ps(weights->offset));
         x = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(there, terms->scale + i), x,
