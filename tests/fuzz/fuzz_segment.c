@@ -212,6 +212,9 @@ read_deaths(struct fixture *f, struct och_segment *segment, uint64_t *sum)
         och_assert(och_bitset_has(&dead, row) == is_dead);
         *sum = *sum * 31 + is_dead;
         n += is_dead;
+        uint32_t next = och_segment_next_dead(segment, row);
+        och_assert(next == OCH_ROW_NONE || (next >= row && next < segment->n_rows));
+        och_assert((next == row) == (och_segment_dead(segment, row) != OCH_ALIVE));
     }
     och_assert(status != OCHRE_OK || n == segment->n_dead_stored);
     och_assert(status != OCHRE_OK || n == och_segment_count_dead(segment, 0));
