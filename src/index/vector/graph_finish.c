@@ -25,20 +25,20 @@ two_hops(const struct och_graph_build *build, struct och_graph_scratch *scratch,
     struct och_walk_state *walk = &scratch->walk;
     const uint32_t *links = och_link_of(build, node);
     size_t n = 0;
-    och_link_forget(walk);
-    (void) och_link_see(walk, node);
+    och_walk_forget(walk);
+    (void) och_walk_see(walk, node);
     for (size_t i = 0; i < OCH_GRAPH_DEGREE && links[i] != OCH_ROW_NONE; i++) {
-        (void) och_link_see(walk, links[i]);
+        (void) och_walk_see(walk, links[i]);
         __builtin_prefetch(och_link_of(build, links[i]));
     }
     for (size_t i = 0; i < OCH_GRAPH_DEGREE && links[i] != OCH_ROW_NONE; i++) {
         const uint32_t *further = och_link_of(build, links[i]);
         for (size_t j = 0; j < OCH_GRAPH_DEGREE && further[j] != OCH_ROW_NONE; j++) {
-            if (n < OCH_LINK_CANDIDATES_MAX && och_link_see(walk, further[j]))
+            if (n < OCH_LINK_CANDIDATES_MAX && och_walk_see(walk, further[j]))
                 nodes[n++] = further[j];
         }
     }
-    och_link_forget(walk);
+    och_walk_forget(walk);
     return n;
 }
 

@@ -36,7 +36,7 @@ note_targets(const struct keeping *keeping, struct och_walk_state *walk, const u
     for (size_t i = 0; i < n_links; i++) {
         uint32_t target = node_at(keeping, links[i]);
         all = all && target != OCH_ROW_NONE;
-        if (target != OCH_ROW_NONE && *n < OCH_LINK_CANDIDATES_MAX && och_link_see(walk, target))
+        if (target != OCH_ROW_NONE && *n < OCH_LINK_CANDIDATES_MAX && och_walk_see(walk, target))
             nodes[(*n)++] = target;
     }
     return all;
@@ -68,8 +68,8 @@ keep_node(struct och_link_sharing *sharing, struct och_graph_scratch *scratch, u
     const uint32_t *links = old_links(keeping, keeping->old[node]);
     uint32_t nodes[OCH_LINK_CANDIDATES_MAX];
     size_t n_old = och_link_count(links), n = 0;
-    och_link_forget(&scratch->walk);
-    (void) och_link_see(&scratch->walk, node);
+    och_walk_forget(&scratch->walk);
+    (void) och_walk_see(&scratch->walk, node);
     bool all = note_targets(keeping, &scratch->walk, links, nodes, &n);
     size_t n_links = n;
     for (size_t i = 0; !all && i < n_old; i++) {
@@ -77,7 +77,7 @@ keep_node(struct och_link_sharing *sharing, struct och_graph_scratch *scratch, u
             (void) note_targets(keeping, &scratch->walk, old_links(keeping, links[i]), nodes, &n);
     }
     add_links(build, scratch, node, nodes, n_links, n);
-    och_link_forget(&scratch->walk);
+    och_walk_forget(&scratch->walk);
 }
 
 /* Which old row each node was, and the order with those in front that were one;

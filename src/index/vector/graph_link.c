@@ -186,26 +186,6 @@ compare_nodes(const void *left, const void *right)
     return (a->node > b->node) - (a->node < b->node);
 }
 
-bool
-och_link_see(struct och_walk_state *walk, uint32_t node)
-{
-    uint64_t bit = UINT64_C(1) << (node % 64);
-    if ((walk->seen[node / 64] & bit) != 0)
-        return false;
-    if (walk->seen[node / 64] == 0)
-        walk->touched[walk->n_touched++] = node / 64;
-    walk->seen[node / 64] |= bit;
-    return true;
-}
-
-void
-och_link_forget(struct och_walk_state *walk)
-{
-    for (uint32_t i = 0; i < walk->n_touched; i++)
-        walk->seen[walk->touched[i]] = 0;
-    walk->n_touched = 0;
-}
-
 void
 och_link_sort(struct och_walk_node *nodes, size_t n)
 {

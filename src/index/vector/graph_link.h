@@ -82,11 +82,6 @@ size_t och_link_pick(const struct och_graph_build *build, const struct och_walk_
 void och_link_store(
         struct och_graph_build *build, uint32_t node, const struct och_walk_node *picked, size_t n);
 
-/* Nodes that were looked at for one node, in the walk's set (a walk starts afresh
- * anyway): was this one new? */
-bool och_link_see(struct och_walk_state *walk, uint32_t node);
-void och_link_forget(struct och_walk_state *walk);
-
 /* Work that threads share: items 0 to n - 1, by chunks. */
 struct och_link_sharing {
     struct och_graph_build *build;

@@ -55,31 +55,6 @@ och_walk_clear(struct och_walk_state *walk)
     *walk = (struct och_walk_state){.mem = NULL};
 }
 
-/* Forget which nodes were seen, in time that depends on their number only. */
-static void
-forget(struct och_walk_state *state)
-{
-    for (uint32_t i = 0; i < state->n_touched; i++)
-        state->seen[state->touched[i]] = 0;
-    state->n_touched = 0;
-}
-
-/*
- * Mark a node as seen; was it new?  Whether it was is anybody's guess, as is most
- * that follows, so it is computed, not branched on: a guess that goes wrong costs
- * more than the rest of this.
- */
-static inline bool
-see(struct och_walk_state *state, uint32_t node)
-{
-    uint64_t *word = &state->seen[node / 64];
-    uint64_t before = *word;
-    *word = before | UINT64_C(1) << (node % 64);
-    state->touched[state->n_touched] = node / 64; /* there is room for one more */
-    state->n_touched += before == 0;
-    return (before >> (node % 64) & 1) == 0;
-}
-
 /* How many nodes are no farther than `distance`: halves whose number depends on that
  * of the nodes only. */
 static inline uint32_t
@@ -184,7 +159,7 @@ pass_through(struct och_walk_state *state, const struct och_walk *walk, uint32_t
 {
     const uint32_t *links = walk->links + (size_t) node * OCH_GRAPH_DEGREE;
     for (size_t i = 0; i < OCH_GRAPH_DEGREE && links[i] != OCH_ROW_NONE; i++) {
-        if (!och_bitset_has(walk->allowed, links[i]) || !see(state, links[i]))
+        if (!och_bitset_has(walk->allowed, links[i]) || !och_walk_see(state, links[i]))
             continue;
         batch->nodes[batch->n++] = links[i];
         if (batch->n == OCH_WALK_BATCH)
@@ -213,7 +188,7 @@ follow_allowed(struct och_walk_state *state, const struct och_walk *walk, const 
     for (size_t i = 0; i < n_links; i++)
         prefetch_links(walk->links, links[i]);
     for (size_t i = 0; i < n_links; i++) {
-        if (!see(state, links[i]))
+        if (!och_walk_see(state, links[i]))
             continue;
         if (!och_bitset_has(walk->allowed, links[i])) {
             pass_through(state, walk, links[i], batch, soon);
@@ -266,7 +241,7 @@ follow(struct och_walk_state *state, const struct och_walk *walk, uint32_t next)
         }
         for (size_t i = 0; i < n_links; i++) {
             batch.nodes[batch.n] = links[i]; /* there is room for all links of a group */
-            batch.n += see(state, links[i]);
+            batch.n += och_walk_see(state, links[i]);
         }
     }
     look_ahead(state, walk, next);
@@ -277,14 +252,14 @@ follow(struct och_walk_state *state, const struct och_walk *walk, uint32_t next)
 static void
 begin(struct och_walk_state *state, const struct och_walk *walk)
 {
-    forget(state);
+    och_walk_forget(state);
     bool all = walk->allowed == NULL;
     state->front = (struct och_walk_list){
             .nodes = state->front_nodes, .capacity = all ? walk->effort : state->front_max};
     state->found = (struct och_walk_list){.nodes = state->found_nodes, .capacity = walk->effort};
     struct batch batch = {.n = 0};
     for (size_t i = 0; i < walk->n_entries; i++) {
-        if (!see(state, walk->entries[i]))
+        if (!och_walk_see(state, walk->entries[i]))
             continue;
         batch.nodes[batch.n++] = walk->entries[i];
         if (batch.n == OCH_WALK_BATCH)

@@ -83,6 +83,31 @@ struct och_walk_state {
     uint64_t n_measured, n_followed;
 };
 
+/* Forget which nodes were seen, in time that depends on their number only. */
+static inline void
+och_walk_forget(struct och_walk_state *state)
+{
+    for (uint32_t i = 0; i < state->n_touched; i++)
+        state->seen[state->touched[i]] = 0;
+    state->n_touched = 0;
+}
+
+/*
+ * Mark a node as seen; was it new?  Whether it was is anybody's guess, as is most
+ * that follows, so it is computed, not branched on: a guess that goes wrong costs
+ * more than the rest of this.
+ */
+static inline bool
+och_walk_see(struct och_walk_state *state, uint32_t node)
+{
+    uint64_t *word = &state->seen[node / 64];
+    uint64_t before = *word;
+    *word = before | UINT64_C(1) << (node % 64);
+    state->touched[state->n_touched] = node / 64; /* there is room for one more */
+    state->n_touched += before == 0;
+    return (before >> (node % 64) & 1) == 0;
+}
+
 /* Room for walks over n_nodes, whose front holds up to front_max and, where not
  * all is allowed, whose result up to found_max.  OCHRE_NO_MEMORY. */
 OCH_MUST_CHECK ochre_status och_walk_make(struct och_mem *mem, uint32_t n_nodes, uint32_t front_max,

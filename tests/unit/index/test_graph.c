@@ -618,6 +618,18 @@ search_once(struct och_mem *account)
     return status == OCHRE_OK;
 }
 
+/* The `grant`-th allocation of a build is refused. */
+static void
+build_short_of_memory(uint64_t grant)
+{
+    struct och_mem account;
+    och_mem_init(&account, NULL);
+    account.fail_at = grant;
+    ochre_status status = build_with(&account, NULL, sets[n_sets - 1], OCHRE_SPACE_L2, false);
+    check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+    check(och_mem_used(&account) == 0);
+}
+
 static void
 without_memory_nothing_is_left(void **state)
 {
@@ -627,25 +639,13 @@ without_memory_nothing_is_left(void **state)
     check_each_allocation_failing(open_once);
     check_each_allocation_failing(search_once);
     /* Building takes seconds: some of its allocations only. */
-    for (uint64_t grant = 1; grant < 40; grant += grant < 8 ? 1 : 9) {
-        struct och_mem account;
-        och_mem_init(&account, NULL);
-        account.fail_at = grant;
-        ochre_status status = build_with(&account, NULL, sets[n_sets - 1], OCHRE_SPACE_L2, false);
-        check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
-        check(och_mem_used(&account) == 0);
-    }
+    for (uint64_t grant = 1; grant < 40; grant += grant < 8 ? 1 : 9)
+        build_short_of_memory(grant);
     static struct old old;
     make_old(&old, FEW_VALUES, OCHRE_SPACE_L2);
     kept = &old.kept;
-    for (uint64_t grant = 12; grant < 30; grant += 2) {
-        struct och_mem account;
-        och_mem_init(&account, NULL);
-        account.fail_at = grant;
-        ochre_status status = build_with(&account, NULL, sets[n_sets - 1], OCHRE_SPACE_L2, false);
-        check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
-        check(och_mem_used(&account) == 0);
-    }
+    for (uint64_t grant = 12; grant < 30; grant += 2)
+        build_short_of_memory(grant);
     kept = NULL;
     clear_old(&old);
 }
