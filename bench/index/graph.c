@@ -146,7 +146,7 @@ build(struct bench *b, unsigned n_threads)
     struct och_executor *executor = NULL;
     struct och_vector_builder *builder;
     if (n_threads > 1) /* this thread helps too */
-        must(och_executor_open(&b->mem, n_threads - 1, 0, &executor, &err), "threads", &err);
+        must(och_executor_open(&b->mem, 0, n_threads - 1, &executor, &err), "threads", &err);
     struct och_vector_build how = {.mem = &b->mem,
             .executor = executor,
             .kernels = b->kernels,

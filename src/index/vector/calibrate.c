@@ -1,7 +1,7 @@
 #include "index/vector/calibrate.h"
 
 #include <math.h>
-#include <string.h>
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -10,14 +10,18 @@
 #include "index/vector/quant.h"
 #include "index/vector/rows.h"
 #include "index/vector/topk.h"
+#include "os/executor.h"
 
-const uint32_t och_calibration_sizes[OCH_CALIBRATION_SIZES] = {10, 100};
+/* The largest k that is calibrated; for more, effort grows with k. */
+enum { LARGEST = 100 };
+const uint32_t och_calibration_sizes[OCH_CALIBRATION_SIZES] = {10, LARGEST};
 const float och_calibration_targets[OCH_CALIBRATION_TARGETS] = {
         0.90F, 0.95F, 0.98F, 0.99F, 0.995F, 0.999F};
 
 /* Efforts that are tried. */
-static const uint32_t ladder[] = {10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 112, 128, 144, 160,
-        180, 200, 256, 320, 400, 512, 640};
+static const uint32_t ladder[] = {10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 44, 48, 56, 64,
+        72, 80, 90, 100, 112, 124, 136, 150, 165, 180, 200, 220, 240, 265, 290, 320, 360, 400, 450,
+        512, 576, 640};
 enum { N_RUNGS = sizeof(ladder) / sizeof(ladder[0]) };
 
 /* One-sided 90 %. */
@@ -26,90 +30,129 @@ enum { N_RUNGS = sizeof(ladder) / sizeof(ladder[0]) };
 /* Probes that are asked for the largest size: a hundred trials each are enough. */
 #define PROBES_OF_LARGEST 96u
 
-/* The exact answers: distances of the nearest, for each probe. */
-struct answers {
-    float *distances; /* [n_probes][100] */
-    uint32_t n_probes, n_each;
-};
-
-struct calibrating {
-    struct och_arena arena;
-    const struct och_graph_view *graph;
-    const struct och_bitset *in;
-    const uint32_t *probes;
-    struct answers answers;
-    struct och_topk best;
-};
-
-static const float *
-vector_of(const struct calibrating *c, uint32_t probe)
-{
-    const struct och_vector_rows *rows = c->graph->coded.rows;
-    return rows->rows + (size_t) c->probes[probe] * c->graph->coded.quant->dim;
-}
-
-/* Search with `effort` (0: exactly) for the n nearest of a probe, in order. */
-static ochre_status
-ask(struct calibrating *c, uint32_t probe, uint32_t n, uint32_t effort, struct ochre_error *err)
-{
-    const struct och_quant *quant = c->graph->coded.quant;
-    struct och_distance_query query;
-    och_distance_query_init(&query, quant->kernels, quant->space, vector_of(c, probe), quant->dim);
-    struct och_vector_search search = {.queries = &query,
-            .n_queries = 1,
-            .allowed = effort == 0 ? c->in : NULL, /* links lead to what is in */
-            .plan = effort == 0 ? OCH_PLAN_SCAN : OCH_PLAN_WALK,
-            .scratch = &c->arena};
-    if (och_topk_make(&c->best, &c->arena, n, n) != OCHRE_OK)
-        return och_fail_memory(err);
-    ochre_status status = och_graph_search(c->graph, &search, effort, &c->best, NULL, err);
-    och_topk_sort(&c->best);
-    return status;
-}
-
-static ochre_status
-find_answers(struct calibrating *c, struct ochre_error *err)
-{
-    struct answers *answers = &c->answers;
-    const struct och_vector_rows *rows = c->graph->coded.rows;
-    ochre_status status = OCHRE_OK;
-    for (uint32_t i = 0; i < answers->n_probes && status == OCHRE_OK; i++) {
-        struct och_arena_mark mark = och_arena_mark(&c->arena);
-        if (rows->touch != NULL)
-            status = rows->touch(rows->context, c->probes[i], 1, err);
-        if (status == OCHRE_OK)
-            status = ask(c, i, answers->n_each, 0, err);
-        for (uint32_t j = 0; j < answers->n_each; j++)
-            answers->distances[(size_t) i * answers->n_each + j] =
-                    status == OCHRE_OK && j < c->best.n ? c->best.items[j].distance : INFINITY;
-        och_arena_rewind(&c->arena, &mark);
-    }
-    return status;
-}
+/* Probes that a thread takes at once: their exact scans share what they read. */
+enum { PROBES_AT_ONCE = 16 };
 
 /* How many of the k nearest walks found. */
 struct found {
-    uint32_t n_probes, k;
+    uint32_t n_probes; /* 0: not measured */
+    uint32_t k;
     uint64_t n;       /* of n_probes * k */
     uint64_t squares; /* of what each probe missed */
 };
 
+/* One thread's. */
+struct prober {
+    struct och_arena arena;
+    struct found found;
+    ochre_status status;
+    struct ochre_error err;
+};
+
+struct calibrating {
+    const struct och_calibrating *of;
+    struct prober *probers; /* [n_threads] */
+    float *answers;         /* [n_probes][LARGEST]: exact distances, nearest first */
+    uint32_t n_probes;      /* that are asked now, */
+    uint32_t k;             /*   for so many, */
+    uint32_t effort;        /*   with this; 0: exactly, for the answers */
+    atomic_uint next;
+};
+
+/* Search with `effort` (0: exactly) for the nearest of n probes, in order. */
 static ochre_status
-count_found(struct calibrating *c, uint32_t effort, struct found *found, struct ochre_error *err)
+ask(const struct calibrating *c, struct prober *prober, uint32_t first, uint32_t n,
+        struct och_topk *best)
 {
-    uint32_t k = found->k;
+    const struct och_graph_view *graph = c->of->graph;
+    const struct och_vector_rows *rows = graph->coded.rows;
+    const struct och_quant *quant = graph->coded.quant;
+    struct och_distance_query queries[PROBES_AT_ONCE];
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t row = c->of->probes[first + i];
+        ochre_status status =
+                rows->touch == NULL ? OCHRE_OK : rows->touch(rows->context, row, 1, &prober->err);
+        if (status != OCHRE_OK)
+            return status;
+        och_distance_query_init(&queries[i], quant->kernels, quant->space,
+                rows->rows + (size_t) row * quant->dim, quant->dim);
+        if (och_topk_make(&best[i], &prober->arena, c->k, c->k) != OCHRE_OK)
+            return och_fail_memory(&prober->err);
+    }
+    struct och_vector_search search = {.queries = queries,
+            .n_queries = n,
+            .allowed = c->effort == 0 ? c->of->in : NULL, /* links lead to what is in */
+            .plan = c->effort == 0 ? OCH_PLAN_SCAN : OCH_PLAN_WALK,
+            .scratch = &prober->arena};
+    ochre_status status = och_graph_search(graph, &search, c->effort, best, NULL, &prober->err);
+    for (uint32_t i = 0; i < n && status == OCHRE_OK; i++)
+        och_topk_sort(&best[i]);
+    return status;
+}
+
+/* Keep exact answers, or count what a walk found of them. */
+static void
+note(const struct calibrating *c, struct found *found, uint32_t probe, const struct och_topk *best)
+{
+    float *answers = c->answers + (size_t) probe * LARGEST;
+    if (c->effort == 0) {
+        for (uint32_t i = 0; i < LARGEST; i++)
+            answers[i] = i < best->n ? best->items[i].distance : INFINITY;
+        return;
+    }
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < best->n; i++)
+        n += best->items[i].distance <= answers[c->k - 1];
+    found->n_probes++;
+    found->n += n;
+    found->squares += (uint64_t) (c->k - n) * (c->k - n);
+}
+
+/* A part of och_executor_parallel. */
+static void
+ask_some(void *context, size_t thread)
+{
+    struct calibrating *c = context;
+    struct prober *prober = &c->probers[thread];
+    while (prober->status == OCHRE_OK) {
+        uint32_t first = atomic_fetch_add_explicit(&c->next, PROBES_AT_ONCE, memory_order_relaxed);
+        if (first >= c->n_probes)
+            return;
+        uint32_t left = c->n_probes - first;
+        uint32_t n = left < PROBES_AT_ONCE ? left : PROBES_AT_ONCE;
+        struct och_topk best[PROBES_AT_ONCE];
+        struct och_arena_mark mark = och_arena_mark(&prober->arena);
+        prober->status = ask(c, prober, first, n, best);
+        for (uint32_t i = 0; i < n && prober->status == OCHRE_OK; i++)
+            note(c, &prober->found, first + i, &best[i]);
+        och_arena_rewind(&prober->arena, &mark);
+    }
+}
+
+/* Ask n_probes for k with `effort`. */
+static ochre_status
+ask_all(struct calibrating *c, uint32_t n_probes, uint32_t k, uint32_t effort,
+        struct found *found_out, struct ochre_error *err)
+{
     ochre_status status = OCHRE_OK;
-    found->n = found->squares = 0;
-    for (uint32_t i = 0; i < found->n_probes && status == OCHRE_OK; i++) {
-        struct och_arena_mark mark = och_arena_mark(&c->arena);
-        uint32_t n = 0;
-        float last = c->answers.distances[(size_t) i * c->answers.n_each + k - 1];
-        status = ask(c, i, k, effort, err);
-        for (uint32_t j = 0; status == OCHRE_OK && j < c->best.n; j++)
-            n += c->best.items[j].distance <= last;
-        found->n += n;
-        found->squares += (uint64_t) (k - n) * (k - n);
-        och_arena_rewind(&c->arena, &mark);
+    c->n_probes = n_probes;
+    c->k = k;
+    c->effort = effort;
+    atomic_init(&c->next, 0);
+    for (unsigned i = 0; i < c->of->n_threads; i++)
+        c->probers[i].found = (struct found){.n_probes = 0};
+    och_executor_parallel(c->of->executor, c->of->n_threads, ask_some, c);
+    *found_out = (struct found){.k = k};
+    for (unsigned i = 0; i < c->of->n_threads; i++) {
+        const struct prober *prober = &c->probers[i];
+        found_out->n_probes += prober->found.n_probes;
+        found_out->n += prober->found.n;
+        found_out->squares += prober->found.squares;
+        if (prober->status != OCHRE_OK && status == OCHRE_OK) {
+            status = prober->status;
+            if (err != NULL)
+                *err = prober->err;
+        }
     }
     return status;
 }
@@ -135,59 +178,97 @@ surely(const struct found *found)
     return (middle - half) / (1 + z2 / trials);
 }
 
-/* One size: climb until the highest target is reached. */
-static ochre_status
-climb(struct calibrating *c, size_t size, struct och_calibration *calibration,
-        struct ochre_error *err)
+/* Has this been found often enough? */
+static bool
+reaches(const struct found *found, float target)
 {
-    uint32_t k = och_calibration_sizes[size];
-    uint32_t n_probes = c->answers.n_probes;
-    if (size + 1 == OCH_CALIBRATION_SIZES && n_probes > PROBES_OF_LARGEST)
-        n_probes = PROBES_OF_LARGEST;
-    struct found found = {.n_probes = n_probes, .k = k};
-    uint64_t n = (uint64_t) n_probes * k;
-    size_t target = 0;
-    for (size_t rung = 0; rung < N_RUNGS && target < OCH_CALIBRATION_TARGETS; rung++) {
-        if (ladder[rung] < k)
-            continue;
-        ochre_status status = count_found(c, ladder[rung], &found, err);
+    return found->n == (uint64_t) found->n_probes * found->k || surely(found) >= (double) target;
+}
+
+/* The lowest rung from `low` on that reaches a target, by halves: more effort finds
+ * more.  N_RUNGS: none does. */
+static ochre_status
+find_rung(struct calibrating *c, struct found *rungs, uint32_t n_probes, float target,
+        size_t *low_inout, struct ochre_error *err)
+{
+    size_t low = *low_inout, high = N_RUNGS;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        struct found *found = &rungs[middle];
+        ochre_status status = OCHRE_OK;
+        if (found->n_probes == 0)
+            status = ask_all(c, n_probes, found->k, ladder[middle], found, err);
         if (status != OCHRE_OK)
             return status;
-        double sure = surely(&found);
-        while (target < OCH_CALIBRATION_TARGETS &&
-                (sure >= (double) och_calibration_targets[target] || found.n == n)) {
-            calibration->effort[size][target] = ladder[rung];
-            calibration->measured[size][target] = (float) ((double) found.n / (double) n);
-            target++;
-        }
+        if (reaches(found, target))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    *low_inout = low;
+    return OCHRE_OK;
+}
+
+static ochre_status
+calibrate_size(struct calibrating *c, size_t size, struct och_calibration *calibration,
+        struct ochre_error *err)
+{
+    uint32_t k = och_calibration_sizes[size], n_probes = c->of->n_probes;
+    if (size + 1 == OCH_CALIBRATION_SIZES && n_probes > PROBES_OF_LARGEST)
+        n_probes = PROBES_OF_LARGEST;
+    struct found rungs[N_RUNGS];
+    for (size_t i = 0; i < N_RUNGS; i++)
+        rungs[i] = (struct found){.k = k};
+    size_t rung = 0;
+    while (ladder[rung] < k)
+        rung++;
+    for (size_t target = 0; target < OCH_CALIBRATION_TARGETS; target++) {
+        ochre_status status =
+                find_rung(c, rungs, n_probes, och_calibration_targets[target], &rung, err);
+        if (status != OCHRE_OK || rung == N_RUNGS)
+            return status;
+        const struct found *found = &rungs[rung];
+        calibration->effort[size][target] = ladder[rung];
+        calibration->measured[size][target] =
+                (float) ((double) found->n / ((double) found->n_probes * k));
     }
     return OCHRE_OK;
 }
 
+static ochre_status
+calibrate(struct calibrating *c, struct och_calibration *calibration, struct ochre_error *err)
+{
+    struct found ignored;
+    ochre_status status = ask_all(c, c->of->n_probes, LARGEST, 0, &ignored, err);
+    for (size_t i = 0; i < OCH_CALIBRATION_SIZES && status == OCHRE_OK; i++)
+        status = calibrate_size(c, i, calibration, err);
+    return status;
+}
+
 ochre_status
-och_calibrate(struct och_mem *mem, const struct och_graph_view *graph, const uint32_t *probes,
-        uint32_t n_probes, const struct och_bitset *in, struct och_calibration *calibration_out,
+och_calibrate(const struct och_calibrating *calibrating, struct och_calibration *calibration_out,
         struct ochre_error *err)
 {
-    *calibration_out = (struct och_calibration){.n_queries = n_probes};
-    struct calibrating c = {.graph = graph,
-            .in = in,
-            .probes = probes,
-            .answers = {.n_probes = n_probes,
-                    .n_each = och_calibration_sizes[OCH_CALIBRATION_SIZES - 1]}};
-    if (n_probes == 0)
+    *calibration_out = (struct och_calibration){.n_queries = calibrating->n_probes};
+    if (calibrating->n_probes == 0)
         return OCHRE_OK;
-    size_t size = (size_t) n_probes * c.answers.n_each * sizeof(float);
-    och_arena_init(&c.arena, mem);
-    c.answers.distances = och_mem_take(mem, size);
-    if (c.answers.distances == NULL)
-        return och_fail_memory(err);
-    ochre_status status = find_answers(&c, err);
-    for (size_t i = 0; i < OCH_CALIBRATION_SIZES && status == OCHRE_OK; i++)
-        status = climb(&c, i, calibration_out, err);
-    och_mem_release(mem, c.answers.distances, size);
-    och_arena_clear(&c.arena);
-    return status;
+    struct och_mem *mem = calibrating->mem;
+    size_t answers_size = (size_t) calibrating->n_probes * LARGEST * sizeof(float);
+    size_t probers_size = calibrating->n_threads * sizeof(struct prober);
+    struct calibrating c = {.of = calibrating,
+            .answers = och_mem_take(mem, answers_size),
+            .probers = och_mem_take_zeroed(mem, probers_size)};
+    ochre_status status = OCHRE_NO_MEMORY;
+    if (c.answers != NULL && c.probers != NULL) {
+        for (unsigned i = 0; i < calibrating->n_threads; i++)
+            och_arena_init(&c.probers[i].arena, mem);
+        status = calibrate(&c, calibration_out, err);
+        for (unsigned i = 0; i < calibrating->n_threads; i++)
+            och_arena_clear(&c.probers[i].arena);
+    }
+    och_mem_release(mem, c.probers, probers_size);
+    och_mem_release(mem, c.answers, answers_size);
+    return status == OCHRE_NO_MEMORY ? och_fail_memory(err) : status;
 }
 
 /* The first target that is no lower. */
@@ -211,9 +292,8 @@ och_calibration_effort(const struct och_calibration *calibration, uint32_t k, fl
     while (size + 1 < OCH_CALIBRATION_SIZES && och_calibration_sizes[size] < k)
         size++;
     uint32_t effort = calibration->effort[size][target];
-    uint32_t largest = och_calibration_sizes[OCH_CALIBRATION_SIZES - 1];
-    if (k > largest) /* as many for each that is wanted */
-        effort = (uint32_t) ((uint64_t) effort * k / largest);
+    if (k > LARGEST) /* as many for each that is wanted */
+        effort = (uint32_t) ((uint64_t) effort * k / LARGEST);
     return effort;
 }
 

@@ -15,7 +15,7 @@
  * one-sided Wilson interval at 90 %, with what the hits of a query have in common
  * taken into account); 0: none does, so search exactly.
  *
- * Threads: one.
+ * Threads: och_calibrate lends work to the executor; the rest: any.
  */
 #ifndef OCH_INDEX_VECTOR_CALIBRATE_H
 #define OCH_INDEX_VECTOR_CALIBRATE_H
@@ -25,6 +25,9 @@
 #include "base/compiler.h"
 #include "index/vector/graph_search.h"
 #include "ochre/status.h"
+
+struct och_executor;
+struct och_mem;
 
 enum { OCH_CALIBRATION_SIZES = 2, OCH_CALIBRATION_TARGETS = 6 };
 
@@ -40,15 +43,24 @@ struct och_calibration {
     uint32_t n_queries;                                             /* 0: not measured */
 };
 
+/* What is to be measured, and with what: all borrowed. */
+struct och_calibrating {
+    struct och_mem *mem;
+    struct och_executor *executor; /* NULL: one thread */
+    unsigned n_threads;            /* at least 1 */
+    const struct och_graph_view *graph;
+    const uint32_t *probes; /* [n_probes]: rows whose vectors are the queries */
+    uint32_t n_probes;
+    const struct och_bitset *in; /* what may be found; no probe is */
+};
+
 /*
- * Measure `graph` with the vectors of `probes` as queries; only rows in `in`
- * may be found, and no probe is one of them.
+ * Measure.  The result is the same for any number of threads.
  *
  * Errors: what touching rows answers; OCHRE_NO_MEMORY.
- * Cost:   an exact scan for each probe, and a walk for each rung of the ladder.
+ * Cost:   an exact scan for each probe, and a walk for half of the ladder's rungs.
  */
-OCH_MUST_CHECK ochre_status och_calibrate(struct och_mem *mem, const struct och_graph_view *graph,
-        const uint32_t *probes, uint32_t n_probes, const struct och_bitset *in,
+OCH_MUST_CHECK ochre_status och_calibrate(const struct och_calibrating *calibrating,
         struct och_calibration *calibration_out, struct ochre_error *err);
 
 /* The effort for k nearest at that recall; 0: search exactly. */

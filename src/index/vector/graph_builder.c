@@ -21,7 +21,7 @@ enum {
     /* Rows that a thread encodes at once. */
     CHUNK = 256,
     /* Rows that are held back for measuring recall, and at most which part. */
-    PROBES_MAX = 512,
+    PROBES_MAX = 1024,
     PROBES_PART = 16,
     /* A graph whose nodes have fewer links than this by themselves gets more. */
     DEGREE_LOW = 17,
@@ -225,9 +225,15 @@ measure(struct och_graph_builder *builder, struct ochre_error *err)
             .links = graph->links,
             .entries = graph->order,
             .n_entries = graph->n_entries};
+    struct och_calibrating calibrating = {.mem = builder->build->mem,
+            .executor = builder->build->executor,
+            .n_threads = builder->n_threads,
+            .graph = &view,
+            .probes = graph->order + graph->n_in,
+            .n_probes = graph->n - graph->n_in,
+            .in = &in};
     if (status == OCHRE_OK)
-        status = och_calibrate(builder->build->mem, &view, graph->order + graph->n_in,
-                graph->n - graph->n_in, &in, &builder->calibration, err);
+        status = och_calibrate(&calibrating, &builder->calibration, err);
     och_bitset_clear(&in);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "index/vector/quant.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -14,12 +15,8 @@
 #define STEP_OF_16 0.3352F
 /* Rows whose pages are made safe to read at once. */
 #define TOUCH_ROWS 1024u
-
-static size_t
-stride_of(size_t elements_size)
-{
-    return (OCH_CODE_HEADER + elements_size + 63) / 64 * 64;
-}
+/* Coordinates that the compiler computes side by side. */
+#define ABREAST ((size_t) 8)
 
 uint32_t
 och_quant_padded(ochre_space space, uint32_t dim)
@@ -31,7 +28,7 @@ och_quant_padded(ochre_space space, uint32_t dim)
 size_t
 och_quant_stride4(uint32_t padded)
 {
-    return stride_of(padded / 2);
+    return OCH_CODE_HEADER + padded / 2;
 }
 
 /* --- making ----------------------------------------------------------------- */
@@ -48,7 +45,7 @@ och_quant_make(struct och_mem *mem, const struct och_kernels *kernels, ochre_spa
             .seed = seed,
             .kernels = kernels,
             .stride4 = och_quant_stride4(padded),
-            .stride7 = stride_of(padded)};
+            .stride7 = OCH_CODE_HEADER + padded};
     struct och_rotation rotation;
     ochre_status status = och_rotation_make(mem, padded, seed, &rotation);
     if (status != OCHRE_OK)
@@ -349,6 +346,45 @@ set_conversion(const struct och_quant *quant, float query_length2, struct och_qu
     query->rounding_fixed = query->rounding * whole * whole;
 }
 
+static float
+largest_of(const float *x, size_t n)
+{
+    float largest[ABREAST] = {0};
+    for (size_t at = 0; at < n; at += ABREAST) {
+        for (size_t j = 0; j < ABREAST; j++) {
+            float size = fabsf(x[at + j]);
+            largest[j] = size > largest[j] ? size : largest[j];
+        }
+    }
+    float all = 0;
+    for (size_t j = 0; j < ABREAST; j++)
+        all = largest[j] > all ? largest[j] : all;
+    return all;
+}
+
+/* What rounding a query to steps comes to, in ABREAST parts. */
+struct rounded {
+    int32_t sum[ABREAST];
+    float lost2[ABREAST];
+};
+
+/* Round 32 coordinates, of which none is larger than 127 steps. */
+static void
+round_query(const float *x, float step, int8_t *elements, struct rounded *rounded)
+{
+    float inverse = step >= FLT_MIN ? 1 / step : 0; /* else all is lost */
+    for (size_t at = 0; at < 32; at += ABREAST) {
+        for (size_t j = 0; j < ABREAST; j++) {
+            float scaled = x[at + j] * inverse;
+            int level = (int) (scaled + copysignf(0.5F, scaled));
+            float rest = x[at + j] - step * (float) level;
+            elements[at + j] = (int8_t) level;
+            rounded->sum[j] += level;
+            rounded->lost2[j] += rest * rest;
+        }
+    }
+}
+
 void
 och_quant_query_init(const struct och_quant *quant, const struct och_distance_query *query,
         int8_t *elements, float *scratch, struct och_quant_query *query_out)
@@ -360,22 +396,17 @@ och_quant_query_init(const struct och_quant *quant, const struct och_distance_qu
         scratch[i] = query->query[i] * factor - quant->mean[i];
     och_rotate(&quant->rotation, scratch);
 
-    float largest = 0;
-    for (size_t i = 0; i < n; i++)
-        largest = fabsf(scratch[i]) > largest ? fabsf(scratch[i]) : largest;
-    float step = largest / 127;
-    float inverse = largest > 0 ? 127 / largest : 0;
+    float step = largest_of(scratch, n) / 127;
+    struct rounded rounded = {.lost2 = {0}};
+    /* Of 64 elements the first 32 lie in the lower halves of a group. */
+    for (size_t at = 0; at < n; at += 32)
+        round_query(
+                scratch + at, step, elements + (at % 64 == 0 ? 0 : n / 2) + at / 64 * 32, &rounded);
     int32_t sum = 0;
     float lost2 = 0;
-    for (size_t i = 0; i < n; i++) {
-        float x = scratch[i] * inverse;
-        int level = (int) (x < 0 ? x - 0.5F : x + 0.5F);
-        float rest = scratch[i] - step * (float) level;
-        /* Of 64 elements the first 32 lie in the lower halves of a group. */
-        size_t half = i % 64 < 32 ? 0 : n / 2;
-        elements[half + i / 64 * 32 + i % 32] = (int8_t) level;
-        sum += level;
-        lost2 += rest * rest;
+    for (size_t j = 0; j < ABREAST; j++) {
+        sum += rounded.sum[j];
+        lost2 += rounded.lost2[j];
     }
     float length2 = quant->kernels->dot(scratch, scratch, n);
     *query_out = (struct och_quant_query){.elements = elements,

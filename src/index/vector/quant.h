@@ -80,7 +80,7 @@ struct och_quant {
     float *mean;    /* owned: [padded] */
     struct och_rotation rotation;
     const struct och_kernels *kernels;
-    size_t stride4, stride7; /* bytes of a code, a multiple of 64 */
+    size_t stride4, stride7; /* bytes of a code */
 };
 
 /* Is a code possible at all?  Not where squares leave the range of floats. */

@@ -45,25 +45,25 @@ struct world {
 
 static const struct world worlds[] = {
         {"clusters, l2, 24", CLUSTERED, OCHRE_SPACE_L2, 600, 24, 300, false,
-                UINT64_C(0x7b0a39940da5b2e5)},
+                UINT64_C(0x7ba6a19088bc5418)},
         {"clusters, cosine, 100", CLUSTERED, OCHRE_SPACE_COSINE, 400, 100, 300, false,
-                UINT64_C(0x32e5707e001a02b6)},
+                UINT64_C(0x72b94cc77f855959)},
         {"even, cosine, 64", EVEN, OCHRE_SPACE_COSINE, 400, 64, 300, false,
-                UINT64_C(0x86dd476e13db25a7)},
-        {"even, ip, 65", EVEN, OCHRE_SPACE_IP, 400, 65, 300, false, UINT64_C(0x0cd251fe551772da)},
-        {"even, l2, 1", EVEN, OCHRE_SPACE_L2, 400, 1, 300, false, UINT64_C(0x7effc23e527ba2ab)},
-        {"grid, l2, 5", GRID, OCHRE_SPACE_L2, 1500, 5, 300, false, UINT64_C(0x42e95140581ea80e)},
+                UINT64_C(0xb5b153dcfb38cd27)},
+        {"even, ip, 65", EVEN, OCHRE_SPACE_IP, 400, 65, 300, false, UINT64_C(0xf579a04e5bc00f68)},
+        {"even, l2, 1", EVEN, OCHRE_SPACE_L2, 400, 1, 300, false, UINT64_C(0x417b697ed1486b38)},
+        {"grid, l2, 5", GRID, OCHRE_SPACE_L2, 1500, 5, 300, false, UINT64_C(0x946d9a1e9a1de35a)},
         {"grid, cosine, 7", GRID, OCHRE_SPACE_COSINE, 1000, 7, 300, false,
-                UINT64_C(0x3310a1bf27dc18d2)},
-        {"tails, ip, 63", TAILS, OCHRE_SPACE_IP, 400, 63, 300, false, UINT64_C(0xf111546a9d51e4d1)},
+                UINT64_C(0x5030f6a8e0d10480)},
+        {"tails, ip, 63", TAILS, OCHRE_SPACE_IP, 400, 63, 300, false, UINT64_C(0xa86b625d24bab050)},
         {"tails, l2, 200", TAILS, OCHRE_SPACE_L2, 400, 200, 300, false,
-                UINT64_C(0x7cf1c58de55ab88d)},
+                UINT64_C(0x27404556dfd6b164)},
         {"nearly one, l2, 130", NEARLY_ONE, OCHRE_SPACE_L2, 400, 130, 300, false,
-                UINT64_C(0x9f6f035df37ca159)},
+                UINT64_C(0x70f74f20e97d2a2f)},
         {"as many as get a graph, l2, 30", CLUSTERED, OCHRE_SPACE_L2, 4200, 30, 0, false,
-                UINT64_C(0x32f3393a184c59b4)},
+                UINT64_C(0xc80e4e2608dab25d)},
         {"codes only, cosine, 257", CLUSTERED, OCHRE_SPACE_COSINE, 600, 257, 0, true,
-                UINT64_C(0x636d1b4213eb3260)},
+                UINT64_C(0x314b022d233c161f)},
 };
 enum { N_WORLDS = sizeof(worlds) / sizeof(worlds[0]) };
 
@@ -255,7 +255,7 @@ a_graph_that_kept_links_has_the_bytes_written_down(void **state)
 {
     (void) state;
     static const struct world world = {"kept, l2, 40", CLUSTERED, OCHRE_SPACE_L2, 1000, 40, 300,
-            false, UINT64_C(0x17e73dc38519024d)};
+            false, UINT64_C(0x7d685275afc57c44)};
     bool all = true;
     struct och_vector_rows rows = make_rows(&world);
     for (size_t s = 0; s < n_sets; s++)
