@@ -96,5 +96,8 @@ static_assert(OCH_WRITE_SIZE_MAX < OCH_LOG_FILE_SIZE_MAX, "one request fits one 
 #define OCH_HTTP_IDLE_TIMEOUT_MS 75000u
 #define OCH_HTTP_TOTAL_TIMEOUT_MS 600000u
 #define OCH_HTTP_BODIES_MEMORY_MAX ((uint64_t) 256 << 20)
+/* What may keep the other connections of a thread waiting. */
+#define OCH_HTTP_SHORT_NS 1000000u
+#define OCH_HTTP_SHORT_BODY_MAX 65536u
 
 #endif /* OCH_BASE_LIMITS_H */

@@ -242,16 +242,38 @@ och_http_finish(struct och_http_request *request)
     atomic_fetch_sub_explicit(&server->n_waking, 1, memory_order_release);
 }
 
+/* Ask the handler.  What it took, noted for its kind, is processor time, so that
+ * a busy machine does not make requests look slow; unless it slept, and then
+ * everything counts. */
+static och_http_outcome
+handle(struct och_http_exchange *exchange)
+{
+    struct och_http_request *request = &exchange->request;
+    struct och_http_server *server = connection_of(request)->server;
+    void *context = server->options.context;
+    uint64_t kind = exchange->kind;
+    if (kind == OCH_HTTP_KIND_NONE || kind == OCH_HTTP_KIND_SHORT)
+        return request->route->handle(context, request, &exchange->response);
+
+    uint64_t begin_ns = och_http_now(server);
+    struct och_thread_usage before = och_thread_usage();
+    och_http_outcome outcome = request->route->handle(context, request, &exchange->response);
+    if (outcome == OCH_HTTP_DONE) { /* else it may be answered and gone */
+        struct och_thread_usage after = och_thread_usage();
+        bool slept = after.n_waits != before.n_waits;
+        och_http_costs_note(&server->costs, kind,
+                slept ? och_http_now(server) - begin_ns : after.cpu_ns - before.cpu_ns);
+    }
+    return outcome;
+}
+
 static void
 run_task(struct och_task *task)
 {
     char *start = (char *) task - offsetof(struct och_http_exchange, task);
     struct och_http_exchange *exchange = (struct och_http_exchange *) (void *) start;
     struct och_http_request *request = &exchange->request;
-    struct och_http_server *server = connection_of(request)->server;
-    och_http_outcome outcome =
-            request->route->handle(server->options.context, request, &exchange->response);
-    if (outcome == OCH_HTTP_DONE)
+    if (handle(exchange) == OCH_HTTP_DONE)
         och_http_finish(request);
 }
 
@@ -271,10 +293,7 @@ static enum MHD_Result
 run_here(struct och_http_connection *connection)
 {
     struct och_http_exchange *exchange = &connection->exchange;
-    struct och_http_request *request = &exchange->request;
-    och_http_outcome outcome = request->route->handle(
-            connection->server->options.context, request, &exchange->response);
-    if (outcome == OCH_HTTP_DONE)
+    if (handle(exchange) == OCH_HTTP_DONE)
         return answer(connection);
     if (atomic_load_explicit(&exchange->turn, memory_order_acquire) == OCH_HTTP_FINISHED)
         return answer(connection);
@@ -288,23 +307,35 @@ run_here(struct och_http_connection *connection)
     return MHD_YES;
 }
 
+/* Will it be over soon? */
+static bool
+is_short(struct och_http_server *server, struct och_http_exchange *exchange)
+{
+    struct och_http_request *request = &exchange->request;
+    const struct och_http_route *route = request->route;
+    if ((route->flags & OCH_HTTP_INLINE) != 0 || server->options.executor == NULL)
+        return true;
+    if (route->kind_of == NULL || request->body.size > OCH_HTTP_SHORT_BODY_MAX)
+        return false;
+    exchange->kind = route->kind_of(server->options.context, request);
+    if (exchange->kind == OCH_HTTP_KIND_NONE || exchange->kind == OCH_HTTP_KIND_SHORT)
+        return exchange->kind == OCH_HTTP_KIND_SHORT;
+    return och_http_costs_get(&server->costs, exchange->kind) <= OCH_HTTP_SHORT_NS;
+}
+
 /* The body is complete. */
 static enum MHD_Result
 run(struct och_http_connection *connection)
 {
     struct och_http_server *server = connection->server;
     struct och_http_exchange *exchange = &connection->exchange;
-    const struct och_http_route *route = exchange->request.route;
     if (atomic_load(&server->is_closing))
         return MHD_NO;
     exchange->has_run = true;
     if (exchange->body != NULL)
         exchange->request.body = (struct ochre_bytes){exchange->body, (size_t) exchange->body_size};
     set_deadline(connection, exchange->begin_ns + server->options.total_timeout_ms * OCH_NS_PER_MS);
-    bool cheap = (route->flags & OCH_HTTP_INLINE) != 0 || server->options.executor == NULL ||
-            (route->is_cheap != NULL &&
-                    route->is_cheap(server->options.context, &exchange->request));
-    return cheap ? run_here(connection) : run_away(connection);
+    return is_short(server, exchange) ? run_here(connection) : run_away(connection);
 }
 
 /* --- the headers and the body ------------------------------------------------ */

@@ -59,6 +59,7 @@ struct och_http_request {
     const struct och_http_field *fields; /* the headers, in order */
     size_t n_fields;
     struct ochre_bytes body; /* empty unless the route reads one; never NULL data */
+    void *decoded;           /* what the route's kind_of left for the handler; NULL: nothing */
     struct och_arena arena;  /* for the handler: dies with the answer */
 };
 

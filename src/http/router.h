@@ -39,7 +39,7 @@ enum och_http_route_flags {
      * Without this flag a body is read and thrown away, whatever its type. */
     OCH_HTTP_READS_BODY = 1 << 0,
     /* The handler takes under 200 us and never blocks: it runs on the
-     * connection's thread.  Others run on the executor. */
+     * connection's thread.  Others run on the executor, unless kind_of knows better. */
     OCH_HTTP_INLINE = 1 << 1,
     /* Any method, not only the row's. */
     OCH_HTTP_ANY_METHOD = 1 << 2,
@@ -53,10 +53,19 @@ struct och_http_route {
     unsigned flags;
     och_http_handler *handle;
     /*
-     * May be NULL.  Asked once the body is there: true runs the handler on the
-     * connection's thread, as if the row said OCH_HTTP_INLINE.  Must be cheap.
+     * May be NULL: of no kind.  Asked on the connection's thread once the body is
+     * there, if it has OCH_HTTP_SHORT_BODY_MAX bytes at most: which kind of request
+     * is this?  Requests of one kind take about equally long.  The server remembers
+     * what they took (http/costs.h): where that was under OCH_HTTP_SHORT_NS the
+     * handler runs on the connection's thread, as if the row said OCH_HTTP_INLINE.
+     * Must be quick itself, and may leave what it found out in request->decoded.
      */
-    bool (*is_cheap)(void *context, const struct och_http_request *request);
+    uint64_t (*kind_of)(void *context, struct och_http_request *request);
+};
+
+enum {
+    OCH_HTTP_KIND_NONE = 0,  /* nobody can tell: the executor runs it */
+    OCH_HTTP_KIND_SHORT = 1, /* what OCH_HTTP_INLINE says; all other numbers are kinds */
 };
 
 enum {

@@ -47,9 +47,9 @@ const struct och_http_route och_routes[] = {
         {OCH_HTTP_POST, COLLECTION "/update", BODY, och_route_update, NULL},
         {OCH_HTTP_POST, COLLECTION "/upsert", BODY, och_route_upsert, NULL},
         {OCH_HTTP_POST, COLLECTION "/delete", BODY, och_route_delete, NULL},
-        {OCH_HTTP_POST, COLLECTION "/get", BODY, och_route_get, NULL},
-        {OCH_HTTP_POST, COLLECTION "/query", BODY, och_route_query, NULL},
-        {OCH_HTTP_GET, COLLECTION "/count", 0, och_route_count, och_route_count_is_cheap},
+        {OCH_HTTP_POST, COLLECTION "/get", BODY, och_route_get, och_route_get_kind},
+        {OCH_HTTP_POST, COLLECTION "/query", BODY, och_route_query, och_route_query_kind},
+        {OCH_HTTP_GET, COLLECTION "/count", 0, och_route_count, och_route_count_kind},
         {OCH_HTTP_GET, COLLECTION "/indexing_status", 0, och_route_indexing_status, NULL},
 
         {OCH_HTTP_POST, COLLECTION "/search", BODY, och_route_search, NULL},

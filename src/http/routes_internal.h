@@ -78,7 +78,10 @@ och_http_handler och_route_add, och_route_update, och_route_upsert, och_route_de
 och_http_handler och_route_function_attach, och_route_function_get, och_route_function_detach,
         och_route_function_add_input, och_route_conditional;
 
-/* Is the collection of the path in memory, so that counting its records reads nothing? */
-bool och_route_count_is_cheap(void *context, const struct och_http_request *request);
+/* What decides how long a read takes; they decode its body for the handler.
+ * Counting is short where the collection is in memory. */
+uint64_t och_route_get_kind(void *context, struct och_http_request *request);
+uint64_t och_route_query_kind(void *context, struct och_http_request *request);
+uint64_t och_route_count_kind(void *context, struct och_http_request *request);
 
 #endif /* OCH_HTTP_ROUTES_INTERNAL_H */

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "engine/collection.h"
 #include "http/routes_internal.h"
+#include "http/routes_kind.h"
 #include "wire/json_read.h"
 #include "wire/json_records.h"
 #include "wire/json_response.h"
@@ -63,19 +64,52 @@ och_route_delete(
 
 /* --- reads ------------------------------------------------------------------- */
 
+/* A body that is wrong is decoded once more, by the handler, which has an answer
+ * to put the error in. */
+uint64_t
+och_route_get_kind(void *context, struct och_http_request *request)
+{
+    struct ochre_bytes text = request->params[OCH_PARAM_COLLECTION];
+    struct och_uuid collection;
+    struct och_wire_get *get = och_arena_take(&request->arena, sizeof(*get));
+    (void) context;
+    if (get == NULL || !och_uuid_parse(text.data, text.size, &collection) ||
+            och_wire_read_get(&request->arena, request->body, get, NULL) != OCHRE_OK)
+        return OCH_HTTP_KIND_NONE;
+    request->decoded = get;
+    return och_kind_of_get(&collection, get);
+}
+
+uint64_t
+och_route_query_kind(void *context, struct och_http_request *request)
+{
+    struct ochre_bytes text = request->params[OCH_PARAM_COLLECTION];
+    struct och_uuid collection;
+    struct och_wire_query *query = och_arena_take(&request->arena, sizeof(*query));
+    (void) context;
+    if (query == NULL || !och_uuid_parse(text.data, text.size, &collection) ||
+            och_wire_read_query(&request->arena, request->body, query, NULL) != OCHRE_OK)
+        return OCH_HTTP_KIND_NONE;
+    request->decoded = query;
+    return och_kind_of_query(&collection, query);
+}
+
 och_http_outcome
 och_route_get(void *context, struct och_http_request *request, struct och_http_response *response)
 {
     struct och_call call = och_call_begin(context, request, response);
     struct och_result *result = NULL;
-    struct och_wire_get body;
-    call.status = och_wire_read_get(call.arena, request->body, &body, &call.err);
+    struct och_wire_get decoded, *body = request->decoded;
+    if (body == NULL) {
+        body = &decoded;
+        call.status = och_wire_read_get(call.arena, request->body, body, &call.err);
+    }
     struct och_target target = och_call_target(&call);
     if (och_call_goes_on(&call))
-        call.status = och_op_get(call.db, &target, &body.select, body.offset, body.limit,
-                och_wire_columns(body.include.mask), &result, &call.err);
+        call.status = och_op_get(call.db, &target, &body->select, body->offset, body->limit,
+                och_wire_columns(body->include.mask), &result, &call.err);
     if (och_call_goes_on(&call))
-        och_wire_put_get(call.out, result, &body.include);
+        och_wire_put_get(call.out, result, &body->include);
     och_result_release(result);
     return och_call_end(&call);
 }
@@ -85,14 +119,17 @@ och_route_query(void *context, struct och_http_request *request, struct och_http
 {
     struct och_call call = och_call_begin(context, request, response);
     struct och_result *result = NULL;
-    struct och_wire_query body;
-    call.status = och_wire_read_query(call.arena, request->body, &body, &call.err);
-    body.input.include = och_wire_columns(body.include.mask);
+    struct och_wire_query decoded, *body = request->decoded;
+    if (body == NULL) {
+        body = &decoded;
+        call.status = och_wire_read_query(call.arena, request->body, body, &call.err);
+    }
+    body->input.include = och_wire_columns(body->include.mask);
     struct och_target target = och_call_target(&call);
     if (och_call_goes_on(&call))
-        call.status = och_op_query(call.db, &target, &body.input, &result, &call.err);
+        call.status = och_op_query(call.db, &target, &body->input, &result, &call.err);
     if (och_call_goes_on(&call))
-        och_wire_put_query(call.out, result, &body.include);
+        och_wire_put_query(call.out, result, &body->include);
     och_result_release(result);
     return och_call_end(&call);
 }
@@ -111,19 +148,19 @@ och_route_count(void *context, struct och_http_request *request, struct och_http
     return och_call_end(&call);
 }
 
-bool
-och_route_count_is_cheap(void *context, const struct och_http_request *request)
+uint64_t
+och_route_count_kind(void *context, struct och_http_request *request)
 {
     const struct och_routes_context *routes = context;
     struct ochre_bytes text = request->params[OCH_PARAM_COLLECTION];
     struct och_uuid id;
     if (!och_uuid_parse(text.data, text.size, &id))
-        return true; /* the answer is an error */
+        return OCH_HTTP_KIND_SHORT; /* the answer is an error */
     struct och_collection *collection = och_engine_loaded(routes->db->engine, id);
     if (collection == NULL)
-        return false;
+        return OCH_HTTP_KIND_NONE;
     och_collection_release(collection);
-    return true;
+    return OCH_HTTP_KIND_SHORT;
 }
 
 och_http_outcome

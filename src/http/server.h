@@ -4,7 +4,7 @@
  *      watch thread     accepts, and shuts every connection that passes its
  *                       deadline (headers, body rate, idle, whole request)
  *      I/O threads      libmicrohttpd: bytes to requests, responses to bytes;
- *                       they run cheap handlers themselves
+ *                       they run short requests themselves (docs/decisions/0011)
  *      executor         runs the other handlers while their connection sleeps
  *
  * A request is judged as soon as its headers are complete: framing (400), host

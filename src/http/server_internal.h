@@ -33,6 +33,7 @@
 #include <stdatomic.h>
 
 #include "base/mem.h"
+#include "http/costs.h"
 #include "http/head.h"
 #include "http/listen.h"
 #include "http/server.h"
@@ -81,6 +82,7 @@ struct och_http_exchange {
     bool is_judged;  /* the headers were looked at */
     bool has_run;    /* the handler was asked */
     bool keeps_body; /* the route reads it */
+    uint64_t kind;   /* by the route's kind_of */
     char *body;      /* owned, charged to server->bodies */
     size_t body_room;
     uint64_t body_size; /* received, kept or not */
@@ -133,6 +135,7 @@ struct och_http_server {
     atomic_uint n_busy;   /* requests that have begun and not ended */
     atomic_uint n_waking; /* threads inside och_http_finish */
     char *drain;          /* owned: where lingering bytes go */
+    struct och_http_costs costs;
 
     struct och_mutex lock;
     struct och_cond calm;              /* n_busy or n_running fell */

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 
+#define NS_PER_US UINT64_C(1000)
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_SECOND UINT64_C(1000000000)
 /* A wait longer than this (a year) is for ever; the bound keeps the sums far
@@ -158,6 +159,21 @@ void
 och_thread_join(struct och_thread *thread)
 {
     must(pthread_join(thread->handle, NULL));
+}
+
+static uint64_t
+ns_of(struct timeval time)
+{
+    return (uint64_t) time.tv_sec * NS_PER_SECOND + (uint64_t) time.tv_usec * NS_PER_US;
+}
+
+struct och_thread_usage
+och_thread_usage(void)
+{
+    struct rusage usage;
+    must(getrusage(RUSAGE_THREAD, &usage));
+    return (struct och_thread_usage){.cpu_ns = ns_of(usage.ru_utime) + ns_of(usage.ru_stime),
+            .n_waits = (uint64_t) usage.ru_nvcsw};
 }
 
 /* Linux keeps a priority for each thread, POSIX for a process: the thread's own

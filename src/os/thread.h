@@ -73,6 +73,15 @@ OCH_MUST_CHECK ochre_status och_thread_start(struct och_thread *thread, const ch
         void (*main)(void *argument), void *argument, struct ochre_error *err);
 void och_thread_join(struct och_thread *thread);
 
+/* What the calling thread has used since it began. */
+struct och_thread_usage {
+    uint64_t cpu_ns;
+    uint64_t n_waits; /* how often it slept until something happened: disk, locks, clocks */
+};
+
+/* Cost: a system call. */
+struct och_thread_usage och_thread_usage(void);
+
 /* Let the calling thread, and it alone, have a lower share of busy processors:
  * nicer by OCH_BACKGROUND_NICE, or as nice as can be.  There is no way back. */
 enum { OCH_BACKGROUND_NICE = 10 };

@@ -89,7 +89,7 @@ open_server(struct och_single *single, const struct och_single_options *options,
             .port = options->port,
             .hosts = {options->allowed_hosts, options->n_allowed_hosts},
             .origins = {options->cors_origins, options->n_cors_origins},
-            .n_threads = options->n_io_threads,
+            .n_threads = options->n_io_threads == 0 ? cpu.cores : options->n_io_threads,
             .body_size_max = options->body_size_max};
     return och_http_server_open(&http, &single->server, err);
 }

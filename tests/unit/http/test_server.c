@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,11 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/limits.h"
 #include "base/mem.h"
+#include "http/costs.h"
 #include "http/server.h"
 #include "os/clock.h"
 #include "os/executor.h"
@@ -128,20 +133,47 @@ answer_at_once(void *context, struct och_http_request *request, struct och_http_
     return OCH_HTTP_LATER;
 }
 
-static bool
-is_short(void *context, const struct och_http_request *request)
+static uint64_t
+short_by_size(void *context, struct och_http_request *request)
 {
     (void) context;
-    return request->body.size < 10;
+    return request->body.size < 10 ? OCH_HTTP_KIND_SHORT : OCH_HTTP_KIND_NONE;
+}
+
+/* "here" or "away"; before that, "spin" takes its time, and "gate" waits. */
+static och_http_outcome
+where(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    char name[OCH_THREAD_NAME_SIZE];
+    check(pthread_getname_np(pthread_self(), name, sizeof(name)) == 0);
+    uint64_t end_ns = och_thread_usage().cpu_ns + 2 * OCH_HTTP_COST_SURE_NS;
+    while (och_bytes_is(request->body, "spin") && och_thread_usage().cpu_ns < end_ns)
+        continue;
+    if (och_bytes_is(request->body, "gate"))
+        (void) wait_for_gate(context, request, response);
+    och_buf_reset(&response->body);
+    och_buf_put_text(&response->body, strncmp(name, "och-work", 8) == 0 ? "away" : "here");
+    return OCH_HTTP_DONE;
+}
+
+/* Requests to one path are of one kind. */
+static uint64_t
+kind_by_path(void *context, struct och_http_request *request)
+{
+    (void) context;
+    check(request->decoded == NULL);
+    request->decoded = &service;
+    return och_hash64(request->path.data, request->path.size);
 }
 
 static const struct och_http_route routes[] = {
         {OCH_HTTP_GET, "/beat", OCH_HTTP_INLINE | OCH_HTTP_PUBLIC, beat, NULL},
         {OCH_HTTP_GET, "/away", 0, beat, NULL},
         {OCH_HTTP_POST, "/echo", OCH_HTTP_INLINE | OCH_HTTP_READS_BODY, echo, NULL},
-        {OCH_HTTP_POST, "/away", OCH_HTTP_READS_BODY, echo, is_short},
+        {OCH_HTTP_POST, "/away", OCH_HTTP_READS_BODY, echo, short_by_size},
         {OCH_HTTP_POST, "/reset", OCH_HTTP_INLINE, echo, NULL},
         {OCH_HTTP_GET, "/show/{a}/to/{b}", OCH_HTTP_INLINE, show, NULL},
+        {OCH_HTTP_POST, "/where/{kind}", OCH_HTTP_READS_BODY, where, kind_by_path},
         {OCH_HTTP_GET, "/gate", 0, wait_for_gate, NULL},
         {OCH_HTTP_GET, "/later", OCH_HTTP_INLINE, answer_later, NULL},
         {OCH_HTTP_GET, "/at-once", OCH_HTTP_INLINE, answer_at_once, NULL},
@@ -1156,6 +1188,90 @@ many_clients_are_served_at_once(void **state)
     stop();
 }
 
+/* Where a request ran. */
+static const char *
+place_of(int fd, const char *kind, const char *body)
+{
+    char request[200];
+    (void) snprintf(request, sizeof(request),
+            "POST /where/%s HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s", kind, strlen(body), body);
+    const struct answer *answer = ask(fd, request);
+    check(answer->status == 200);
+    return answer->body;
+}
+
+static void
+what_was_quick_runs_where_it_arrives(void **state)
+{
+    (void) state;
+    start();
+    int fd = dial();
+    check(strcmp(place_of(fd, "a", ""), "away") == 0);
+    check(strcmp(place_of(fd, "a", ""), "here") == 0);
+    check(strcmp(place_of(fd, "b", ""), "away") == 0);
+    check(strcmp(place_of(fd, "a", ""), "here") == 0);
+    check(close(fd) == 0);
+    stop();
+}
+
+static void
+what_took_long_goes_to_the_executor(void **state)
+{
+    (void) state;
+    start();
+    int fd = dial();
+    check(strcmp(place_of(fd, "slow", "spin"), "away") == 0);
+    check(strcmp(place_of(fd, "slow", ""), "away") == 0);
+    check(strcmp(place_of(fd, "quick", ""), "away") == 0);
+    check(strcmp(place_of(fd, "quick", "spin"), "here") == 0); /* not foreseen */
+    check(strcmp(place_of(fd, "quick", ""), "away") == 0);
+    check(close(fd) == 0);
+    stop();
+}
+
+static void
+what_slept_has_cost_its_whole_time(void **state)
+{
+    (void) state;
+    start();
+    int fd = dial(), other = dial();
+    send_text(fd, "POST /where/sleepy HTTP/1.1\r\nContent-Length: 4\r\n\r\ngate");
+    wait_until_waiting(1);
+    /* Other connections do not wait for it, even those of its thread. */
+    check(strcmp(place_of(other, "brisk", ""), "away") == 0);
+    uint64_t end_ns = och_thread_usage().cpu_ns + 2 * OCH_HTTP_COST_SURE_NS;
+    while (och_thread_usage().cpu_ns < end_ns)
+        continue;
+    open_gate();
+    check(strcmp(read_answer(fd)->body, "away") == 0);
+    check(strcmp(place_of(fd, "sleepy", ""), "away") == 0);
+    check(close(fd) == 0 && close(other) == 0);
+    stop();
+}
+
+static void
+a_large_body_is_no_quick_request(void **state)
+{
+    (void) state;
+    start();
+    int fd = dial();
+    char *body = malloc(OCH_HTTP_SHORT_BODY_MAX + 2);
+    check(body != NULL);
+    memset(body, ' ', OCH_HTTP_SHORT_BODY_MAX + 1);
+    for (int i = 0; i < 4; i++) {
+        size_t size = OCH_HTTP_SHORT_BODY_MAX + (i == 2 ? 1 : 0);
+        char head[100];
+        (void) snprintf(head, sizeof(head),
+                "POST /where/large HTTP/1.1\r\nContent-Length: %zu\r\n\r\n", size);
+        send_text(fd, head);
+        check(send_bytes(fd, body, size));
+        check(strcmp(read_answer(fd)->body, i == 0 || i == 2 ? "away" : "here") == 0);
+    }
+    free(body);
+    check(close(fd) == 0);
+    stop();
+}
+
 static void
 a_port_that_is_taken_is_an_error(void **state)
 {
@@ -1255,6 +1371,10 @@ main(void)
             cmocka_unit_test(stopping_lets_begun_requests_finish),
             cmocka_unit_test(stopping_cuts_off_who_takes_too_long),
             cmocka_unit_test(many_clients_are_served_at_once),
+            cmocka_unit_test(what_was_quick_runs_where_it_arrives),
+            cmocka_unit_test(what_took_long_goes_to_the_executor),
+            cmocka_unit_test(what_slept_has_cost_its_whole_time),
+            cmocka_unit_test(a_large_body_is_no_quick_request),
             cmocka_unit_test(a_port_that_is_taken_is_an_error),
             cmocka_unit_test(any_allocation_may_fail_without_harm),
     };

@@ -145,6 +145,39 @@ a_signal_ends_even_an_endless_wait(void **state)
     och_mutex_clear(&counter.lock);
 }
 
+static void
+use_some(void *argument)
+{
+    struct och_thread_usage *usage = argument;
+    while (usage->cpu_ns < 3000000)
+        *usage = och_thread_usage();
+}
+
+static void
+usage_counts_what_a_thread_did_and_how_often_it_slept(void **state)
+{
+    (void) state;
+    struct och_thread_usage other = {0};
+    struct och_thread thread;
+    struct ochre_error err;
+    struct och_mutex lock;
+    struct och_cond never;
+    och_mutex_init(&lock);
+    och_cond_init(&never);
+    struct och_thread_usage before = och_thread_usage();
+    och_mutex_lock(&lock);
+    while (och_cond_wait_for(&never, &lock, 1))
+        continue;
+    och_mutex_unlock(&lock);
+    struct och_thread_usage after = och_thread_usage();
+    check(after.n_waits > before.n_waits && after.cpu_ns >= before.cpu_ns);
+    check_ok(och_thread_start(&thread, "other", use_some, &other, &err), &err);
+    och_thread_join(&thread);
+    check(other.cpu_ns >= 3000000);
+    och_cond_clear(&never);
+    och_mutex_clear(&lock);
+}
+
 int
 main(void)
 {
@@ -154,6 +187,7 @@ main(void)
             cmocka_unit_test(a_mutex_keeps_every_increment),
             cmocka_unit_test(a_wait_ends_when_its_time_has_passed),
             cmocka_unit_test(a_signal_ends_even_an_endless_wait),
+            cmocka_unit_test(usage_counts_what_a_thread_did_and_how_often_it_slept),
     };
     return cmocka_run_group_tests_name("os/thread", tests, NULL, NULL);
 }
