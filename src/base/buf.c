@@ -62,38 +62,6 @@ och_buf_reserve(struct och_buf *buf, size_t size)
     return true;
 }
 
-char *
-och_buf_extend(struct och_buf *buf, size_t size)
-{
-    if (!och_buf_reserve(buf, size))
-        return NULL;
-    char *bytes = buf->data + buf->size;
-    buf->size += size;
-    return bytes;
-}
-
-void
-och_buf_put(struct och_buf *buf, const void *bytes, size_t size)
-{
-    if (size == 0)
-        return;
-    char *to = och_buf_extend(buf, size);
-    if (to != NULL)
-        memcpy(to, bytes, size);
-}
-
-void
-och_buf_put_text(struct och_buf *buf, const char *text)
-{
-    och_buf_put(buf, text, strlen(text));
-}
-
-void
-och_buf_put_u8(struct och_buf *buf, uint8_t value)
-{
-    och_buf_put(buf, &value, sizeof(value));
-}
-
 void
 och_buf_put_u16(struct och_buf *buf, uint16_t value)
 {

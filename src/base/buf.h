@@ -47,12 +47,41 @@ OCH_MUST_CHECK ochre_status och_buf_status(const struct och_buf *buf);
 /* Make room for `size` more bytes; false, and the buffer has failed, if there is none. */
 bool och_buf_reserve(struct och_buf *buf, size_t size);
 
-/* `size` new bytes for the caller to fill at once, or NULL. */
-OCH_MUST_CHECK char *och_buf_extend(struct och_buf *buf, size_t size);
+/* `size` new bytes for the caller to fill at once, or NULL.  Here, and not in
+ * buf.c, because an answer is thousands of puts of a few bytes. */
+OCH_MUST_CHECK static inline char *
+och_buf_extend(struct och_buf *buf, size_t size)
+{
+    if ((buf->failed || size > buf->room - buf->size) && !och_buf_reserve(buf, size))
+        return NULL;
+    char *bytes = buf->data + buf->size;
+    buf->size += size;
+    return bytes;
+}
 
-void och_buf_put(struct och_buf *buf, const void *bytes, size_t size);
-void och_buf_put_text(struct och_buf *buf, const char *text); /* without its NUL */
-void och_buf_put_u8(struct och_buf *buf, uint8_t value);
+static inline void
+och_buf_put(struct och_buf *buf, const void *bytes, size_t size)
+{
+    if (size == 0)
+        return;
+    char *to = och_buf_extend(buf, size);
+    if (to != NULL)
+        __builtin_memcpy(to, bytes, size);
+}
+
+/* Without its NUL. */
+static inline void
+och_buf_put_text(struct och_buf *buf, const char *text)
+{
+    och_buf_put(buf, text, __builtin_strlen(text));
+}
+
+static inline void
+och_buf_put_u8(struct och_buf *buf, uint8_t value)
+{
+    och_buf_put(buf, &value, sizeof(value));
+}
+
 void och_buf_put_u16(struct och_buf *buf, uint16_t value);
 void och_buf_put_u32(struct och_buf *buf, uint32_t value);
 void och_buf_put_u64(struct och_buf *buf, uint64_t value);

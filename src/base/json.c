@@ -435,11 +435,14 @@ read_float(const char *next, const char *end, float *out)
     if (end - next >= OCH_QUICK_SIZE) {
         struct och_quick_number quick = och_number_scan_quick(next);
         if (quick.end != NULL) {
-            if (!och_number_quick_f32(quick.mantissa, quick.exponent, out)) {
-                uint32_t bits = och_number_nearest_f32(quick.mantissa, quick.exponent);
-                memcpy(out, &bits, sizeof(bits));
-            }
-            *out = quick.negative ? -*out : *out;
+            uint32_t bits;
+            if (och_number_quick_f32(quick.mantissa, quick.exponent, out))
+                memcpy(&bits, out, sizeof(bits));
+            else
+                bits = och_number_nearest_f32(quick.mantissa, quick.exponent);
+            /* Every other number is negative: as bits that is no branch. */
+            bits |= (uint32_t) quick.negative << 31;
+            memcpy(out, &bits, sizeof(bits));
             return quick.end;
         }
     }

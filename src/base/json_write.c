@@ -30,10 +30,20 @@ och_json_put_string(struct och_buf *buf, struct ochre_bytes text)
         return;
     }
     const char *next = text.data, *end = text.data + text.size;
+    uint64_t high = 0;
+    const char *run_end = och_json_find_special(next, end, &high);
+    if (run_end == end) { /* nothing to escape, as in most */
+        char *to = och_buf_extend(buf, text.size + 2);
+        if (to == NULL)
+            return;
+        to[0] = '"';
+        memcpy(to + 1, text.data, text.size);
+        to[text.size + 1] = '"';
+        return;
+    }
     och_buf_put_u8(buf, '"');
     while (next < end) {
-        uint64_t high = 0;
-        const char *run_end = och_json_find_special(next, end, &high);
+        run_end = och_json_find_special(next, end, &high);
         och_buf_put(buf, next, (size_t) (run_end - next));
         if (run_end == end)
             break;

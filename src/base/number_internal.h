@@ -196,13 +196,20 @@ och_number_scan_quick(const char *text)
 {
     struct och_quick_number number = {.negative = *text == '-'};
     const char *next = text + number.negative;
-    uint64_t bytes = och_load_u64(next);
-    uint64_t others = och_not_digits8(bytes);
-    unsigned n = others == 0 ? 8 : (unsigned) __builtin_ctzll(others) / 8;
-    if (n == 0 || n == 8 || (n > 1 && *next == '0'))
-        return number;
-    number.mantissa = n == 1 ? (uint64_t) (*next - '0')
-                             : och_join_digits8((bytes ^ OCH_ZEROS8) << (64 - 8 * n));
+    unsigned n = 1;
+    if (next[1] == '.') {
+        /* Nearly all of a vector; what follows need not wait for counted digits. */
+        number.mantissa = (uint64_t) (*next - '0');
+        if (number.mantissa > 9)
+            return number;
+    } else {
+        uint64_t bytes = och_load_u64(next);
+        uint64_t others = och_not_digits8(bytes);
+        n = others == 0 ? 8 : (unsigned) __builtin_ctzll(others) / 8;
+        if (n == 0 || n == 8 || (n > 1 && *next == '0'))
+            return number;
+        number.mantissa = och_join_digits8((bytes ^ OCH_ZEROS8) << (64 - 8 * n));
+    }
     next += n;
     if (*next == '.') {
         next++;

@@ -258,6 +258,20 @@ put_explains(struct och_buf *buf, const struct och_result *result)
 
 /* --- results ----------------------------------------------------------------- */
 
+/* Room for what is surely written, so that the buffer need not grow step by step. */
+static void
+reserve_texts(struct och_buf *buf, const struct och_result *result)
+{
+    size_t size = 0;
+    for (size_t list = 0; list < result->n_lists; list++) {
+        for (size_t i = 0; i < result->lists[list].n; i++) {
+            const struct ochre_hit *hit = &result->lists[list].hits[i];
+            size += hit->id.size + hit->document.size;
+        }
+    }
+    (void) och_buf_reserve(buf, size); /* a refusal sticks to the buffer */
+}
+
 static void
 put_result(struct och_buf *buf, const struct och_result *result,
         const struct och_wire_include *include, bool is_query)
@@ -274,6 +288,7 @@ put_result(struct och_buf *buf, const struct och_result *result,
     };
     /* Only a query has distances. */
     size_t n_columns = sizeof(columns) / sizeof(columns[0]) - (is_query ? 0 : 1);
+    reserve_texts(buf, result);
     och_buf_put_text(buf, "{\"ids\":");
     put_column(buf, result, 0, is_query);
     for (size_t i = 0; i < n_columns; i++) {

@@ -623,8 +623,8 @@ errors_among_floats_are_found(void **state)
 {
     (void) state;
     static const char *const texts[] = {"[", "[1", "[1,", "[1,]", "[1 2]", "[1,,2]", "[01]", "[1.]",
-            "[1e]", "[-]", "[1}", "[.5]", "[1,2", "[1x]", "[1,2]x"};
-    static const size_t offsets[] = {1, 2, 3, 3, 3, 3, 1, 1, 1, 1, 2, 1, 4, 2, 5};
+            "[1e]", "[-]", "[1}", "[.5]", "[1,2", "[1x]", "[1,2]x", "[-.5]", "[a.5]", "[1,..5]"};
+    static const size_t offsets[] = {1, 2, 3, 3, 3, 3, 1, 1, 1, 1, 2, 1, 4, 2, 5, 1, 1, 3};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         /* Once near the end of the text, and once with the quick scanner's room. */
         for (size_t n_blanks = 0; n_blanks < 100; n_blanks += 60) {
