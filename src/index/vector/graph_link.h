@@ -68,7 +68,8 @@ void och_link_measure_all(const struct och_link_origin *origin, const uint32_t *
 size_t och_link_walk(
         const struct och_graph_build *build, struct och_graph_scratch *scratch, uint32_t node);
 
-/* Nearest first, equal ones by number. */
+/* Nearest first, equal ones by number; at most OCH_LINK_CANDIDATES_MAX, and no distance is
+ * negative. */
 void och_link_sort(struct och_walk_node *nodes, size_t n);
 
 /*
