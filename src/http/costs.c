@@ -4,9 +4,6 @@
 
 enum { FALL = 8, RISE = 4 };
 
-/* Below this a cost is as good as none, and no measure for rising. */
-#define FLOOR_NS UINT64_C(10000)
-
 static_assert((OCH_HTTP_COSTS_N & (OCH_HTTP_COSTS_N - 1)) == 0, "bits of a kind choose a place");
 static_assert(OCH_HTTP_COST_SURE_NS < UINT32_MAX, "it fits a place");
 
@@ -34,8 +31,7 @@ updated(uint64_t known, uint64_t cost)
         return cost > UINT32_MAX ? UINT32_MAX : cost;
     if (cost <= known)
         return known - (known - cost + FALL - 1) / FALL;
-    uint64_t most = RISE * (known < FLOOR_NS ? FLOOR_NS : known);
-    return cost < most ? cost : most;
+    return known + (cost - known + RISE - 1) / RISE;
 }
 
 /* Of two that note at the same time one is lost: it would have changed little. */

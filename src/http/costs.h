@@ -11,10 +11,10 @@
  *      kind    tag (32 bits) | the rest; its lowest bits choose the place
  *      place   tag (32 bits) | cost in ns (32 bits), in one atomic word
  *
- * A cost rises fourfold at most, lest one unlucky moment (a virtual processor
- * that did not run) make a kind look slow; but over OCH_HTTP_COST_SURE_NS at once,
- * as there waiting for a second time would hurt.  It falls by an eighth of the
- * difference: after a very slow request some dozens of quick ones are needed.
+ * A cost rises by a quarter of the difference, lest one unlucky moment (a virtual
+ * processor that did not run) make a kind look slow; but to OCH_HTTP_COST_SURE_NS
+ * and beyond at once, as waiting for that a second time would hurt.  It falls by an
+ * eighth: after a very slow request some dozens of quick ones are needed.
  * Two kinds with the same place throw each other out; forgetting is harmless.
  *
  * Threads: any.
