@@ -22,6 +22,7 @@ struct back_link {
 struct batch {
     struct och_link_sharing sharing;
     struct back_link *backs; /* [n][OCH_GRAPH_DEGREE] of those that go in */
+    uint8_t *places;         /* [n] of those that go in: near which entry */
     const uint32_t *targets;
 };
 
@@ -106,6 +107,38 @@ och_graph_clear(struct och_graph_build *build)
 }
 
 /* --- inserting -------------------------------------------------------------- */
+
+/* Item of a batch: which entry it is near to. */
+static void
+find_place(struct och_link_sharing *sharing, struct och_graph_scratch *scratch, uint32_t item)
+{
+    const struct batch *batch = (const struct batch *) sharing; /* its first member */
+    const struct och_graph_build *build = sharing->build;
+    batch->places[item] =
+            (uint8_t) och_link_entry(build, scratch, build->order[sharing->first + item]);
+}
+
+/*
+ * Put what goes in near the same entry side by side: one after the other they read
+ * much the same codes and links, which are near the processor then.  `sorted` is
+ * room for them.
+ */
+static void
+sort_batch(struct batch *batch, uint32_t *sorted)
+{
+    struct och_graph_build *build = batch->sharing.build;
+    uint32_t *order = build->order + batch->sharing.first, n = batch->sharing.n;
+    uint32_t begins[OCH_LINK_ENTRIES_MAX + 1] = {0};
+    batch->sharing.work = find_place;
+    och_link_share(&batch->sharing);
+    for (uint32_t i = 0; i < n; i++)
+        begins[batch->places[i] + 1]++;
+    for (uint32_t i = 0; i < OCH_LINK_ENTRIES_MAX; i++)
+        begins[i + 1] += begins[i];
+    for (uint32_t i = 0; i < n; i++)
+        sorted[begins[batch->places[i]]++] = order[i];
+    memcpy(order, sorted, n * sizeof(*order));
+}
 
 /* Item of a batch: walk, pick, remember what is to be linked back. */
 static void
@@ -208,16 +241,20 @@ och_graph_insert(struct och_graph_build *build, uint32_t end)
     size_t n_backs = (size_t) largest * OCH_GRAPH_DEGREE;
     struct back_link *backs = och_mem_take(build->mem, n_backs * sizeof(*backs));
     uint32_t *targets = och_mem_take(build->mem, n_backs * sizeof(*targets));
-    ochre_status status = backs == NULL || targets == NULL ? OCHRE_NO_MEMORY : OCHRE_OK;
+    uint8_t *places = och_mem_take(build->mem, largest);
+    ochre_status status =
+            backs == NULL || targets == NULL || places == NULL ? OCHRE_NO_MEMORY : OCHRE_OK;
     while (status == OCHRE_OK && build->n_in < end) {
         uint32_t n = batch_size(build);
-        struct batch batch = {.backs = backs, .targets = targets};
+        struct batch batch = {.backs = backs, .places = places, .targets = targets};
         batch.sharing = (struct och_link_sharing){.build = build,
-                .work = insert_node,
                 .n = n < end - build->n_in ? n : end - build->n_in,
                 .first = build->n_in};
         uint32_t entries = och_link_entries(build->n);
         build->n_entries = build->n_in < entries ? build->n_in : entries;
+        if (build->n_in >= entries) /* these stay at random */
+            sort_batch(&batch, targets);
+        batch.sharing.work = insert_node;
         och_link_share(&batch.sharing);
         struct batch back = batch;
         back.sharing.work = link_back;
@@ -229,5 +266,6 @@ och_graph_insert(struct och_graph_build *build, uint32_t end)
     }
     och_mem_release(build->mem, backs, n_backs * sizeof(*backs));
     och_mem_release(build->mem, targets, n_backs * sizeof(*targets));
+    och_mem_release(build->mem, places, largest);
     return status;
 }

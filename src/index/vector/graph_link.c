@@ -1,5 +1,6 @@
 #include "index/vector/graph_link.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/bitset.h"
@@ -11,7 +12,6 @@ enum {
     CHUNK = 16,  /* items that a thread takes at once */
     AT_ONCE = 4, /* picked nodes that a candidate is compared with */
     ENTRIES_MIN = 16,
-    ENTRIES_MAX = 256,
     ROWS_PER_ENTRY = 1024,
 };
 
@@ -26,7 +26,7 @@ och_link_entries(uint32_t n)
 {
     uint32_t wanted = n / ROWS_PER_ENTRY;
     wanted = wanted < ENTRIES_MIN ? ENTRIES_MIN : wanted;
-    return wanted > ENTRIES_MAX ? ENTRIES_MAX : wanted;
+    return wanted > OCH_LINK_ENTRIES_MAX ? OCH_LINK_ENTRIES_MAX : wanted;
 }
 
 void
@@ -78,12 +78,40 @@ estimate(void *context, const uint32_t *nodes, size_t n, float *distances_out)
     }
 }
 
+static struct walker
+begin_at(const struct och_graph_build *build, struct och_graph_scratch *scratch, uint32_t node)
+{
+    struct walker walker = {.build = build};
+    och_quant_query_from7(
+            build->quant, och_link_code(build, node), scratch->elements, &walker.query);
+    return walker;
+}
+
+uint32_t
+och_link_entry(
+        const struct och_graph_build *build, struct och_graph_scratch *scratch, uint32_t node)
+{
+    struct walker walker = begin_at(build, scratch, node);
+    float distances[OCH_WALK_BATCH], least = INFINITY;
+    uint32_t nearest = 0;
+    for (uint32_t at = 0; at < build->n_entries; at += OCH_WALK_BATCH) {
+        uint32_t left = build->n_entries - at;
+        uint32_t n = left < OCH_WALK_BATCH ? left : OCH_WALK_BATCH;
+        estimate(&walker, build->order + at, n, distances);
+        for (uint32_t i = 0; i < n; i++) {
+            if (distances[i] < least) {
+                least = distances[i];
+                nearest = at + i;
+            }
+        }
+    }
+    return nearest;
+}
+
 size_t
 och_link_walk(const struct och_graph_build *build, struct och_graph_scratch *scratch, uint32_t node)
 {
-    struct walker walker = {.build = build};
-    const struct och_quant *quant = build->quant;
-    och_quant_query_from7(quant, och_link_code(build, node), scratch->elements, &walker.query);
+    struct walker walker = begin_at(build, scratch, node);
     struct och_walk walk = {.links = build->links,
             .entries = build->order,
             .n_entries = build->n_entries,

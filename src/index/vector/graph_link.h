@@ -52,7 +52,8 @@ och_link_code(const struct och_graph_build *build, uint32_t node)
     return build->codes + (size_t) node * build->quant->stride7;
 }
 
-/* Nodes at which walks over a graph of n begin. */
+/* Nodes at which walks over a graph of n begin: OCH_LINK_ENTRIES_MAX at most. */
+enum { OCH_LINK_ENTRIES_MAX = 256 };
 uint32_t och_link_entries(uint32_t n);
 
 /* An och_walk_measure; the context is an origin. */
@@ -66,6 +67,10 @@ void och_link_measure_all(const struct och_link_origin *origin, const uint32_t *
  * memory; what is found is measured anew: nearest first in scratch->candidates.
  * Returns how many. */
 size_t och_link_walk(
+        const struct och_graph_build *build, struct och_graph_scratch *scratch, uint32_t node);
+
+/* Which of the nodes that walks begin at is nearest to a node: its number among them. */
+uint32_t och_link_entry(
         const struct och_graph_build *build, struct och_graph_scratch *scratch, uint32_t node);
 
 /* Nearest first, equal ones by number; at most OCH_LINK_CANDIDATES_MAX, and no distance is

@@ -59,7 +59,7 @@ static const struct world worlds[] = {
         {"tails, l2, 200", TAILS, OCHRE_SPACE_L2, 400, 200, 300, false,
                 UINT64_C(0x27404556dfd6b164)},
         {"nearly one, l2, 130", NEARLY_ONE, OCHRE_SPACE_L2, 400, 130, 300, false,
-                UINT64_C(0x70f74f20e97d2a2f)},
+                UINT64_C(0xe5af8fcf6f6816ab)},
         {"as many as get a graph, l2, 30", CLUSTERED, OCHRE_SPACE_L2, 4200, 30, 0, false,
                 UINT64_C(0xc80e4e2608dab25d)},
         {"codes only, cosine, 257", CLUSTERED, OCHRE_SPACE_COSINE, 600, 257, 0, true,
