@@ -43,7 +43,9 @@ settle(struct och_engine *engine, struct ochre_error *err)
 {
     och_commit_enter(engine->commit);
     ochre_status status = och_maintain_sweep(engine, err);
-    if (status == OCHRE_OK) {
+    /* A directory that cannot be looked through keeps what nobody lists a while longer. */
+    if (status != OCHRE_NO_MEMORY) {
+        status = OCHRE_OK;
         for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++)
             for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table) {
                 och_maintain_wrote(c);

@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "engine/maintain.h"
 #include "engine/result.h"
 
 /* How many records the answer will have. */
@@ -59,6 +60,7 @@ och_engine_get(struct och_mem *mem, struct och_collection *collection, const str
     if (status == OCHRE_OK)
         status = collect(result, rows, get, err);
     och_selected_clear(rows, result->snapshot.n_sources);
+    och_maintain_read(collection, result->snapshot.view);
     if (status != OCHRE_OK) {
         och_result_release(result);
         return status;

@@ -402,6 +402,19 @@ och_maintain_wrote(struct och_collection *collection)
 }
 
 void
+och_maintain_read(struct och_collection *collection, const struct och_view *view)
+{
+    for (uint32_t i = 0; i < view->n_segments; i++) {
+        const struct och_segment *segment = view->segments[i];
+        if (!och_segment_is_worn(segment) ||
+                atomic_load_explicit(&segment->damaged, memory_order_relaxed))
+            continue;
+        arm_timer(collection->engine);
+        return;
+    }
+}
+
+void
 och_maintain_stop(struct och_engine *engine)
 {
     och_mutex_lock(&engine->table_lock);

@@ -24,6 +24,7 @@
 struct och_collection;
 struct och_engine;
 struct och_garbage;
+struct och_view;
 
 /* May a write to this collection go on, or is too much waiting to be sealed?  Too
  * much is four heads, or one when less than a quarter of the memory is left.
@@ -39,6 +40,10 @@ void och_maintain_stop(struct och_engine *engine);
 /* Somebody wrote to it, or has just loaded it: when nobody does any more, it is
  * time for what takes long.  While the log is read at open nothing happens. */
 void och_maintain_wrote(struct och_collection *collection);
+
+/* Somebody read what these segments hold: where that showed that what one derives
+ * from its rows is damaged, it is written anew when nobody writes. */
+void och_maintain_read(struct och_collection *collection, const struct och_view *view);
 
 /* After writes to a collection (the committer): freeze its head when it is full
  * and have it sealed; prepare the next log file. */

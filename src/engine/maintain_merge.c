@@ -18,6 +18,9 @@
 #define NS_PER_SECOND UINT64_C(1000000000)
 #define WAIT_SECONDS_MAX 300u
 
+/* After so many failures in a row a segment that cannot be read is left out. */
+#define READ_FAILURES_MAX 3u
+
 /* So much of the free space, or so many bytes, a merge leaves to others. */
 #define SPARE_PART 4u
 #define SPARE_MAX ((uint64_t) 64 << 20)
@@ -83,7 +86,8 @@ choose(const struct och_view *view, const struct och_merge_policy *policy, enum 
         segments[n++] = (struct och_merge_segment){.rows = segment->n_rows,
                 .dead = segment->n_dead_stored,
                 .bytes = segment->file_size,
-                .has_graph = is_indexed(segment)};
+                .has_graph = is_indexed(segment),
+                .is_worn = och_segment_is_worn(segment)};
     }
     *n_out = och_merge_choose(policy, mode, segments, n, *chosen_out);
     for (size_t i = 0; i < *n_out; i++)
@@ -438,7 +442,9 @@ install(struct merging *m, bool committer, struct ochre_error *err)
 static bool
 is_damage(const struct merging *m, ochre_status status)
 {
-    return status == OCHRE_CORRUPT && m->seal.bad_source != OCH_SEAL_NO_SOURCE;
+    bool stays = status == OCHRE_CORRUPT ||
+            (status == OCHRE_IO && m->collection->n_merge_failures >= READ_FAILURES_MAX);
+    return stays && m->seal.bad_source != OCH_SEAL_NO_SOURCE;
 }
 
 /* When to try again, and without which segment. */

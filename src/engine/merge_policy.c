@@ -189,6 +189,19 @@ choose_without_graph(struct choice *choice)
     return false;
 }
 
+/* One whose indexes are damaged: every search of it looks at all rows. */
+static bool
+choose_worn(struct choice *choice)
+{
+    for (uint32_t i = 0; i < choice->n; i++) {
+        if (choice->segments[i].is_worn && living(choice, i) <= choice->policy->rows_max) {
+            choice->chosen[choice->n_chosen++] = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool
 choose_all(struct choice *choice)
 {
@@ -217,10 +230,11 @@ och_merge_choose(const struct och_merge_policy *policy, enum och_merge_mode mode
     choice.chosen = chosen;
     bool found = choose_empty(&choice);
     if (mode == OCH_MERGE_ALL) {
-        found = found || choose_all(&choice) || choose_dead(&choice, 0) ||
+        found = found || choose_all(&choice) || choose_dead(&choice, 0) || choose_worn(&choice) ||
                 choose_without_graph(&choice);
     } else {
-        found = found || choose_dead(&choice, policy->dead_percent) || choose_tier(&choice);
+        found = found || choose_dead(&choice, policy->dead_percent) || choose_worn(&choice) ||
+                choose_tier(&choice);
         if (mode == OCH_MERGE_IDLE)
             found = found || choose_rest(&choice) || choose_without_graph(&choice);
     }

@@ -22,7 +22,7 @@
  * leaves 7 at most.
  *
  * Rows that are dead cost every scan; past a share of them a segment is written
- * without them.
+ * without them.  One whose indexes are damaged is written anew, with new ones.
  *
  * Threads: any; no state.
  */
@@ -38,6 +38,7 @@ struct och_merge_segment {
     uint32_t dead; /* that a merge would leave out */
     uint64_t bytes;
     bool has_graph;
+    bool is_worn; /* what it derives from its rows is damaged */
 };
 
 struct och_merge_policy {
@@ -58,8 +59,7 @@ enum och_merge_mode {
 
 /*
  * Put the indexes of the segments to make one of into `chosen` ([n]), ascending,
- * and return how many there are: 0, there is nothing to do; 1, rewrite it without
- * its dead rows.  Doing what it says and asking again comes to an end.
+ * and return how many there are: 0, there is nothing to do; 1, rewrite it.  Doing what it says and asking again comes to an end.
  *
  * Cost: O(n^2) at worst, of a few instructions.
  */

@@ -4,6 +4,7 @@
 #include "distance/distance.h"
 #include "engine/audit.h"
 #include "engine/engine.h"
+#include "engine/maintain.h"
 #include "engine/result.h"
 #include "index/vector/flat.h"
 #include "index/vector/topk.h"
@@ -340,6 +341,7 @@ och_engine_query(struct och_mem *mem, struct och_collection *collection,
     if (status != OCHRE_OK)
         return status;
     status = run(result, collection, query, err);
+    och_maintain_read(collection, result->snapshot.view);
     if (status != OCHRE_OK) {
         och_result_release(result);
         return status;

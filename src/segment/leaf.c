@@ -73,10 +73,10 @@ look_up(const struct och_leaf *leaf, const struct och_source *source, struct och
     struct och_columns_leaf question = {
             .op = node->op, .key = node->key, .value = &node->value, .set = leaf->set};
     ochre_status status = och_columns_rows(leaf->columns, &question, rows, err);
-    if (status == OCHRE_OK || status == OCHRE_IO || status == OCHRE_NO_MEMORY)
+    if (status == OCHRE_OK || status == OCHRE_NO_MEMORY)
         return status;
-    if (status == OCHRE_CORRUPT)
-        och_segment_fail_columns(source->segment);
+    if (status == OCHRE_CORRUPT || status == OCHRE_IO)
+        och_segment_fail_columns(source->segment, status);
     *done_out = false;
     och_bitset_empty(rows);
     return OCHRE_OK;

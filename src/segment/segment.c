@@ -173,6 +173,7 @@ och_segment_open(struct och_mem *mem, struct och_vfs *vfs, struct och_uuid colle
     if (segment == NULL)
         return och_fail_memory(err);
     segment->mem = mem;
+    segment->vfs = vfs;
     segment->collection = collection;
     segment->id = id;
     atomic_init(&segment->n_owners, 1);
@@ -231,6 +232,8 @@ och_segment_release(struct och_segment *segment)
     och_mem_release(mem, segment->page_hashes, (size_t) segment->n_pages * 8);
     och_mem_release(mem, atomic_load_explicit(&segment->columns, memory_order_relaxed),
             sizeof(struct och_columns));
+    och_mem_release(mem, atomic_load_explicit(&segment->id_table, memory_order_relaxed),
+            (size_t) och_id_table_slots(segment->n_rows) * 8);
     och_mem_release(mem, segment, sizeof(*segment));
 }
 
@@ -243,6 +246,25 @@ is_verified(const struct och_segment *segment, uint32_t page)
     return (word >> (page % 64) & 1) != 0;
 }
 
+/* A read that fails is tried once more, with a fresh descriptor. */
+static ochre_status
+read_bytes(struct och_segment *segment, uint64_t offset, char *buffer, size_t size,
+        struct ochre_error *err)
+{
+    ochre_status status = och_file_read_all(segment->file, offset, buffer, size, err);
+    if (status != OCHRE_IO)
+        return status;
+    struct och_file *file = NULL;
+    char path[OCH_PATH_SIZE_MAX];
+    och_segment_path(path, sizeof(path), segment->collection, segment->id);
+    /* Where it cannot even be opened, the first failure says more. */
+    if (och_vfs_open(segment->vfs, path, OCH_OPEN_READ, &file, NULL) != OCHRE_OK)
+        return status;
+    status = och_file_read_all(file, offset, buffer, size, err);
+    och_file_close(file);
+    return status;
+}
+
 static ochre_status
 verify_page(struct och_segment *segment, uint32_t page, char *buffer, struct ochre_error *err)
 {
@@ -250,8 +272,7 @@ verify_page(struct och_segment *segment, uint32_t page, char *buffer, struct och
     uint64_t end = begin + OCH_PAGE_SIZE;
     if (end > segment->root_offset)
         end = segment->root_offset;
-    ochre_status status =
-            och_file_read_all(segment->file, begin, buffer, (size_t) (end - begin), err);
+    ochre_status status = read_bytes(segment, begin, buffer, (size_t) (end - begin), err);
     if (status != OCHRE_OK)
         return status;
     if (och_hash64(buffer, (size_t) (end - begin)) != segment->page_hashes[page]) {
@@ -455,10 +476,19 @@ touch_columns(void *context, uint64_t offset, uint64_t size, struct ochre_error 
     return load_bytes(segment, segment->sections[OCH_SECTION_COLUMNS].offset + offset, size, err);
 }
 
-void
-och_segment_fail_columns(struct och_segment *segment)
+bool
+och_segment_is_worn(const struct och_segment *segment)
 {
-    atomic_store_explicit(&segment->columns_failed, true, memory_order_relaxed);
+    return atomic_load_explicit(&segment->worn, memory_order_relaxed);
+}
+
+void
+och_segment_fail_columns(struct och_segment *segment, ochre_status status)
+{
+    atomic_store_explicit(&segment->worn, true, memory_order_relaxed);
+    /* Damage stays; what failed for a moment is tried again. */
+    if (status == OCHRE_CORRUPT)
+        atomic_store_explicit(&segment->columns_failed, true, memory_order_relaxed);
 }
 
 static ochre_status
@@ -484,9 +514,9 @@ open_columns(struct och_segment *segment, const struct och_columns **columns_out
     }
     och_mem_release(segment->mem, columns, sizeof(*columns));
     *columns_out = first;
-    if (status != OCHRE_CORRUPT)
+    if (status != OCHRE_CORRUPT && status != OCHRE_IO)
         return status;
-    och_segment_fail_columns(segment);
+    och_segment_fail_columns(segment, status);
     return OCHRE_OK;
 }
 
@@ -502,14 +532,28 @@ och_segment_columns(struct och_segment *segment, const struct och_columns **colu
     return *columns_out != NULL ? OCHRE_OK : open_columns(segment, columns_out, err);
 }
 
+/* --- ids --------------------------------------------------------------------- */
+
+/* A table of ids being searched, and whether it turned out to be wrong. */
+struct id_search {
+    struct och_segment *segment;
+    const uint64_t *slots;
+    uint64_t n_slots;
+    bool in_file; /* its pages are to be loaded */
+    bool failed;  /* the table could not be read, or makes no sense */
+};
+
 /* Is it row `row` that has the id? */
 static ochre_status
-compare_id(struct och_segment *segment, uint32_t row, struct ochre_bytes id, bool *same_out,
+compare_id(struct id_search *search, uint32_t row, struct ochre_bytes id, bool *same_out,
         struct ochre_error *err)
 {
+    struct och_segment *segment = search->segment;
     *same_out = false;
-    if (row >= segment->n_rows)
+    if (row >= segment->n_rows) {
+        search->failed = true;
         return fail_corrupt(segment, "the id table names a row that is not there", err);
+    }
     ochre_status status = och_segment_load_rows(segment, row, 1, OCH_COLUMN_IDS, err);
     if (status != OCHRE_OK)
         return status;
@@ -519,31 +563,42 @@ compare_id(struct och_segment *segment, uint32_t row, struct ochre_bytes id, boo
     return OCHRE_OK;
 }
 
-ochre_status
-och_segment_find(struct och_segment *segment, struct ochre_bytes id, uint32_t *row_out,
-        struct ochre_error *err)
+/* Make the slots from `slot` on that lie on its page safe to touch. */
+static ochre_status
+load_slots(struct id_search *search, uint64_t slot, uint64_t *n_out, struct ochre_error *err)
 {
-    const struct och_section *section = &segment->sections[OCH_SECTION_ID_TABLE];
-    const uint64_t *slots = (const uint64_t *) (const void *) (segment->map + section->offset);
+    struct och_segment *segment = search->segment;
+    uint64_t left = search->n_slots - slot;
+    uint64_t first = segment->sections[OCH_SECTION_ID_TABLE].offset / 8;
+    *n_out = left;
+    if (!search->in_file)
+        return OCHRE_OK;
+    *n_out = SLOTS_PER_PAGE - (first + slot) % SLOTS_PER_PAGE;
+    *n_out = *n_out < left ? *n_out : left;
+    ochre_status status = load_items(segment, OCH_SECTION_ID_TABLE, slot, *n_out, 8, err);
+    search->failed = status == OCHRE_CORRUPT || status == OCHRE_IO;
+    return status;
+}
+
+static ochre_status
+search_ids(
+        struct id_search *search, struct ochre_bytes id, uint32_t *row_out, struct ochre_error *err)
+{
     uint32_t hash = och_id_table_hash(id);
-    uint64_t n_slots = section->size / 8;
     uint64_t n_loaded = 0; /* slots from here on, of the same page */
     *row_out = OCH_ROW_NONE;
     /* A table that its writer filled up has no end; every slot is looked at once. */
-    for (uint64_t n = 0; n < n_slots; n++, n_loaded--) {
-        uint64_t slot = (hash + n) & (n_slots - 1);
+    for (uint64_t n = 0; n < search->n_slots; n++, n_loaded--) {
+        uint64_t slot = (hash + n) & (search->n_slots - 1);
         ochre_status status = OCHRE_OK;
-        if (n_loaded == 0) {
-            n_loaded = SLOTS_PER_PAGE - (section->offset / 8 + slot) % SLOTS_PER_PAGE;
-            n_loaded = n_loaded < n_slots - slot ? n_loaded : n_slots - slot;
-            status = load_items(segment, OCH_SECTION_ID_TABLE, slot, n_loaded, 8, err);
-        }
-        if (status != OCHRE_OK || slots[slot] == 0)
+        if (n_loaded == 0)
+            status = load_slots(search, slot, &n_loaded, err);
+        if (status != OCHRE_OK || search->slots[slot] == 0)
             return status;
         bool same = false;
-        uint32_t row = (uint32_t) slots[slot] - 1;
-        if (och_id_table_matches(slots[slot], hash))
-            status = compare_id(segment, row, id, &same, err);
+        uint32_t row = (uint32_t) search->slots[slot] - 1;
+        if (och_id_table_matches(search->slots[slot], hash))
+            status = compare_id(search, row, id, &same, err);
         if (status != OCHRE_OK)
             return status;
         if (same) {
@@ -552,6 +607,56 @@ och_segment_find(struct och_segment *segment, struct ochre_bytes id, uint32_t *r
         }
     }
     return OCHRE_OK;
+}
+
+/* The table follows from the ids: make it of them. */
+static ochre_status
+make_id_table(struct och_segment *segment, struct ochre_error *err)
+{
+    ochre_status status = och_segment_load(segment, OCH_COLUMN_IDS, err);
+    if (status != OCHRE_OK)
+        return status;
+    uint64_t n_slots = och_id_table_slots(segment->n_rows);
+    uint64_t *slots = och_mem_take_zeroed(segment->mem, (size_t) n_slots * 8);
+    if (slots == NULL)
+        return och_fail_memory(err);
+    for (uint32_t row = 0; row < segment->n_rows; row++)
+        och_id_table_put(slots, n_slots, och_id_table_hash(och_segment_id(segment, row)), row);
+    atomic_store_explicit(&segment->worn, true, memory_order_relaxed);
+    uint64_t *first = NULL;
+    /* Whoever made it first keeps it; all of them made the same. */
+    if (!atomic_compare_exchange_strong_explicit(
+                &segment->id_table, &first, slots, memory_order_acq_rel, memory_order_acquire))
+        och_mem_release(segment->mem, slots, (size_t) n_slots * 8);
+    return OCHRE_OK;
+}
+
+static ochre_status
+search_made_table(struct och_segment *segment, struct ochre_bytes id, uint32_t *row_out,
+        struct ochre_error *err)
+{
+    struct id_search search = {.segment = segment,
+            .slots = atomic_load_explicit(&segment->id_table, memory_order_acquire),
+            .n_slots = och_id_table_slots(segment->n_rows)};
+    return search_ids(&search, id, row_out, err);
+}
+
+ochre_status
+och_segment_find(struct och_segment *segment, struct ochre_bytes id, uint32_t *row_out,
+        struct ochre_error *err)
+{
+    if (atomic_load_explicit(&segment->id_table, memory_order_acquire) != NULL)
+        return search_made_table(segment, id, row_out, err);
+    const struct och_section *section = &segment->sections[OCH_SECTION_ID_TABLE];
+    struct id_search search = {.segment = segment,
+            .slots = (const uint64_t *) (const void *) (segment->map + section->offset),
+            .n_slots = section->size / 8,
+            .in_file = true};
+    ochre_status status = search_ids(&search, id, row_out, err);
+    if (!search.failed)
+        return status;
+    status = make_id_table(segment, err);
+    return status == OCHRE_OK ? search_made_table(segment, id, row_out, err) : status;
 }
 
 /* --- deaths ------------------------------------------------------------------ */

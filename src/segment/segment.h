@@ -3,7 +3,8 @@
  *
  * The file is mapped; its bytes are used in place.  Before a page is touched
  * for the first time it is read through the file seam and its checksum
- * verified, so that a bad disk is an answer and not a signal: callers name the
+ * verified, so that a bad disk is an answer and not a signal; a read that fails is
+ * tried once more, with a fresh descriptor.  Callers name the
  * columns they are about to use (och_segment_load) and may then use the plain
  * accessors without a check.
  *
@@ -55,6 +56,7 @@ struct och_section {
 
 struct och_segment {
     struct och_mem *mem; /* borrowed */
+    struct och_vfs *vfs; /* borrowed: to read once more what could not be read */
     atomic_uint n_owners;
     struct och_uuid collection;
     uint64_t id;
@@ -78,6 +80,8 @@ struct och_segment {
     struct och_mutex vectors_lock;                 /* held while the index of vectors is opened */
     _Atomic(struct och_segment_vectors *) vectors; /* owned: once opened */
     atomic_bool vectors_failed;                    /* it is damaged: do without */
+    _Atomic(uint64_t *) id_table;                  /* owned: made anew, the file's is damaged */
+    atomic_bool worn;                              /* something derived could not be used */
     uint64_t deletes_id;                           /* the newest delete file; 0: none */
     uint32_t n_dead_stored;                        /* deaths that file holds */
     atomic_bool damaged;                           /* it could not be read to be merged */
@@ -135,16 +139,26 @@ OCH_MUST_CHECK ochre_status och_segment_section(struct och_segment *segment, uns
 
 /*
  * The index of the segment's metadata, opened when it is first asked for; NULL:
- * the file has none, or it is damaged, and the metadata itself is the answer.  The
- * index reads and verifies what it needs; when it finds damage, say so.
+ * the file has none, or it is damaged or cannot be read now, and the metadata itself
+ * is the answer.  The index reads and verifies what it needs; when that fails, say
+ * with what (OCHRE_CORRUPT: for good).
  *
- * Errors: OCHRE_IO, OCHRE_NO_MEMORY.
+ * Errors: OCHRE_NO_MEMORY.
  */
 OCH_MUST_CHECK ochre_status och_segment_columns(struct och_segment *segment,
         const struct och_columns **columns_out, struct ochre_error *err);
-void och_segment_fail_columns(struct och_segment *segment);
+void och_segment_fail_columns(struct och_segment *segment, ochre_status status);
 
-/* The row with this id, or OCH_ROW_NONE.  Loads what it needs. */
+/*
+ * Was something that is derived from the rows damaged or unreadable when it was
+ * wanted?  Answers are right without it, but cost more: the segment is better
+ * written anew.
+ */
+bool och_segment_is_worn(const struct och_segment *segment);
+
+/* The row with this id, or OCH_ROW_NONE.  Loads what it needs.  Where the file's
+ * table of ids is damaged or unreadable, one is made of the ids, once: 8 to 16 bytes
+ * a row. */
 OCH_MUST_CHECK ochre_status och_segment_find(struct och_segment *segment, struct ochre_bytes id,
         uint32_t *row_out, struct ochre_error *err);
 

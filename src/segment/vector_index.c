@@ -79,6 +79,8 @@ och_segment_index(struct och_segment *segment, const struct och_kernels *kernels
         } else {
             close_index(segment, vectors);
             vectors = NULL;
+            if (status == OCHRE_CORRUPT || status == OCHRE_IO)
+                atomic_store_explicit(&segment->worn, true, memory_order_relaxed);
             /* Damage stays; what failed for a moment is tried again. */
             if (status == OCHRE_CORRUPT)
                 atomic_store_explicit(&segment->vectors_failed, true, memory_order_relaxed);

@@ -10,6 +10,7 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/vfs.h"
+#include "storage/wal.h"
 
 #define FORMAT_PATH "FORMAT"
 #define FORMAT_TMP OCH_DIR_TMP "/FORMAT"
@@ -46,23 +47,17 @@ read_format(struct och_vfs *vfs, struct och_uuid *database_out, struct ochre_err
 }
 
 static ochre_status
-write_format(struct och_vfs *vfs, const struct och_machine *machine, struct och_uuid *database_out,
-        struct ochre_error *err)
+write_format(struct och_vfs *vfs, struct och_uuid database, struct ochre_error *err)
 {
-    uint8_t random[16];
-    ochre_status status = och_machine_entropy(machine, random, sizeof(random), err);
-    if (status != OCHRE_OK)
-        return status;
-    *database_out = och_uuid_from_random(random);
-
     char bytes[FORMAT_SIZE] = {0};
     memcpy(bytes, format_magic, sizeof(format_magic));
     och_store_u32(bytes + 16, FORMAT_MAJOR);
-    memcpy(bytes + 24, database_out->bytes, sizeof(database_out->bytes));
+    memcpy(bytes + 24, database.bytes, sizeof(database.bytes));
     och_store_u64(bytes + 40, och_hash64(bytes, 40));
 
     struct och_file *file = NULL;
-    status = och_vfs_open(vfs, FORMAT_TMP, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &file, err);
+    ochre_status status =
+            och_vfs_open(vfs, FORMAT_TMP, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &file, err);
     if (status != OCHRE_OK)
         return status;
     status = och_file_write(file, 0, bytes, sizeof(bytes), err);
@@ -74,6 +69,30 @@ write_format(struct och_vfs *vfs, const struct och_machine *machine, struct och_
     if (status == OCHRE_OK)
         status = och_vfs_sync_dir(vfs, "", err);
     return status;
+}
+
+static ochre_status
+make_format(struct och_vfs *vfs, const struct och_machine *machine, struct och_uuid *database_out,
+        struct ochre_error *err)
+{
+    uint8_t random[16];
+    ochre_status status = och_machine_entropy(machine, random, sizeof(random), err);
+    if (status != OCHRE_OK)
+        return status;
+    *database_out = och_uuid_from_random(random);
+    return write_format(vfs, *database_out, err);
+}
+
+/* All that FORMAT knows, each file of the log knows too; of another format their
+ * headers would be as well. */
+static ochre_status
+find_or_mend_format(
+        struct och_vfs *vfs, bool may_mend, struct och_uuid *database_out, struct ochre_error *err)
+{
+    ochre_status status = read_format(vfs, database_out, err);
+    if (status != OCHRE_CORRUPT || !may_mend || !och_wal_find_database(vfs, database_out))
+        return status;
+    return write_format(vfs, *database_out, err);
 }
 
 static ochre_status
@@ -202,8 +221,8 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
     if (status == OCHRE_OK)
         status = och_vfs_mkdir(vfs, OCH_DIR_SEGMENTS, err);
     if (status == OCHRE_OK)
-        status = has_format ? read_format(vfs, &directory.database, err)
-                            : write_format(vfs, machine, &directory.database, err);
+        status = has_format ? find_or_mend_format(vfs, create, &directory.database, err)
+                            : make_format(vfs, machine, &directory.database, err);
     if (status != OCHRE_OK) {
         och_file_close(directory.lock);
         return status;

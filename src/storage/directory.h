@@ -31,13 +31,14 @@ struct och_directory {
 };
 
 /*
- * Take the directory: lock it, and read or (with `create`) make its FORMAT.
+ * Take the directory: lock it, and read or (with `create`) make its FORMAT; a damaged
+ * one is then made anew of what the log's files know.
  *
  * Errors: OCHRE_BUSY       another process holds it; the message has its pid
  *         OCHRE_NOT_FOUND  no database here, and `create` is false
  *         OCHRE_UNSUPPORTED  a format this version does not know, or a directory
  *                          of another program (chroma.sqlite3)
- *         OCHRE_CORRUPT    FORMAT is damaged or missing beside data
+ *         OCHRE_CORRUPT    FORMAT is damaged, or missing beside data
  */
 OCH_MUST_CHECK ochre_status och_directory_open(struct och_vfs *vfs,
         const struct och_machine *machine, bool create, struct och_directory *directory_out,

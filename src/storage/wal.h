@@ -67,6 +67,10 @@ struct och_wal_options {
 OCH_MUST_CHECK ochre_status och_wal_open(const struct och_wal_options *options, och_log_visit visit,
         void *context, struct och_wal **wal_out, struct ochre_error *err);
 
+/* The database whose log lies here, as the headers of all its files say that can be
+ * read; false when none can, or they do not agree. */
+bool och_wal_find_database(struct och_vfs *vfs, struct och_uuid *database_out);
+
 /* Close without syncing: appended records are durable already.  NULL is fine. */
 void och_wal_close(struct och_wal *wal);
 

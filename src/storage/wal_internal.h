@@ -16,6 +16,7 @@
 #define WAL_HEADER_COPY_AT ((size_t) 2048)
 #define WAL_FLAG_LAST_IN_GROUP 1u
 #define WAL_PATH_SIZE 32
+#define WAL_NEVER_BEGUN UINT64_C(0) /* as a file's first LSN: nothing is in it */
 #define WAL_SUFFIX ".log"
 #define WAL_SUFFIX_TMP ".tmp" /* being filled with zeros */
 

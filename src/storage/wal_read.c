@@ -49,21 +49,24 @@ fetch(struct scan *scan, uint64_t offset, size_t size, const char **bytes_out,
     return status;
 }
 
-/* The record at `offset`, if a whole frame of this file stands there. */
+/* The record at `offset`, if a whole frame of this file stands there; *cut_out says
+ * that there was one, and that the file ends before it does. */
 static ochre_status
-read_frame(struct scan *scan, uint64_t offset, bool *valid_out, struct wal_frame *frame,
-        struct ochre_error *err)
+read_frame(struct scan *scan, uint64_t offset, bool *valid_out, bool *cut_out,
+        struct wal_frame *frame, struct ochre_error *err)
 {
     *valid_out = false;
+    *cut_out = false;
     if (offset > scan->file_size || scan->file_size - offset < WAL_FRAME_SIZE)
         return OCHRE_OK;
     const char *bytes;
     ochre_status status = fetch(scan, offset, WAL_FRAME_SIZE, &bytes, err);
     if (status != OCHRE_OK)
         return status;
-    *valid_out = och_wal_frame_get(bytes, scan->salt, frame) &&
-            frame->payload_size <= OCH_WRITE_SIZE_MAX &&
-            och_wal_record_size(frame->payload_size) <= scan->file_size - offset;
+    bool is_frame = och_wal_frame_get(bytes, scan->salt, frame) &&
+            frame->payload_size <= OCH_WRITE_SIZE_MAX;
+    *cut_out = is_frame && och_wal_record_size(frame->payload_size) > scan->file_size - offset;
+    *valid_out = is_frame && !*cut_out;
     return OCHRE_OK;
 }
 
@@ -74,9 +77,9 @@ synced_after(struct scan *scan, uint64_t offset, uint64_t *lsn_out, struct ochre
     *lsn_out = 0;
     offset = (offset + WAL_PAGE - 1) / WAL_PAGE * WAL_PAGE;
     for (; offset < scan->file_size; offset += WAL_PAGE) {
-        bool valid;
+        bool valid, cut;
         struct wal_frame frame;
-        ochre_status status = read_frame(scan, offset, &valid, &frame, err);
+        ochre_status status = read_frame(scan, offset, &valid, &cut, &frame, err);
         if (status != OCHRE_OK)
             return status;
         if (valid && frame.synced_lsn > *lsn_out)
@@ -106,13 +109,26 @@ struct progress {
     bool ended;
 };
 
-/* What stands at the progress is no valid record: a cut end, or damage? */
+/*
+ * Has somebody cut the file?  It has its size, in whole pages, before there is
+ * anything in it; opening it takes off what is behind its last record, once that is
+ * durable.
+ */
+static bool
+is_cut(const struct scan *scan, const struct progress *at)
+{
+    return at->offset != scan->file_size && scan->file_size % WAL_PAGE != 0;
+}
+
+/* What stands at the progress is no valid record: a torn end, or damage? */
 static ochre_status
-judge_end(struct scan *scan, struct progress *at, struct ochre_error *err)
+judge_end(struct scan *scan, struct progress *at, bool cut, struct ochre_error *err)
 {
     at->ended = true;
     if (at->lsn_end != UINT64_MAX)
         return at->lsn < at->lsn_end ? fail_damaged(scan, at->number, at->lsn, err) : OCHRE_OK;
+    if (cut || is_cut(scan, at))
+        return fail_damaged(scan, at->number, at->lsn, err);
     uint64_t synced;
     ochre_status status = synced_after(scan, at->offset, &synced, err);
     if (status != OCHRE_OK)
@@ -125,17 +141,17 @@ static ochre_status
 step(struct scan *scan, struct progress *at, och_log_visit visit, void *context,
         struct ochre_error *err)
 {
-    bool valid;
+    bool valid, cut;
     struct wal_frame frame;
     if (at->lsn == at->lsn_end) {
         at->ended = true; /* what follows is overridden by the next file */
         return OCHRE_OK;
     }
-    ochre_status status = read_frame(scan, at->offset, &valid, &frame, err);
+    ochre_status status = read_frame(scan, at->offset, &valid, &cut, &frame, err);
     if (status != OCHRE_OK)
         return status;
     if (!valid || frame.lsn != at->lsn)
-        return judge_end(scan, at, err);
+        return judge_end(scan, at, cut && frame.lsn == at->lsn, err);
 
     const char *payload = "";
     if (frame.payload_size > 0) {
@@ -282,6 +298,7 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
         valid = status == OCHRE_OK && och_wal_header_get(page, &header);
     }
     if (status == OCHRE_OK && !valid) {
+        /* Those of before a header said so are all zero. */
         status = rest_is_zero(&scan, &found->unused, err);
         if (status == OCHRE_OK && !found->unused)
             status = och_fail(
@@ -295,6 +312,7 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
         else if (header.number != found->number)
             status = och_fail(err, OCHRE_CORRUPT, "%s was renamed from file %llu", path,
                     (unsigned long long) header.number);
+        found->unused = header.first_lsn == WAL_NEVER_BEGUN;
     }
     close_scan(&scan);
     return status;
@@ -324,12 +342,13 @@ renew_end(struct scan *scan, const struct progress *at, struct ochre_error *err)
         if (status == OCHRE_OK)
             status = och_file_write(scan->file, next, bytes, size, err);
     }
+    if (status == OCHRE_OK)
+        status = och_file_sync(scan->file, err);
+    /* Only now: a file that ends before its last record was cut by somebody else. */
     if (status == OCHRE_OK && at->offset < scan->file_size) {
         ochre_status cut = och_file_truncate(scan->file, at->offset, NULL);
         (void) cut; /* the space goes with the file */
     }
-    if (status == OCHRE_OK)
-        status = och_file_sync(scan->file, err);
     return status;
 }
 
@@ -440,4 +459,47 @@ och_wal_open(const struct och_wal_options *options, och_log_visit visit, void *c
     }
     *wal_out = wal;
     return OCHRE_OK;
+}
+
+/* --- whose log it is ---------------------------------------------------------- */
+
+struct owner {
+    struct och_vfs *vfs;
+    struct och_uuid database;
+    bool is_known;
+    bool is_in_doubt;
+};
+
+static ochre_status
+note_owner(void *context, const char *name, bool is_dir)
+{
+    struct owner *owner = context;
+    struct wal_header header;
+    struct och_file *file = NULL;
+    char page[WAL_PAGE];
+    char path[WAL_PATH_SIZE];
+    uint64_t number = 0;
+    if (is_dir || !och_wal_path_number(name, WAL_SUFFIX, &number))
+        return OCHRE_OK;
+    och_wal_path(path, number, WAL_SUFFIX);
+    ochre_status status = och_vfs_open(owner->vfs, path, OCH_OPEN_READ, &file, NULL);
+    if (status == OCHRE_OK)
+        status = och_file_read_all(file, 0, page, sizeof(page), NULL);
+    och_file_close(file);
+    if (status != OCHRE_OK || !och_wal_header_get(page, &header))
+        return OCHRE_OK;
+    if (owner->is_known && !och_uuid_equal(header.database, owner->database))
+        owner->is_in_doubt = true;
+    owner->database = header.database;
+    owner->is_known = true;
+    return OCHRE_OK;
+}
+
+bool
+och_wal_find_database(struct och_vfs *vfs, struct och_uuid *database_out)
+{
+    struct owner owner = {.vfs = vfs};
+    ochre_status status = och_vfs_list(vfs, WAL_DIR, note_owner, &owner, NULL);
+    *database_out = owner.database;
+    return status == OCHRE_OK && owner.is_known && !owner.is_in_doubt;
 }

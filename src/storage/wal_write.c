@@ -27,25 +27,32 @@ och_wal_add_file(struct och_wal *wal, uint64_t number, uint64_t first_lsn, uint6
 
 /* --- making files ----------------------------------------------------------- */
 
+/* Zeros, but for a header that says: never begun. */
 static ochre_status
-fill_with_zeros(struct och_wal *wal, struct och_file *file, uint64_t size, struct ochre_error *err)
+fill(struct och_wal *wal, struct och_file *file, uint64_t number, uint64_t size,
+        struct ochre_error *err)
 {
+    struct wal_header header = {
+            .database = wal->options.database, .number = number, .first_lsn = WAL_NEVER_BEGUN};
     char *zeros = och_mem_take_zeroed(wal->options.mem, ZERO_CHUNK);
     if (zeros == NULL)
         return och_fail_memory(err);
     ochre_status status = OCHRE_OK;
+    och_wal_header_put(zeros, &header);
     for (uint64_t at = 0; at < size && status == OCHRE_OK; at += ZERO_CHUNK) {
         uint64_t left = size - at;
         size_t step = left < ZERO_CHUNK ? (size_t) left : ZERO_CHUNK;
         status = och_file_write(file, at, zeros, step, err);
+        if (at == 0)
+            memset(zeros, 0, WAL_PAGE);
     }
     och_mem_release(wal->options.mem, zeros, ZERO_CHUNK);
     return status;
 }
 
 /*
- * A file of `size` zero bytes whose space, size and name are durable.  It gets
- * its name only when its zeros are on disk: whatever a crash leaves of it
+ * A file of `size` bytes, never begun, whose space, size and name are durable.  It
+ * gets its name only when its zeros are on disk: whatever a crash leaves of it
  * before has another name, and what has the name is whole.
  */
 static ochre_status
@@ -64,7 +71,7 @@ make_file(struct och_wal *wal, uint64_t number, uint64_t size, struct och_file *
         return status;
     status = och_file_allocate(file, size, err);
     if (status == OCHRE_OK)
-        status = fill_with_zeros(wal, file, size, err);
+        status = fill(wal, file, number, size, err);
     if (status == OCHRE_OK)
         status = och_file_sync(file, err);
     if (status == OCHRE_OK)

@@ -273,7 +273,7 @@ ask_derived(struct fixture *f, struct och_segment *segment)
     och_bitset_clear(&rows);
     if (status != OCHRE_CORRUPT)
         return status == OCHRE_UNSUPPORTED ? OCHRE_OK : status;
-    och_segment_fail_columns(segment);
+    och_segment_fail_columns(segment, OCHRE_CORRUPT);
     och_assert(och_segment_columns(segment, &columns, NULL) == OCHRE_OK && columns == NULL);
     return OCHRE_OK;
 }

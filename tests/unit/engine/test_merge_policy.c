@@ -232,6 +232,24 @@ at_rest_a_large_segment_gets_its_graph(void **state)
     check(merge(world, OCH_MERGE_ALL) == 0);
 }
 
+static void
+a_segment_with_damaged_indexes_is_written_anew(void **state)
+{
+    (void) state;
+    static const enum och_merge_mode modes[] = {OCH_MERGE_TIERS, OCH_MERGE_IDLE, OCH_MERGE_ALL};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        struct och_merge_segment segments[] = {{.rows = 900000, .bytes = 1}, {.rows = 60000},
+                {.rows = 50000000, .is_worn = true}, {.rows = 9000, .is_worn = true}};
+        uint32_t chosen[4] = {0};
+        /* One that is too large stays as it is. */
+        if (modes[i] == OCH_MERGE_ALL)
+            segments[0].rows = segments[1].rows = usual.rows_max + 1;
+        check(och_merge_choose(&usual, modes[i], segments, 4, chosen) == 1 && chosen[0] == 3);
+        segments[3].is_worn = false;
+        check(och_merge_choose(&usual, modes[i], segments, 4, chosen) == 0 || chosen[0] != 3);
+    }
+}
+
 /* --- what it comes to ---------------------------------------------------------------- */
 
 /* A steady stream: never many segments, and no row is written often. */
@@ -338,6 +356,7 @@ main(void)
             cmocka_unit_test(bytes_are_limited_too),
             cmocka_unit_test(at_rest_the_heavy_wait_until_it_pays),
             cmocka_unit_test(at_rest_a_large_segment_gets_its_graph),
+            cmocka_unit_test(a_segment_with_damaged_indexes_is_written_anew),
             cmocka_unit_test(a_stream_of_full_heads_is_written_three_times_more_at_most),
             cmocka_unit_test(bursts_with_pauses_leave_few_segments_and_little_to_write),
             cmocka_unit_test(a_backlog_is_written_once),

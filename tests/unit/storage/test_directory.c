@@ -5,6 +5,7 @@
 #include "sim/sim_disk.h"
 #include "sim/sim_machine.h"
 #include "storage/directory.h"
+#include "storage/wal.h"
 #include "support/check.h"
 
 struct fixture {
@@ -138,6 +139,88 @@ every_flipped_bit_of_format_is_noticed(void **state)
     end(&f);
 }
 
+static ochre_status
+note_nothing(
+        void *context, const struct och_log_record *record, bool damaged, struct ochre_error *err)
+{
+    (void) context;
+    (void) record;
+    (void) damaged;
+    (void) err;
+    return OCHRE_OK;
+}
+
+/* Leave a log file of a database behind. */
+static void
+put_log(struct fixture *f, struct och_uuid database)
+{
+    struct ochre_error err;
+    struct och_wal *wal;
+    struct och_wal_options options = {.mem = &f->mem,
+            .vfs = sim_disk_vfs(f->disk),
+            .machine = &f->machine.machine,
+            .database = database};
+    struct och_log_record record = {.type = 1, .payload = {"", 0}};
+    check_ok(och_wal_open(&options, note_nothing, NULL, &wal, &err), &err);
+    check_ok(och_wal_append(wal, &record, 1, &err), &err);
+    och_wal_close(wal);
+}
+
+/* Who may only look finds the damage; who may write makes FORMAT anew. */
+static void
+check_mended(struct fixture *f, struct och_uuid database)
+{
+    struct ochre_error err;
+    struct och_directory directory;
+    check(take(f, false, &directory, &err) == OCHRE_CORRUPT);
+    check_ok(take(f, true, &directory, &err), &err);
+    check(och_uuid_equal(directory.database, database));
+    och_directory_close(&directory);
+    check_ok(take(f, false, &directory, &err), &err);
+    check(och_uuid_equal(directory.database, database));
+    och_directory_close(&directory);
+}
+
+static void
+a_damaged_format_is_made_anew_from_the_log(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    struct och_directory directory;
+    begin(&f);
+    check_ok(take(&f, true, &directory, &err), &err);
+    struct och_uuid database = directory.database;
+    och_directory_close(&directory);
+    put_log(&f, database);
+    put_file(&f, "catalog.db");
+    for (uint64_t offset = 0; offset < 48; offset++) {
+        check(sim_disk_flip(f.disk, "FORMAT", offset, offset % 8));
+        check_mended(&f, database);
+    }
+    for (uint64_t size = 0; size < 48; size += 47) {
+        struct och_file *file;
+        check_ok(och_vfs_open(sim_disk_vfs(f.disk), "FORMAT", OCH_OPEN_WRITE, &file, &err), &err);
+        check_ok(och_file_truncate(file, size, &err), &err);
+        och_file_close(file);
+        check_mended(&f, database);
+    }
+    /* Logs that do not agree tell nothing. */
+    check_ok(och_vfs_rename(sim_disk_vfs(f.disk), "log/0000000000000001.log",
+                     "log/0000000000000007.log", &err),
+            &err);
+    check(sim_disk_flip(f.disk, "FORMAT", 30, 1));
+    check_mended(&f, database);
+    check_ok(och_vfs_rename(sim_disk_vfs(f.disk), "log/0000000000000007.log", "FORMAT.7", &err),
+            &err);
+    put_log(&f, (struct och_uuid){{1, 2, 3}});
+    check_ok(och_vfs_rename(sim_disk_vfs(f.disk), "FORMAT.7", "log/0000000000000007.log", &err),
+            &err);
+    check(sim_disk_flip(f.disk, "FORMAT", 30, 1));
+    check(take(&f, true, &directory, &err) == OCHRE_CORRUPT);
+    end(&f);
+}
+
 static void
 a_crash_while_making_one_leaves_one_or_none(void **state)
 {
@@ -173,6 +256,7 @@ main(void)
             cmocka_unit_test(a_chroma_directory_is_refused_untouched),
             cmocka_unit_test(data_without_a_catalog_is_corrupt),
             cmocka_unit_test(every_flipped_bit_of_format_is_noticed),
+            cmocka_unit_test(a_damaged_format_is_made_anew_from_the_log),
             cmocka_unit_test(a_crash_while_making_one_leaves_one_or_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -319,6 +319,83 @@ a_file_cut_before_its_first_record_is_damaged(void **state)
     }
 }
 
+/* A file that was prepared says so: damage to what nobody wrote loses nothing. */
+static void
+a_file_never_begun_is_known_whatever_is_behind(void **state)
+{
+    (void) state;
+    static const uint64_t flips[] = {20, 2048 + 20, 100, 4096, 5000, 70000, 200000};
+    for (size_t i = 0; i < sizeof(flips) / sizeof(flips[0]); i++) {
+        struct fixture f;
+        struct ochre_error err;
+        bool exists;
+        char path[64];
+        begin(&f);
+        check_ok(open_log(&f, &err), &err);
+        check_ok(append(&f, 3, 100, &err), &err);
+        check_ok(och_wal_prepare(f.wal, &err), &err);
+        newest_file(&f, path);
+        check(sim_disk_flip(f.disk, path, flips[i], 5));
+        check_ok(open_log(&f, &err), &err);
+        check(f.seen.n == 3);
+        check_ok(och_vfs_exists(f.options.vfs, path, &exists, &err), &err);
+        check(!exists);
+        check_ok(append(&f, 1, 100, &err), &err);
+        end(&f);
+    }
+}
+
+/* Cut the newest file to `size`: is what is left taken for all there was? */
+static bool
+passes_cut(struct fixture *f, const char *path, uint64_t size)
+{
+    struct ochre_error err;
+    struct och_file *file;
+    struct sim_disk *whole = f->disk;
+    f->disk = sim_disk_clone(whole);
+    f->options.vfs = sim_disk_vfs(f->disk);
+    check_ok(och_vfs_open(f->options.vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_truncate(file, size, &err), &err);
+    och_file_close(file);
+    ochre_status status = open_log(f, &err);
+    check(status == OCHRE_OK || status == OCHRE_CORRUPT);
+    check(status == OCHRE_OK || strstr(err.message, path) != NULL);
+    och_wal_close(f->wal);
+    f->wal = NULL;
+    sim_disk_close(f->disk);
+    f->disk = whole;
+    f->options.vfs = sim_disk_vfs(whole);
+    return status == OCHRE_OK;
+}
+
+/* A torn end is one that the log itself has torn: its files have their size first. */
+static void
+a_file_cut_within_a_record_is_damaged(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    char path[64];
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    check_ok(append(&f, 3, 3000, &err), &err); /* 4096 .. 13240, in three pages */
+    check_ok(append(&f, 1, 9000, &err), &err); /* 16384 .. 25432, likewise */
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    newest_file(&f, path);
+    for (uint64_t size = 4097; size < 16384; size += size < 4200 ? 1 : 97)
+        check(!passes_cut(&f, path, size));
+    for (uint64_t size = 16385; size < 25432; size += 97)
+        check(!passes_cut(&f, path, size));
+    check(!passes_cut(&f, path, 8192) && !passes_cut(&f, path, 20480));
+    check(passes_cut(&f, path, 28672)); /* where a start would have cut it */
+    check_ok(open_log(&f, &err), &err);
+    check(f.seen.n == 4);
+    check_ok(open_log(&f, &err), &err); /* which it now has */
+    check(f.seen.n == 4);
+    end(&f);
+}
+
 /* Crash at every call of a run of appends: what was acknowledged is there, and
  * what is there is a prefix. */
 static void
@@ -476,6 +553,8 @@ main(void)
             cmocka_unit_test(a_flipped_bit_below_the_synced_end_is_always_noticed),
             cmocka_unit_test(either_copy_of_a_file_header_is_enough),
             cmocka_unit_test(a_file_cut_before_its_first_record_is_damaged),
+            cmocka_unit_test(a_file_never_begun_is_known_whatever_is_behind),
+            cmocka_unit_test(a_file_cut_within_a_record_is_damaged),
             cmocka_unit_test(a_crash_loses_nothing_that_was_acknowledged),
             cmocka_unit_test(after_one_failed_call_the_log_goes_on),
             cmocka_unit_test(a_file_that_failed_to_begin_overrides_nothing),
