@@ -242,9 +242,27 @@ och_http_finish(struct och_http_request *request)
     atomic_fetch_sub_explicit(&server->n_waking, 1, memory_order_release);
 }
 
-/* Ask the handler.  What it took, noted for its kind, is processor time, so that
- * a busy machine does not make requests look slow; unless it slept, and then
- * everything counts. */
+/*
+ * What a request took that has run on this thread: processor time, so that a busy
+ * machine does not make requests look slow; or if it slept, all the time.  That
+ * counts up to a maximum which is too long already, as who slept on a busy
+ * processor is not always woken soon.
+ */
+static uint64_t
+cost_since(const struct och_http_server *server, uint64_t begin_ns,
+        const struct och_thread_usage *before)
+{
+    enum { slept_max = 4 * OCH_HTTP_SHORT_NS };
+    struct och_thread_usage after = och_thread_usage();
+    uint64_t cpu_ns = after.cpu_ns - before->cpu_ns;
+    if (after.n_waits == before->n_waits)
+        return cpu_ns;
+    uint64_t all_ns = och_http_now(server) - begin_ns;
+    all_ns = all_ns < slept_max ? all_ns : slept_max;
+    return cpu_ns > all_ns ? cpu_ns : all_ns;
+}
+
+/* Ask the handler, and note for its kind what it took. */
 static och_http_outcome
 handle(struct och_http_exchange *exchange)
 {
@@ -258,12 +276,8 @@ handle(struct och_http_exchange *exchange)
     uint64_t begin_ns = och_http_now(server);
     struct och_thread_usage before = och_thread_usage();
     och_http_outcome outcome = request->route->handle(context, request, &exchange->response);
-    if (outcome == OCH_HTTP_DONE) { /* else it may be answered and gone */
-        struct och_thread_usage after = och_thread_usage();
-        bool slept = after.n_waits != before.n_waits;
-        och_http_costs_note(&server->costs, kind,
-                slept ? och_http_now(server) - begin_ns : after.cpu_ns - before.cpu_ns);
-    }
+    if (outcome == OCH_HTTP_DONE) /* else it may be answered and gone */
+        och_http_costs_note(&server->costs, kind, cost_since(server, begin_ns, &before));
     return outcome;
 }
 
