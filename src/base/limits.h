@@ -76,9 +76,10 @@
 #define OCH_MERGE_ROWS_MAX (1u << 22)
 #define OCH_MERGE_BYTES_MAX ((uint64_t) 64 << 30)
 #define OCH_MERGE_DEAD_PERCENT 20u
-/* Nobody writes: after so long without a write, heads of so many rows are sealed. */
+/* Nobody writes: after so long without a write, heads of so many rows are sealed: from
+ * there on a segment has codes, and scanning those costs a fifth of scanning the head. */
 #define OCH_IDLE_MS 1000u
-#define OCH_IDLE_ROWS_MIN 1024u
+#define OCH_IDLE_ROWS_MIN 512u
 
 static_assert(OCH_WRITE_SIZE_MAX < OCH_LOG_FILE_SIZE_MAX, "one request fits one log file");
 

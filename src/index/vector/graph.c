@@ -1,5 +1,6 @@
 #include "index/vector/graph.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/bitset.h"
@@ -84,6 +85,16 @@ read_numbers(struct graph_index *graph, struct och_reader *reader, uint32_t n_co
     return reader->failed ? fail_damaged("the main section is cut short", err) : OCHRE_OK;
 }
 
+/* Rows that have codes are no longer than that. */
+static bool
+is_mean(const float *mean, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(mean[i]) <= OCH_QUANT_LENGTH_MAX))
+            return false;
+    return true;
+}
+
 static ochre_status
 read_main(struct graph_index *graph, const struct och_vector_open *open, const void *bytes,
         uint64_t size, struct ochre_error *err)
@@ -115,11 +126,14 @@ read_main(struct graph_index *graph, const struct och_vector_open *open, const v
     if (copy == NULL)
         return och_fail_memory(err);
     memcpy(copy, mean, padded * sizeof(float)); /* aligned */
-    ochre_status status = och_quant_make(
-            open->mem, open->kernels, open->space, open->dim, seed, copy, &graph->quant);
+    ochre_status status = OCHRE_CORRUPT;
+    if (is_mean(copy, padded))
+        status = och_quant_make(
+                open->mem, open->kernels, open->space, open->dim, seed, copy, &graph->quant);
     och_mem_release(open->mem, copy, padded * sizeof(float));
     if (status != OCHRE_OK)
-        return och_fail_memory(err);
+        return status == OCHRE_CORRUPT ? fail_damaged("no rows have that mean", err)
+                                       : och_fail_memory(err);
     graph->quant.longest2 = scalars[0];
     graph->quant.reach = scalars[1];
     return read_numbers(graph, &reader, n_copies, err);
