@@ -4,7 +4,9 @@
  * Made once: a small graph for each space, with equal rows, rows without a direction
  * and a calibration.  The input's first byte chooses one, the next how it is asked.
  * Then come changes, four bytes each: which section, where, and what is there instead;
- * bytes that are left cut a section short.  Opened and searched, the answer is an
+ * of bytes that are left the first two cut a section short (all of it: it is not
+ * there; all but one: it cannot be read), and a third is the grant of memory that is
+ * refused.  Opened and searched, the answer is an
  * error, or rows that are there and allowed; without changes none comes twice, and who
  * asks for everything gets exactly the nearest.
  */
@@ -37,6 +39,7 @@ struct stored {
     _Alignas(64) uint8_t bytes[N_SECTIONS][ROWS * 256];
     size_t sizes[N_SECTIONS];
     size_t open; /* the section that is being written */
+    bool is_unreadable[N_SECTIONS];
 };
 
 static struct {
@@ -92,10 +95,8 @@ make_rows(void)
         if (row % 3 != 0)
             och_assert(och_bitset_add(&made.some, row) == OCHRE_OK);
     }
-    made.rows = (struct och_vector_rows){.rows = made.floats,
-            .norms = made.norms,
-            .ordinals = made.ordinals,
-            .n_rows = ROWS};
+    made.rows = (struct och_vector_rows){
+            .rows = made.floats, .norms = made.norms, .ordinals = made.ordinals, .n_rows = ROWS};
 }
 
 static void
@@ -136,6 +137,8 @@ find_section(void *context, uint16_t number, const void **bytes_out, uint64_t *s
     *bytes_out = NULL;
     *size_out = 0;
     for (size_t i = 0; i < N_SECTIONS; i++) {
+        if (numbers[i] == number && stored->is_unreadable[i])
+            return OCHRE_IO;
         if (numbers[i] == number && stored->sizes[i] > 0) {
             *bytes_out = stored->bytes[i];
             *size_out = stored->sizes[i];
@@ -184,17 +187,29 @@ ask(const struct och_vector_index *index, ochre_space space, uint8_t how, bool i
             .allowed = (how & 4) != 0 ? &made.some : NULL,
             .recall = everything ? 1 : 0.9F,
             .effort = everything || (how & 16) == 0 ? 0 : 10 + how / 16,
+            .effort_scale = (how & 32) != 0 ? 3 : 0,
             .plan = plans[how & 3],
             .scratch = &made.arena};
     struct och_topk best;
     struct och_vector_work work = {.n_hops = 0};
-    och_assert(och_topk_make(&best, &made.arena, K, K) == OCHRE_OK);
-    if (och_vector_index_search(index, &search, &best, &work, NULL) != OCHRE_OK)
+    if (och_topk_make(&best, &made.arena, K, K) != OCHRE_OK ||
+            och_vector_index_search(index, &search, &best, &work, NULL) != OCHRE_OK)
         return;
     och_topk_sort(&best);
     check_hits(&best, search.allowed, is_whole);
     if (is_whole && everything)
         check_nearest(&best, &search);
+}
+
+static void
+cut(struct stored *stored, size_t section, uint8_t n)
+{
+    if (n == 255)
+        stored->sizes[section] = 0;
+    else if (n == 254)
+        stored->is_unreadable[section] = true;
+    else
+        stored->sizes[section] -= n;
 }
 
 int
@@ -216,7 +231,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         damaged.bytes[section][at % damaged.sizes[section]] = data[3];
     }
     if (size > 0)
-        damaged.sizes[data[0] % N_SECTIONS] -= size > 1 ? 1 + data[1] : 1;
+        cut(&damaged, data[0] % N_SECTIONS, size > 1 ? data[1] : 1);
     struct och_vector_source source = {find_section, &damaged};
     struct och_vector_open open = {.mem = &made.mem,
             .kernels = made.kernels,
@@ -225,7 +240,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             .dim = DIM,
             .source = &source};
     struct och_vector_index *index;
-    struct och_arena_mark mark = och_arena_mark(&made.arena);
+    och_arena_clear(&made.arena);
+    made.mem.fail_at = size > 2 ? made.mem.n_grants + 1 + data[2] : 0;
     ochre_status status = och_graph_kind.open(&open, &index, NULL);
     och_assert(status == OCHRE_OK || !is_whole);
     if (status == OCHRE_OK) {
@@ -234,6 +250,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ask(index, space, how, is_whole);
         och_vector_index_close(index);
     }
-    och_arena_rewind(&made.arena, &mark);
+    made.mem.fail_at = 0;
     return 0;
 }

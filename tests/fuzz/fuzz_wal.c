@@ -497,6 +497,16 @@ change_files(struct log *log, struct program *program)
     }
 }
 
+/* Whoever reads the headers finds whose log it is, or nobody. */
+static void
+check_owner(const struct log *log)
+{
+    struct och_uuid database;
+    bool is_known = och_wal_find_database(log->options.vfs, &database);
+    if (is_known && !log->is_forged)
+        och_assert(och_uuid_equal(database, log->options.database));
+}
+
 /* Run the third part and open. */
 static void
 open_at_last(struct log *log, struct program *program)
@@ -523,6 +533,7 @@ open_at_last(struct log *log, struct program *program)
             memory_fails = true;
         }
     }
+    check_owner(log);
     bool is_ours = options.database.bytes[0] == log->options.database.bytes[0];
     ochre_status status = open_log(log, &options);
     if (status == OCHRE_OK)
