@@ -98,7 +98,7 @@ check_fields(const struct och_http_field *fields, size_t n_fields)
             return refuse(400, "a header's value holds a control character");
     }
     if (total > OCH_HTTP_HEADERS_SIZE_MAX)
-        return refuse(431, "the headers are over 65536 bytes");
+        return refuse(431, "the headers are over 32768 bytes");
     return (struct och_http_framing){0};
 }
 

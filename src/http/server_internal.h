@@ -44,7 +44,7 @@
 #define OCH_NS_PER_MS UINT64_C(1000000)
 
 enum {
-    OCH_HTTP_POOL_SIZE = 72 * 1024,   /* the library's buffer: all headers and their list */
+    OCH_HTTP_POOL_SIZE = 40 * 1024,   /* the library's buffer: all headers and their list */
     OCH_HTTP_DISCARD_MAX = 64 * 1024, /* a refused body up to this is read, not cut off */
     OCH_HTTP_LINGERS_MAX = 64,        /* refused connections drained at a time */
     OCH_HTTP_DRAIN_SIZE = 64 * 1024   /* bytes thrown away at a time */
