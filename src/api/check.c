@@ -386,7 +386,7 @@ check_catalog(struct check *check, struct ochre_error *err)
 }
 
 static ochre_status
-check_all(struct check *check, struct ochre_error *err)
+take_directory(struct check *check, struct ochre_error *err)
 {
     ochre_status status =
             och_directory_open(check->vfs, check->machine, false, &check->directory, err);
@@ -396,8 +396,13 @@ check_all(struct check *check, struct ochre_error *err)
     }
     if (status == OCHRE_NOT_FOUND)
         return och_fail(err, OCHRE_INVALID, "the directory is not ochre's (no FORMAT file)");
-    if (status == OCHRE_OK)
-        status = check_catalog(check, err);
+    return status;
+}
+
+static ochre_status
+check_all(struct check *check, struct ochre_error *err)
+{
+    ochre_status status = check_catalog(check, err);
     if (status != OCHRE_OK || check->totals->n_damaged > 0)
         return status; /* without a catalog nothing else can be told */
     status = check_collections(check, err);
@@ -408,8 +413,9 @@ check_all(struct check *check, struct ochre_error *err)
     return status;
 }
 
-ochre_status
-och_check_vfs(struct och_vfs *vfs, const struct och_machine *machine,
+/* With the directory `held`, or, if that is NULL, with one taken for the time. */
+static ochre_status
+run_check(struct och_vfs *vfs, const struct och_machine *machine, const struct och_directory *held,
         const struct och_check_options *options, struct och_check_totals *totals_out,
         struct ochre_error *err)
 {
@@ -421,10 +427,17 @@ och_check_vfs(struct och_vfs *vfs, const struct och_machine *machine,
             .totals = &totals};
     och_mem_init(&check.mem, NULL);
     och_arena_init(&check.arena, &check.mem);
-    ochre_status status = check_all(&check, err);
+    ochre_status status = OCHRE_OK;
+    if (held != NULL)
+        check.directory = *held;
+    else
+        status = take_directory(&check, err);
+    if (status == OCHRE_OK && totals.n_damaged == 0)
+        status = check_all(&check, err);
     if (check.catalog != NULL)
         check.catalog->ops->close(check.catalog);
-    och_directory_close(&check.directory);
+    if (held == NULL)
+        och_directory_close(&check.directory);
     och_arena_clear(&check.arena);
     och_mem_release(&check.mem, check.ids, check.room * sizeof(*check.ids));
     if (totals_out != NULL)
@@ -433,6 +446,22 @@ och_check_vfs(struct och_vfs *vfs, const struct och_machine *machine,
         status = och_fail(err, OCHRE_CORRUPT, "%llu findings of damage",
                 (unsigned long long) totals.n_damaged);
     return status;
+}
+
+ochre_status
+och_check_vfs(struct och_vfs *vfs, const struct och_machine *machine,
+        const struct och_check_options *options, struct och_check_totals *totals_out,
+        struct ochre_error *err)
+{
+    return run_check(vfs, machine, NULL, options, totals_out, err);
+}
+
+ochre_status
+och_check_held(struct och_vfs *vfs, const struct och_machine *machine,
+        const struct och_directory *held, const struct och_check_options *options,
+        struct och_check_totals *totals_out, struct ochre_error *err)
+{
+    return run_check(vfs, machine, held, options, totals_out, err);
 }
 
 ochre_status

@@ -19,6 +19,7 @@
 #include "base/compiler.h"
 #include "ochre/status.h"
 
+struct och_directory;
 struct och_machine;
 struct och_vfs;
 
@@ -67,5 +68,10 @@ OCH_MUST_CHECK ochre_status och_check_directory(const char *path,
 OCH_MUST_CHECK ochre_status och_check_vfs(struct och_vfs *vfs, const struct och_machine *machine,
         const struct och_check_options *options, struct och_check_totals *totals_out,
         struct ochre_error *err);
+
+/* The same by who holds the directory already, and goes on holding it. */
+OCH_MUST_CHECK ochre_status och_check_held(struct och_vfs *vfs, const struct och_machine *machine,
+        const struct och_directory *held, const struct och_check_options *options,
+        struct och_check_totals *totals_out, struct ochre_error *err);
 
 #endif /* OCH_API_CHECK_H */

@@ -80,6 +80,10 @@
  * there on a segment has codes, and scanning those costs a fifth of scanning the head. */
 #define OCH_IDLE_MS 1000u
 #define OCH_IDLE_ROWS_MIN 512u
+/* A backup's list of files is read into memory: 96 bytes each, and 112 at most on disk. */
+#define OCH_BACKUP_MEMBERS_MAX (1u << 22)
+#define OCH_BACKUP_MANIFEST_SIZE_MAX (512u << 20)
+#define OCH_BACKUP_BLOCK_SIZE (1u << 20) /* the unit in which files are read and hashed */
 
 static_assert(OCH_WRITE_SIZE_MAX < OCH_LOG_FILE_SIZE_MAX, "one request fits one log file");
 

@@ -22,7 +22,8 @@ struct och_command {
     och_exit (*run)(int argc, char **argv); /* argv[0] is "ochre NAME" */
 };
 
-extern const struct och_command och_command_run, och_command_check;
+extern const struct och_command och_command_run, och_command_check, och_command_backup,
+        och_command_restore;
 
 /*
  * Parse with `argp`, after refusing unknown long options with a suggestion.

@@ -34,6 +34,8 @@ static const struct och_command command_help = {
 static const struct och_command *const commands[] = {
         &och_command_run,
         &och_command_check,
+        &och_command_backup,
+        &och_command_restore,
         &command_version,
         &command_help,
 };

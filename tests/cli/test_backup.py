@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Backup and restore with the real program: test_backup.py build/release/ochre
+
+Standard library only.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import server  # noqa: E402
+
+OCHRE = ""
+DATABASE = "/api/v2/tenants/default_tenant/databases/default_database"
+
+
+def ochre(*arguments):
+    return subprocess.run([OCHRE, *map(str, arguments)], capture_output=True, text=True,
+                          timeout=120, check=False)
+
+
+def post(running, path, body):
+    request = urllib.request.Request(running.base + DATABASE + path, json.dumps(body).encode(),
+                                     {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def add(running, collection, first, n):
+    ids = [f"id-{i}" for i in range(first, first + n)]
+    post(running, f"/collections/{collection}/add",
+         {"ids": ids, "documents": [f"text of {i}" for i in ids],
+          "embeddings": [[i, i % 7, i % 3] for i in range(first, first + n)]})
+
+
+def read(running, collection):
+    answer = post(running, f"/collections/{collection}/get",
+                  {"include": ["documents", "embeddings"]})
+    return [answer["ids"], answer["documents"], answer["embeddings"]]
+
+
+class Backup(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="ochre-backup-")
+        self.addCleanup(scratch.cleanup)
+        self.scratch = pathlib.Path(scratch.name)
+        self.data, self.backup = self.scratch / "data", self.scratch / "backup"
+        with server.Server(OCHRE, self.data) as running:
+            self.collection = post(running, "/collections", {"name": "things"})["id"]
+            add(running, self.collection, 0, 500)
+            self.records = read(running, self.collection)
+
+    def restored(self, where):
+        with server.Server(OCHRE, where) as running:
+            return read(running, self.collection)
+
+    def test_what_is_restored_is_served(self):
+        done = ochre("backup", self.data, self.backup)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, "backed up and verified; [0-9]+ files")
+        done = ochre("restore", self.backup, self.scratch / "again")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(ochre("check", self.scratch / "again").returncode, 0)
+        self.assertEqual(self.restored(self.scratch / "again"), self.records)
+
+    def test_a_killed_servers_directory_is_backed_up_with_all_it_acknowledged(self):
+        running = server.Server(OCHRE, self.data)
+        running.start()
+        add(running, self.collection, 500, 100)
+        records = read(running, self.collection)
+        running.kill()
+        self.assertEqual(ochre("backup", self.data, self.backup).returncode, 0)
+        self.assertEqual(ochre("restore", self.backup, self.scratch / "again").returncode, 0)
+        self.assertEqual(self.restored(self.scratch / "again"), records)
+
+    def test_a_running_servers_directory_is_refused(self):
+        with server.Server(OCHRE, self.data) as running:
+            done = ochre("backup", self.data, self.backup, "--json")
+            self.assertEqual(done.returncode, 73)
+            self.assertIn(f"pid {running.process.pid}", done.stderr)
+            self.assertEqual(json.loads(done.stdout)["result"], "in_use")
+            self.assertEqual(read(running, self.collection), self.records)
+
+    def test_json_says_what_was_copied_and_the_second_time_less(self):
+        first = json.loads(ochre("backup", self.data, self.backup, "--json").stdout)
+        self.assertEqual(first["result"], "ok")
+        self.assertEqual(first["files"], first["files_copied"])
+        self.assertGreater(first["bytes"], 500 * 3 * 4)
+        second = json.loads(ochre("backup", self.data, self.backup, "--json").stdout)
+        self.assertEqual((second["files"], second["files_copied"]), (first["files"], 0))
+
+    def test_a_damaged_backup_is_refused_by_name_and_nothing_is_made(self):
+        self.assertEqual(ochre("backup", self.data, self.backup).returncode, 0)
+        largest = max((self.backup / "files").iterdir(), key=lambda x: x.stat().st_size)
+        with open(largest, "r+b") as file:
+            file.seek(100)
+            byte = file.read(1)
+            file.seek(100)
+            file.write(bytes([byte[0] ^ 1]))
+        done = ochre("restore", self.backup, self.scratch / "again")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"files/{largest.name}", done.stderr)
+        self.assertFalse((self.scratch / "again").exists())
+
+    def test_a_directory_with_something_in_it_is_never_written_to(self):
+        self.assertEqual(ochre("backup", self.data, self.backup).returncode, 0)
+        precious = self.scratch / "precious"
+        precious.mkdir()
+        (precious / "letter").write_text("dear")
+        for done in (ochre("restore", self.backup, precious),
+                     ochre("backup", self.data, precious),
+                     ochre("restore", self.backup, self.data)):
+            self.assertEqual(done.returncode, 2)
+            self.assertRegex(done.stderr, "not empty|not a backup")
+        self.assertEqual([x.name for x in precious.iterdir()], ["letter"])
+        self.assertEqual(self.restored(self.data), self.records)
+
+    def test_arguments_are_checked(self):
+        for arguments in (("backup",), ("backup", self.data), ("restore", "a", "b", "c"),
+                          ("backup", self.scratch / "none", self.backup),
+                          ("restore", self.scratch / "none", self.backup)):
+            self.assertEqual(ochre(*arguments).returncode, 2, arguments)
+        self.assertFalse(self.backup.exists())
+
+
+if __name__ == "__main__":
+    OCHRE = sys.argv.pop(1)
+    unittest.main()
