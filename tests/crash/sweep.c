@@ -34,6 +34,18 @@ sweep_takes(const struct sweep *sweep, const struct point *point)
 }
 
 bool
+sweep_next(const struct sweep *sweep, struct point *point)
+{
+    uint64_t only = sweep->options.only_call;
+    while (!sweep_takes(sweep, point)) {
+        if (only != 0 && point->call > only)
+            return false;
+        point->call++;
+    }
+    return true;
+}
+
+bool
 sweep_gives_up(const struct sweep *sweep)
 {
     return sweep->n_failures >= sweep->options.n_failures_max;

@@ -72,6 +72,9 @@ bool sweep_memory(struct sweep *sweep);
 /* Is this operation, or this trial of it, to be run? */
 bool sweep_wants(const struct sweep *sweep, size_t op);
 bool sweep_takes(const struct sweep *sweep, const struct point *point);
+
+/* Move on to the next call, from point->call on, that is to be tried; false when none can come. */
+bool sweep_next(const struct sweep *sweep, struct point *point);
 bool sweep_gives_up(const struct sweep *sweep);
 
 uint64_t point_seed(const struct sweep *sweep, const struct point *point, uint64_t use);

@@ -1,10 +1,12 @@
 /*
  * sweep_crash.c - the power goes at every call.
  *
- * For every call of every operation the machine crashes before it, and after
- * it, and each crashed disk is recovered in each of the four modes.  Of the
- * recoveries some are crashed in turn, and some trials kill only the process:
- * what is then read out of the page cache must not be lost by a power cut later.
+ * For every call of every operation the machine crashes before it, and once
+ * after the last (a crash after any other call is the one before the next), and
+ * each crashed disk is recovered in each of the four modes, in the random one
+ * more than once.  Of the recoveries some are crashed in turn, and some trials
+ * kill only the process: what is then read out of the page cache must not be
+ * lost by a power cut later.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,6 +16,15 @@
 
 enum { USE_MODE = 16, USE_NESTED, USE_SESSION, USE_KILL };
 enum { NESTED_ONE_IN = 4, KILL_ONE_IN = 2 };
+
+/* How a crashed disk is recovered; what only the process survives comes last. */
+static const enum sim_mode recoveries[] = {
+        SIM_NONE_KEPT, SIM_ALL_KEPT, SIM_ADVERSARIAL, SIM_RANDOM, SIM_RANDOM};
+enum {
+    N_RECOVERIES = sizeof(recoveries) / sizeof(recoveries[0]),
+    KILLED = N_RECOVERIES,
+    N_VARIANTS
+};
 
 /* No crash that was armed here is ever reached. */
 #define NEVER (UINT64_MAX / 2)
@@ -33,10 +44,10 @@ seed_of(const struct wreck *wreck, uint64_t use)
 }
 
 static void
-name_point(struct wreck *wreck, enum sim_when when, const char *how)
+name_point(struct point *point, const char *how)
 {
-    (void) snprintf(wreck->point->what, sizeof(wreck->point->what), "crash %s call %" PRIu64 ", %s",
-            when == SIM_BEFORE ? "before" : "after", wreck->point->call, how);
+    (void) snprintf(point->what, sizeof(point->what), "crash before call %" PRIu64 ", %s",
+            point->call, how);
 }
 
 /* How many calls opening makes; 0, reported later, when it fails. */
@@ -74,12 +85,11 @@ nest(struct wreck *wreck, struct sim_disk *disk)
 }
 
 static void
-crash_in_mode(struct wreck *wreck, enum sim_when when, enum sim_mode mode)
+recover(struct wreck *wreck, unsigned variant)
 {
-    name_point(wreck, when, sim_mode_name(mode));
-    wreck->point->variant = (uint64_t) when * 16 + (uint64_t) mode;
-    if (!sweep_takes(wreck->sweep, wreck->point))
-        return;
+    enum sim_mode mode = recoveries[variant];
+    name_point(wreck->point, sim_mode_name(mode));
+    wreck->point->variant = variant;
     struct sim_disk *disk = sim_disk_clone(wreck->disk);
     sim_disk_recover(disk, mode, seed_of(wreck, USE_MODE));
     struct sim_disk *again =
@@ -90,8 +100,8 @@ crash_in_mode(struct wreck *wreck, enum sim_when when, enum sim_mode mode)
     if (again != NULL) {
         char how[40];
         (void) snprintf(how, sizeof(how), "%s, then in recovery", sim_mode_name(mode));
-        name_point(wreck, when, how);
-        wreck->point->variant += 8;
+        name_point(wreck->point, how);
+        wreck->point->variant += N_VARIANTS;
         nest(wreck, again);
         sim_disk_close(again);
     }
@@ -100,12 +110,12 @@ crash_in_mode(struct wreck *wreck, enum sim_when when, enum sim_mode mode)
 /* Only the process dies: everything is in the page cache.  What the next one
  * shows is a promise, which the power cut after it must not break. */
 static void
-kill_process(struct wreck *wreck, enum sim_when when)
+kill_process(struct wreck *wreck)
 {
-    name_point(wreck, when, "killed, and the power cut later");
-    wreck->point->variant = (uint64_t) when * 16 + SIM_N_MODES;
+    name_point(wreck->point, "killed, and the power cut later");
+    wreck->point->variant = KILLED;
     uint64_t seed = seed_of(wreck, USE_KILL);
-    if (seed % KILL_ONE_IN != 0 || !sweep_takes(wreck->sweep, wreck->point))
+    if (seed % KILL_ONE_IN != 0)
         return;
     struct sim_disk *disk = sim_disk_clone(wreck->disk);
     sim_disk_crash(disk, NEVER, SIM_BEFORE);
@@ -126,28 +136,72 @@ kill_process(struct wreck *wreck, enum sim_when when)
     sim_disk_close(disk);
 }
 
-/* Crash at one call; false when the operation gets through without making it. */
+/* Is the variant of the point to be run? */
 static bool
-crash_at(struct sweep *sweep, struct point *point, enum sim_when when)
+takes(const struct sweep *sweep, const struct point *point, unsigned variant)
+{
+    struct point one = *point;
+    one.variant = variant;
+    return sweep_takes(sweep, &one);
+}
+
+static bool
+takes_any(const struct sweep *sweep, const struct point *point)
+{
+    for (unsigned variant = 0; variant < N_VARIANTS; variant++) {
+        if (takes(sweep, point, variant))
+            return true;
+    }
+    return false;
+}
+
+static void
+judge(struct wreck *wreck)
+{
+    for (unsigned variant = 0; variant < N_VARIANTS; variant++) {
+        if (!takes(wreck->sweep, wreck->point, variant))
+            continue;
+        if (variant == KILLED)
+            kill_process(wreck);
+        else
+            recover(wreck, variant);
+    }
+}
+
+/* Crash before one call of an operation; false when the calls have come to an end. */
+static bool
+crash_at(struct sweep *sweep, struct point *point)
 {
     struct trial trial;
-    point->variant = (uint64_t) when * 16;
-    (void) snprintf(point->what, sizeof(point->what), "crash %s call %" PRIu64,
-            when == SIM_BEFORE ? "before" : "after", point->call);
     bool reached = false;
+    name_point(point, "not recovered yet");
     if (trial_begin(sweep, point, &trial)) {
         struct ochre_error err;
-        sim_disk_crash(trial.disk, point->call, when);
+        sim_disk_crash(trial.disk, point->call, SIM_BEFORE);
         ochre_status status = session_do(&trial.session, &sweep->ops[point->op], &err);
         reached = sim_disk_has_crashed(trial.disk);
         struct wreck wreck = {
                 sweep, point, trial.disk, allowed_after(sweep, point->op, status == OCHRE_OK)};
-        for (unsigned mode = 0; mode < SIM_N_MODES && reached; mode++)
-            crash_in_mode(&wreck, when, (enum sim_mode) mode);
         if (reached)
-            kill_process(&wreck, when);
+            judge(&wreck);
     }
     return trial_end(sweep, point, &trial) && reached;
+}
+
+/* How many calls an operation makes that nothing disturbs. */
+static uint64_t
+calls_of(struct sweep *sweep, struct point *point)
+{
+    struct trial trial;
+    uint64_t n = 0;
+    name_point(point, "never reached");
+    if (trial_begin(sweep, point, &trial)) {
+        struct ochre_error err;
+        uint64_t n_before = sim_disk_n_calls(trial.disk);
+        (void) session_do(&trial.session, &sweep->ops[point->op], &err);
+        n = sim_disk_n_calls(trial.disk) - n_before;
+    }
+    return trial_end(sweep, point, &trial) ? n : 0;
 }
 
 /* The very first opening of an empty disk. */
@@ -165,10 +219,8 @@ sweep_birth(struct sweep *sweep)
         (void) status; /* whatever: nothing was promised yet */
         reached = sim_disk_has_crashed(disk);
         struct wreck wreck = {sweep, &point, disk, {.states = {&sweep->models[0]}, .n = 1}};
-        for (unsigned mode = 0; mode < SIM_N_MODES && reached; mode++)
-            crash_in_mode(&wreck, SIM_BEFORE, (enum sim_mode) mode);
         if (reached)
-            kill_process(&wreck, SIM_BEFORE);
+            judge(&wreck);
         if (!session_end(&session))
             (void) point_fails(sweep, &point, "a failed opening keeps memory");
         sim_disk_close(disk);
@@ -185,11 +237,13 @@ sweep_crashes(struct sweep *sweep)
         struct point point = {.sweep = "crash", .op = i, .call = 1};
         if (!sweep_wants(sweep, i))
             continue;
-        while (!sweep_gives_up(sweep) && crash_at(sweep, &point, SIM_BEFORE)) {
-            (void) crash_at(sweep, &point, SIM_AFTER);
-            point.call++;
-            n_calls++;
+        /* Before each call, and before one that never comes. */
+        uint64_t n = calls_of(sweep, &point);
+        for (; point.call <= n + 1 && !sweep_gives_up(sweep); point.call++) {
+            if (takes_any(sweep, &point) && !crash_at(sweep, &point))
+                (void) point_fails(sweep, &point, "the operation makes fewer calls than before");
         }
+        n_calls += n;
     }
     (void) printf("crash sweep: seed %" PRIu64 ", %zu operations, %" PRIu64 " calls, %" PRIu64
                   " points, %u failures\n",

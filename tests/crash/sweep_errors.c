@@ -45,17 +45,15 @@ static bool
 fail_at(struct sweep *sweep, struct point *point, enum sim_fault fault)
 {
     struct trial trial;
-    point->variant = 64 + (uint64_t) fault;
     (void) snprintf(point->what, sizeof(point->what), "call %" PRIu64 " %s", point->call,
             fault_name(fault));
-    bool takes = sweep_takes(sweep, point);
     bool reached = false;
     if (trial_begin(sweep, point, &trial)) {
         struct ochre_error err;
         sim_disk_fail(trial.disk, point->call, fault);
         ochre_status status = session_do(&trial.session, &sweep->ops[point->op], &err);
         reached = sim_disk_has_failed(trial.disk);
-        if (reached && takes) {
+        if (reached) {
             look_meanwhile(sweep, point, &trial.session, status);
             sim_disk_fail(trial.disk, 0, SIM_IO_ONCE);
             struct verdict verdict = {status, EXCUSES, fault == SIM_IO_FROM};
@@ -100,7 +98,9 @@ sweep_errors(struct sweep *sweep)
             continue;
         for (size_t f = 0; f < sizeof(faults) / sizeof(faults[0]); f++) {
             point.call = 1;
-            while (!sweep_gives_up(sweep) && fail_at(sweep, &point, faults[f]))
+            point.variant = 64 + (uint64_t) faults[f];
+            while (!sweep_gives_up(sweep) && sweep_next(sweep, &point) &&
+                    fail_at(sweep, &point, faults[f]))
                 point.call++;
         }
         for (point.call = 1; point.call <= CAPACITIES && !sweep_gives_up(sweep); point.call++)

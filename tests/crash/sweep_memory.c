@@ -65,17 +65,15 @@ static bool
 refuse(struct sweep *sweep, struct point *point, enum shortage shortage)
 {
     struct trial trial;
-    point->variant = 96 + (uint64_t) shortage;
     (void) snprintf(point->what, sizeof(point->what), "allocation %" PRIu64 " %s", point->call,
             shortage_names[shortage]);
-    bool takes = sweep_takes(sweep, point);
     bool reached = false;
     if (trial_begin(sweep, point, &trial)) {
         struct ochre_error err;
         arm(&trial.session, shortage, point->call);
         ochre_status status = session_do(&trial.session, &sweep->ops[point->op], &err);
         reached = disarm(&trial.session);
-        if (reached && takes) {
+        if (reached) {
             struct verdict verdict = {status, EXCUSES, false};
             point_judge(sweep, point, &trial.session, &verdict);
             sweep->n_points++;
@@ -116,8 +114,10 @@ sweep_memory(struct sweep *sweep)
             continue;
         n_ops++;
         for (unsigned s = 0; s < N_SHORTAGES; s++) {
-            struct point point = {.sweep = "memory", .op = i, .call = 1};
-            while (!sweep_gives_up(sweep) && refuse(sweep, &point, (enum shortage) s))
+            struct point point = {
+                    .sweep = "memory", .op = i, .call = 1, .variant = 96 + (uint64_t) s};
+            while (!sweep_gives_up(sweep) && sweep_next(sweep, &point) &&
+                    refuse(sweep, &point, (enum shortage) s))
                 point.call++;
         }
     }
