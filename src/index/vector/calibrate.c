@@ -24,14 +24,22 @@ static const uint32_t ladder[] = {10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40
         512, 576, 640};
 enum { N_RUNGS = sizeof(ladder) / sizeof(ladder[0]) };
 
-/* One-sided 90 %. */
+/* One-sided 90 %.  By the first few probes an effort is refused with 99 %, and taken only
+ * when there is no doubt: too much costs a little time, too little breaks the promise. */
 #define SURENESS 1.2816
+#define SURENESS_TO_REFUSE 2.3263
+#define SURENESS_TO_TAKE 4.0
+#define PROBES_FEW 96u
+
+/* Recall below this is measured with fewer probes: nobody misses half of a hundredth there. */
+#define RECALL_HIGH 0.99F
+#define PROBES_OF_LOW 384u
 
 /* Probes that are asked for the largest size: a hundred trials each are enough. */
 #define PROBES_OF_LARGEST 96u
 
 /* Probes that a thread takes at once: their exact scans share what they read. */
-enum { PROBES_AT_ONCE = 16 };
+enum { PROBES_AT_ONCE = 32 };
 
 /* How many of the k nearest walks found. */
 struct found {
@@ -53,7 +61,7 @@ struct calibrating {
     const struct och_calibrating *of;
     struct prober *probers; /* [n_threads] */
     float *answers;         /* [n_probes][LARGEST]: exact distances, nearest first */
-    uint32_t n_probes;      /* that are asked now, */
+    uint32_t end;           /* probes up to this one are asked now, */
     uint32_t k;             /*   for so many, */
     uint32_t effort;        /*   with this; 0: exactly, for the answers */
     atomic_uint next;
@@ -96,7 +104,7 @@ note(const struct calibrating *c, struct found *found, uint32_t probe, const str
 {
     float *answers = c->answers + (size_t) probe * LARGEST;
     if (c->effort == 0) {
-        for (uint32_t i = 0; i < LARGEST; i++)
+        for (uint32_t i = 0; i < c->k; i++)
             answers[i] = i < best->n ? best->items[i].distance : INFINITY;
         return;
     }
@@ -116,9 +124,9 @@ ask_some(void *context, size_t thread)
     struct prober *prober = &c->probers[thread];
     while (prober->status == OCHRE_OK) {
         uint32_t first = atomic_fetch_add_explicit(&c->next, PROBES_AT_ONCE, memory_order_relaxed);
-        if (first >= c->n_probes)
+        if (first >= c->end)
             return;
-        uint32_t left = c->n_probes - first;
+        uint32_t left = c->end - first;
         uint32_t n = left < PROBES_AT_ONCE ? left : PROBES_AT_ONCE;
         struct och_topk best[PROBES_AT_ONCE];
         struct och_arena_mark mark = och_arena_mark(&prober->arena);
@@ -129,25 +137,24 @@ ask_some(void *context, size_t thread)
     }
 }
 
-/* Ask n_probes for k with `effort`. */
+/* Ask the probes that were not asked yet, up to `end`, for found->k with `effort`. */
 static ochre_status
-ask_all(struct calibrating *c, uint32_t n_probes, uint32_t k, uint32_t effort,
-        struct found *found_out, struct ochre_error *err)
+ask_more(struct calibrating *c, uint32_t end, uint32_t effort, struct found *found,
+        struct ochre_error *err)
 {
     ochre_status status = OCHRE_OK;
-    c->n_probes = n_probes;
-    c->k = k;
+    c->end = end;
+    c->k = found->k;
     c->effort = effort;
-    atomic_init(&c->next, 0);
+    atomic_init(&c->next, found->n_probes);
     for (unsigned i = 0; i < c->of->n_threads; i++)
         c->probers[i].found = (struct found){.n_probes = 0};
     och_executor_parallel(c->of->executor, c->of->n_threads, ask_some, c);
-    *found_out = (struct found){.k = k};
     for (unsigned i = 0; i < c->of->n_threads; i++) {
         const struct prober *prober = &c->probers[i];
-        found_out->n_probes += prober->found.n_probes;
-        found_out->n += prober->found.n;
-        found_out->squares += prober->found.squares;
+        found->n_probes += prober->found.n_probes;
+        found->n += prober->found.n;
+        found->squares += prober->found.squares;
         if (prober->status != OCHRE_OK && status == OCHRE_OK) {
             status = prober->status;
             if (err != NULL)
@@ -158,14 +165,15 @@ ask_all(struct calibrating *c, uint32_t n_probes, uint32_t k, uint32_t effort,
 }
 
 /*
- * The lower end of what the share may be in truth (Wilson 1927).  A probe's hits stand
+ * An end of what the share may be in truth: the lower one, or the upper one with a
+ * negative `z` (Wilson 1927).  A probe's hits stand
  * and fall together, so they count for fewer trials than there are: for as many as
  * would vary like the probes do (the design effect: Kish, "Survey Sampling", 1965).
  */
 static double
-surely(const struct found *found)
+surely(const struct found *found, double z)
 {
-    double z2 = SURENESS * SURENESS, n_probes = found->n_probes;
+    double z2 = z * z, n_probes = found->n_probes;
     double trials = n_probes * found->k;
     double share = (double) found->n / trials;
     double missed = found->k * (1 - share); /* by a probe, on average */
@@ -174,7 +182,7 @@ surely(const struct found *found)
     if (variance > alone)
         trials *= alone / variance;
     double middle = share + z2 / (2 * trials);
-    double half = SURENESS * sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials));
+    double half = z * sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials));
     return (middle - half) / (1 + z2 / trials);
 }
 
@@ -182,7 +190,25 @@ surely(const struct found *found)
 static bool
 reaches(const struct found *found, float target)
 {
-    return found->n == (uint64_t) found->n_probes * found->k || surely(found) >= (double) target;
+    return found->n == (uint64_t) found->n_probes * found->k ||
+            surely(found, SURENESS) >= (double) target;
+}
+
+/* Does an effort reach a target?  The first few probes tell, unless it is close. */
+static ochre_status
+try_effort(struct calibrating *c, struct found *found, uint32_t n_probes, uint32_t effort,
+        float target, bool *reaches_out, struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    uint32_t few = n_probes < PROBES_FEW ? n_probes : PROBES_FEW;
+    if (found->n_probes == 0)
+        status = ask_more(c, few, effort, found, err);
+    bool is_clear = surely(found, SURENESS_TO_TAKE) >= (double) target ||
+            surely(found, -SURENESS_TO_REFUSE) < (double) target;
+    if (status == OCHRE_OK && !is_clear && found->n_probes < n_probes)
+        status = ask_more(c, n_probes, effort, found, err);
+    *reaches_out = reaches(found, target);
+    return status;
 }
 
 /* The lowest rung from `low` on that reaches a target, by halves: more effort finds
@@ -194,13 +220,12 @@ find_rung(struct calibrating *c, struct found *rungs, uint32_t n_probes, float t
     size_t low = *low_inout, high = N_RUNGS;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        struct found *found = &rungs[middle];
-        ochre_status status = OCHRE_OK;
-        if (found->n_probes == 0)
-            status = ask_all(c, n_probes, found->k, ladder[middle], found, err);
+        bool is_enough;
+        ochre_status status =
+                try_effort(c, &rungs[middle], n_probes, ladder[middle], target, &is_enough, err);
         if (status != OCHRE_OK)
             return status;
-        if (reaches(found, target))
+        if (is_enough)
             high = middle;
         else
             low = middle + 1;
@@ -223,8 +248,13 @@ calibrate_size(struct calibrating *c, size_t size, struct och_calibration *calib
     while (ladder[rung] < k)
         rung++;
     for (size_t target = 0; target < OCH_CALIBRATION_TARGETS; target++) {
-        ochre_status status =
-                find_rung(c, rungs, n_probes, och_calibration_targets[target], &rung, err);
+        float recall = och_calibration_targets[target];
+        uint32_t n = n_probes;
+        if (recall < RECALL_HIGH && n > PROBES_OF_LOW)
+            n = PROBES_OF_LOW;
+        if (target + 1 == OCH_CALIBRATION_TARGETS && 2 * ladder[rung] > ladder[N_RUNGS - 1])
+            return OCHRE_OK; /* the highest takes more than twice what the one before took */
+        ochre_status status = find_rung(c, rungs, n, recall, &rung, err);
         if (status != OCHRE_OK || rung == N_RUNGS)
             return status;
         const struct found *found = &rungs[rung];
@@ -238,8 +268,14 @@ calibrate_size(struct calibrating *c, size_t size, struct och_calibration *calib
 static ochre_status
 calibrate(struct calibrating *c, struct och_calibration *calibration, struct ochre_error *err)
 {
-    struct found ignored;
-    ochre_status status = ask_all(c, c->of->n_probes, LARGEST, 0, &ignored, err);
+    /* Exact answers: many for the few that are asked for many. */
+    uint32_t n_probes = c->of->n_probes;
+    struct found exact = {.k = LARGEST};
+    uint32_t n_largest = n_probes < PROBES_OF_LARGEST ? n_probes : PROBES_OF_LARGEST;
+    ochre_status status = ask_more(c, n_largest, 0, &exact, err);
+    exact = (struct found){.n_probes = n_largest, .k = och_calibration_sizes[0]};
+    if (status == OCHRE_OK && n_largest < n_probes)
+        status = ask_more(c, n_probes, 0, &exact, err);
     for (size_t i = 0; i < OCH_CALIBRATION_SIZES && status == OCHRE_OK; i++)
         status = calibrate_size(c, i, calibration, err);
     return status;

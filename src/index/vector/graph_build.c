@@ -157,25 +157,6 @@ insert_node(struct och_link_sharing *sharing, struct och_graph_scratch *scratch,
         backs[i] = (struct back_link){.from = node, .distance = picked[i].distance};
 }
 
-/* Gather a node's links, and behind them who wants to be linked back, nearest first;
- * links that were picked with regard to each other are marked.  Returns how many. */
-static size_t
-gather_links(const struct batch *batch, uint32_t node, struct och_walk_node *all, size_t n_new)
-{
-    const struct och_graph_build *build = batch->sharing.build;
-    const uint32_t *links = och_link_of(build, node);
-    size_t n_links = och_link_count(links);
-    float distances[OCH_GRAPH_DEGREE];
-    struct och_link_origin origin = {build, och_link_code(build, node)};
-    och_link_measure(&origin, links, n_links, distances);
-    for (size_t i = 0; i < n_links; i++) {
-        uint32_t mark = i < build->checked[node] ? OCH_LINK_CHECKED : 0;
-        all[n_new + i] = (struct och_walk_node){distances[i], links[i] | mark};
-    }
-    och_link_sort(all, n_new + n_links);
-    return n_new + n_links;
-}
-
 /* Item of the targets: link back to who linked to it. */
 static void
 link_back(struct och_link_sharing *sharing, struct och_graph_scratch *scratch, uint32_t item)
@@ -183,25 +164,14 @@ link_back(struct och_link_sharing *sharing, struct och_graph_scratch *scratch, u
     const struct batch *batch = (const struct batch *) sharing; /* its first member */
     struct och_graph_build *build = sharing->build;
     uint32_t node = batch->targets[item];
-    uint32_t *links = och_link_of(build, node);
-    struct och_walk_node *all = scratch->candidates;
-    size_t n_links = och_link_count(links), n_new = 0;
+    size_t n_new = 0;
     for (uint32_t i = build->heads[node]; i != OCH_ROW_NONE; i = batch->backs[i].next) {
         if (n_new < OCH_LINK_CANDIDATES_MAX - OCH_GRAPH_DEGREE)
-            all[n_new++] = (struct och_walk_node){batch->backs[i].distance, batch->backs[i].from};
+            scratch->candidates[n_new++] =
+                    (struct och_walk_node){batch->backs[i].distance, batch->backs[i].from};
     }
     build->heads[node] = OCH_ROW_NONE;
-    if (n_links + n_new <= OCH_GRAPH_DEGREE) {
-        och_link_sort(all, n_new);
-        for (size_t i = 0; i < n_new; i++)
-            links[n_links + i] = all[i].node;
-        return;
-    }
-    struct och_walk_node picked[OCH_GRAPH_DEGREE];
-    size_t n = gather_links(batch, node, all, n_new);
-    n = och_link_pick(build, all, n, OCH_LINK_RULE_BUILD, picked, 0);
-    och_link_store(build, node, picked, n);
-    build->checked[node] = (uint8_t) n;
+    och_link_add(build, scratch, node, n_new);
 }
 
 /* Make the lists of who is linked to; returns how many targets there are. */

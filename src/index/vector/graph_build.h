@@ -1,12 +1,14 @@
 /*
  * graph_build.h - links between near vectors, made in parallel, always the same.
  *
- * Nodes go in one after the other in random order: a walk finds what is near, a
- * rule picks of that what lies in different directions, and what was picked
- * links back.  To use several threads and still give the same graph, nodes go
+ * Of what is near a node a rule picks what lies in different directions, and what was
+ * picked links back.  What is near is found in two ways.  Many nodes join at once, after
+ * they were carved into balls (graph_carve.h).  A few are inserted, in random order: a
+ * walk finds what is near.  To use several threads and still give the same graph, they go
  * in by batches: all of a batch look at the graph as it was before the batch
  * (Manohar et al., "ParlayANN", PPoPP 2024).
  *
+ *      join     balls, and who is near in each           parallel
  *      batch    walks and picks, each for itself         parallel
  *               who is linked to: lists by target        one pass
  *               link back, each target for itself        parallel
@@ -31,6 +33,7 @@
 #define OCH_INDEX_VECTOR_GRAPH_BUILD_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,6 +64,7 @@ struct och_graph_build {
     uint32_t *order;               /* owned: [n], nodes in the order in which they go in */
     uint32_t n_in;                 /* of order: nodes that are in */
     uint32_t n_entries;            /* walks begin at order[0] to order[n_entries - 1] */
+    bool is_grown;                 /* free places are filled whenever links are picked anew */
     uint32_t *heads;               /* owned: [n_rows], lists of back links */
     uint8_t *checked;              /* owned: [n_rows], first links that leave none of them out */
     struct och_graph_scratch *scratch; /* owned: [n_threads] */
@@ -98,6 +102,15 @@ OCH_MUST_CHECK ochre_status och_graph_keep(
 /* Let nodes in, up to order[end - 1].  OCHRE_NO_MEMORY, OCHRE_UNAVAILABLE (stopped):
  * the graph is not to be used. */
 OCH_MUST_CHECK ochre_status och_graph_insert(struct och_graph_build *build, uint32_t end);
+
+/*
+ * Let nodes in, up to order[end - 1], all at once: of what lies in the same balls
+ * (graph_carve.h) the rule picks.  Many at once cost a quarter of what inserting them costs;
+ * a few cost more, because all that are in are looked at too.
+ *
+ * Errors: as och_graph_insert.
+ */
+OCH_MUST_CHECK ochre_status och_graph_join(struct och_graph_build *build, uint32_t end);
 
 /* Fill free links of nodes order[begin] to order[n_in - 1] from two hops away. */
 OCH_MUST_CHECK ochre_status och_graph_fill(struct och_graph_build *build, uint32_t begin);

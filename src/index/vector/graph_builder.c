@@ -25,6 +25,12 @@ enum {
     PROBES_PART = 16,
     /* A graph whose nodes have fewer links than this by themselves gets more. */
     DEGREE_LOW = 17,
+    /* Nodes join at once in a graph of so many, and if they are such a part of it.  With
+     * more, choosing among all balls costs what walking does. */
+    JOIN_MIN = 2048,
+    JOIN_MAX = 1048576,
+    JOIN_PART = 32,
+    STAGE = 8, /* how many times as many each stage has */
 };
 
 static struct och_code4 *
@@ -246,6 +252,47 @@ fail(ochre_status status, struct ochre_error *err)
     return och_fail(err, status, "the index was not finished: it is not wanted any more");
 }
 
+/* Do those that are to come in pay for looking at all that will be in? */
+static bool
+is_many(const struct och_graph_build *graph, uint32_t end)
+{
+    return end >= JOIN_MIN && end <= JOIN_MAX && end - graph->n_in >= end / JOIN_PART;
+}
+
+/*
+ * A part of the nodes first, then more, then all: links of those that came early lead far,
+ * which near neighbours of all nodes never do.
+ */
+static ochre_status
+join_by_stages(struct och_graph_build *graph, uint32_t end)
+{
+    ochre_status status = OCHRE_OK;
+    if (graph->n_in == 0) {
+        status = och_graph_insert(graph, end / (STAGE * STAGE));
+        if (status == OCHRE_OK)
+            status = och_graph_join(graph, end / STAGE);
+    }
+    return status == OCHRE_OK ? och_graph_join(graph, end) : status;
+}
+
+/* Let nodes in, and see to it that they have enough links. */
+static ochre_status
+link_many(struct och_graph_build *graph, uint32_t end)
+{
+    uint32_t n_kept = graph->n_in;
+    graph->is_grown = n_kept > 0;
+    ochre_status status;
+    if (is_many(graph, end)) {
+        status = join_by_stages(graph, end);
+    } else {
+        status = och_graph_insert(graph, end);
+        if (status == OCHRE_OK && mean_degree(graph, n_kept) < DEGREE_LOW)
+            status = och_graph_fill(graph, n_kept);
+    }
+    graph->is_grown = true;
+    return status;
+}
+
 static ochre_status
 make_links(struct och_graph_builder *builder, struct ochre_error *err)
 {
@@ -268,11 +315,8 @@ make_links(struct och_graph_builder *builder, struct ochre_error *err)
     ochre_status status = och_graph_begin(graph, builder->nodes, build->seed);
     if (status == OCHRE_OK && builder->kept.links != NULL)
         status = och_graph_keep(graph, &builder->kept, n_probes);
-    uint32_t n_kept = graph->n_in;
     if (status == OCHRE_OK)
-        status = och_graph_insert(graph, builder->n_nodes - n_probes);
-    if (status == OCHRE_OK && mean_degree(graph, n_kept) < DEGREE_LOW)
-        status = och_graph_fill(graph, n_kept);
+        status = link_many(graph, builder->n_nodes - n_probes);
     if (status == OCHRE_OK)
         status = och_graph_repair(graph, &n_repaired);
     if (status != OCHRE_OK)

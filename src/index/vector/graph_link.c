@@ -130,16 +130,23 @@ och_link_walk(const struct och_graph_build *build, struct och_graph_scratch *scr
     return n;
 }
 
+static uint32_t
+chunk_of(const struct och_link_sharing *sharing)
+{
+    return sharing->chunk == 0 ? CHUNK : sharing->chunk;
+}
+
 /* An item of och_executor_parallel: thread number i. */
 static void
 take_chunks(void *context, size_t i)
 {
     struct och_link_sharing *sharing = context;
+    uint32_t chunk = chunk_of(sharing);
     for (;;) {
-        uint32_t from = atomic_fetch_add_explicit(&sharing->next, CHUNK, memory_order_relaxed);
+        uint32_t from = atomic_fetch_add_explicit(&sharing->next, chunk, memory_order_relaxed);
         if (from >= sharing->n)
             return;
-        uint32_t end = sharing->n - from < CHUNK ? sharing->n : from + CHUNK;
+        uint32_t end = sharing->n - from < chunk ? sharing->n : from + chunk;
         for (uint32_t item = from; item < end; item++)
             sharing->work(sharing, &sharing->build->scratch[i], item);
     }
@@ -150,7 +157,7 @@ och_link_share(struct och_link_sharing *sharing)
 {
     struct och_graph_build *build = sharing->build;
     atomic_init(&sharing->next, 0);
-    size_t n_threads = sharing->n < 2 * CHUNK ? 1 : build->n_threads;
+    size_t n_threads = sharing->n < 2 * chunk_of(sharing) ? 1 : build->n_threads;
     och_executor_parallel(build->executor, n_threads, take_chunks, sharing);
 }
 
@@ -202,6 +209,47 @@ och_link_store(
     uint32_t *links = och_link_of(build, node);
     for (size_t i = 0; i < OCH_GRAPH_DEGREE; i++)
         links[i] = i < n ? picked[i].node : OCH_ROW_NONE;
+}
+
+/* Gather a node's links behind `n_new` candidates, and sort them, nearest first; links
+ * that were picked with regard to each other are marked.  Returns how many. */
+static size_t
+gather_links(
+        const struct och_graph_build *build, uint32_t node, struct och_walk_node *all, size_t n_new)
+{
+    const uint32_t *links = och_link_of(build, node);
+    size_t n_links = och_link_count(links);
+    float distances[OCH_GRAPH_DEGREE];
+    struct och_link_origin origin = {build, och_link_code(build, node)};
+    och_link_measure(&origin, links, n_links, distances);
+    for (size_t i = 0; i < n_links; i++) {
+        uint32_t mark = i < build->checked[node] ? OCH_LINK_CHECKED : 0;
+        all[n_new + i] = (struct och_walk_node){distances[i], links[i] | mark};
+    }
+    och_link_sort(all, n_new + n_links);
+    return n_new + n_links;
+}
+
+void
+och_link_add(struct och_graph_build *build, struct och_graph_scratch *scratch, uint32_t node,
+        size_t n_new)
+{
+    struct och_walk_node *all = scratch->candidates;
+    uint32_t *links = och_link_of(build, node);
+    size_t n_links = och_link_count(links);
+    if (n_links + n_new <= OCH_GRAPH_DEGREE) {
+        och_link_sort(all, n_new);
+        for (size_t i = 0; i < n_new; i++)
+            links[n_links + i] = all[i].node;
+        return;
+    }
+    struct och_walk_node picked[OCH_GRAPH_DEGREE];
+    size_t n_all = gather_links(build, node, all, n_new);
+    size_t n = och_link_pick(build, all, n_all, OCH_LINK_RULE_BUILD, picked, 0);
+    build->checked[node] = (uint8_t) n;
+    if (build->is_grown)
+        n = och_link_pick(build, all, n_all, OCH_LINK_RULE_FILL, picked, n);
+    och_link_store(build, node, picked, n);
 }
 
 /* --- sorting ------------------------------------------------------------------ */

@@ -88,6 +88,11 @@ size_t och_link_pick(const struct och_graph_build *build, const struct och_walk_
 void och_link_store(
         struct och_graph_build *build, uint32_t node, const struct och_walk_node *picked, size_t n);
 
+/* Add links to a node: the first `n_new` of scratch->candidates, in any order, to which it
+ * does not link yet.  Where there are more than it may have, the rule picks. */
+void och_link_add(struct och_graph_build *build, struct och_graph_scratch *scratch, uint32_t node,
+        size_t n_new);
+
 /* Work that threads share: items 0 to n - 1, by chunks. */
 struct och_link_sharing {
     struct och_graph_build *build;
@@ -96,6 +101,7 @@ struct och_link_sharing {
     atomic_uint next;
     uint32_t n;
     uint32_t first; /* of order: what item 0 is */
+    uint32_t chunk; /* items that a thread takes at once; 0: a few */
 };
 
 void och_link_share(struct och_link_sharing *sharing);
