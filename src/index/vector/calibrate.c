@@ -24,11 +24,10 @@ static const uint32_t ladder[] = {10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40
         512, 576, 640};
 enum { N_RUNGS = sizeof(ladder) / sizeof(ladder[0]) };
 
-/* One-sided 90 %.  By the first few probes an effort is refused with 99 %, and taken only
- * when there is no doubt: too much costs a little time, too little breaks the promise. */
+/* One-sided 90 %; an effort that the first few probes are 99 % sure of failing is refused.  None is
+ * taken by so few: what misses everything once in a hundred times would not show. */
 #define SURENESS 1.2816
 #define SURENESS_TO_REFUSE 2.3263
-#define SURENESS_TO_TAKE 4.0
 #define PROBES_FEW 96u
 
 /* Recall below this is measured with fewer probes: nobody misses half of a hundredth there. */
@@ -38,8 +37,8 @@ enum { N_RUNGS = sizeof(ladder) / sizeof(ladder[0]) };
 /* Probes that are asked for the largest size: a hundred trials each are enough. */
 #define PROBES_OF_LARGEST 96u
 
-/* Probes that a thread takes at once: their exact scans share what they read. */
-enum { PROBES_AT_ONCE = 32 };
+/* Probes that a thread takes at once: exact scans share what they read, walks nothing. */
+enum { PROBES_AT_ONCE = 32, WALKS_AT_ONCE = 8 };
 
 /* How many of the k nearest walks found. */
 struct found {
@@ -122,12 +121,13 @@ ask_some(void *context, size_t thread)
 {
     struct calibrating *c = context;
     struct prober *prober = &c->probers[thread];
+    uint32_t at_once = c->effort == 0 ? PROBES_AT_ONCE : WALKS_AT_ONCE;
     while (prober->status == OCHRE_OK) {
-        uint32_t first = atomic_fetch_add_explicit(&c->next, PROBES_AT_ONCE, memory_order_relaxed);
+        uint32_t first = atomic_fetch_add_explicit(&c->next, at_once, memory_order_relaxed);
         if (first >= c->end)
             return;
         uint32_t left = c->end - first;
-        uint32_t n = left < PROBES_AT_ONCE ? left : PROBES_AT_ONCE;
+        uint32_t n = left < at_once ? left : at_once;
         struct och_topk best[PROBES_AT_ONCE];
         struct och_arena_mark mark = och_arena_mark(&prober->arena);
         prober->status = ask(c, prober, first, n, best);
@@ -194,7 +194,7 @@ reaches(const struct found *found, float target)
             surely(found, SURENESS) >= (double) target;
 }
 
-/* Does an effort reach a target?  The first few probes tell, unless it is close. */
+/* Does an effort reach a target?  The first few probes tell when it clearly does not. */
 static ochre_status
 try_effort(struct calibrating *c, struct found *found, uint32_t n_probes, uint32_t effort,
         float target, bool *reaches_out, struct ochre_error *err)
@@ -203,9 +203,8 @@ try_effort(struct calibrating *c, struct found *found, uint32_t n_probes, uint32
     uint32_t few = n_probes < PROBES_FEW ? n_probes : PROBES_FEW;
     if (found->n_probes == 0)
         status = ask_more(c, few, effort, found, err);
-    bool is_clear = surely(found, SURENESS_TO_TAKE) >= (double) target ||
-            surely(found, -SURENESS_TO_REFUSE) < (double) target;
-    if (status == OCHRE_OK && !is_clear && found->n_probes < n_probes)
+    bool is_refused = surely(found, -SURENESS_TO_REFUSE) < (double) target;
+    if (status == OCHRE_OK && !is_refused && found->n_probes < n_probes)
         status = ask_more(c, n_probes, effort, found, err);
     *reaches_out = reaches(found, target);
     return status;
@@ -252,8 +251,10 @@ calibrate_size(struct calibrating *c, size_t size, struct och_calibration *calib
         uint32_t n = n_probes;
         if (recall < RECALL_HIGH && n > PROBES_OF_LOW)
             n = PROBES_OF_LOW;
-        if (target + 1 == OCH_CALIBRATION_TARGETS && 2 * ladder[rung] > ladder[N_RUNGS - 1])
-            return OCHRE_OK; /* the highest takes more than twice what the one before took */
+        /* The highest takes about twice what the one before took: not looked for in vain. */
+        if (size == 0 && target + 1 == OCH_CALIBRATION_TARGETS &&
+                2 * ladder[rung] > ladder[N_RUNGS - 1])
+            return OCHRE_OK;
         ochre_status status = find_rung(c, rungs, n, recall, &rung, err);
         if (status != OCHRE_OK || rung == N_RUNGS)
             return status;

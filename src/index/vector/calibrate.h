@@ -10,10 +10,11 @@
  *      k up to 10      10   10   16   24    32    64
  *      k up to 100     ...
  *
- * An entry is the least effort of the ladder for which the recall of all queries
- * together reaches the target even at the lower end of what chance allows (the
- * one-sided Wilson interval at 90 %, with what the hits of a query have in common
- * taken into account); 0: none does, so search exactly.
+ * An entry is the least effort of the ladder for which the recall of the queries
+ * together (a part of them below .99) reaches the target even at the lower end of what
+ * chance allows (the one-sided Wilson interval at 90 %, with what the hits of a query
+ * have in common taken into account); 0: none does, or none is likely to, so search
+ * exactly.
  *
  * Threads: och_calibrate lends work to the executor; the rest: any.
  */
@@ -58,7 +59,7 @@ struct och_calibrating {
  * Measure.  The result is the same for any number of threads.
  *
  * Errors: what touching rows answers; OCHRE_NO_MEMORY.
- * Cost:   an exact scan for each probe, and a walk for half of the ladder's rungs.
+ * Cost:   an exact scan for each probe, and walks for some dozen rungs of the ladder.
  */
 OCH_MUST_CHECK ochre_status och_calibrate(const struct och_calibrating *calibrating,
         struct och_calibration *calibration_out, struct ochre_error *err);

@@ -231,7 +231,7 @@ och_graph_insert(struct och_graph_build *build, uint32_t end)
         back.sharing.n = list_targets(&batch, targets);
         och_link_share(&back.sharing);
         build->n_in += batch.sharing.n;
-        if (build->stop != NULL && atomic_load_explicit(build->stop, memory_order_relaxed))
+        if (och_link_stopped(build))
             status = OCHRE_UNAVAILABLE;
     }
     och_mem_release(build->mem, backs, n_backs * sizeof(*backs));

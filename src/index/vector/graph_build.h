@@ -16,16 +16,18 @@
  *      repair   what no link leads to gets one           one pass
  *
  * Links of an earlier graph over part of the rows can be kept; then only the
- * rest is inserted.
+ * rest comes in.
  *
  * The rule: a candidate is left out when something already picked is nearer to
- * it than the node is (relative neighbourhood).  It is never loosened while the
- * graph grows: that fills nodes with near links and loses the far ones.  Only at
- * the end free places are filled, with candidates that nothing picked is nearer
- * to by a factor (the same, with 1.2).
+ * it than the node is (relative neighbourhood).  It is not loosened before nodes have
+ * linked back: that fills them with near links and loses the far ones.  Then free
+ * places are filled, with candidates that nothing picked is nearer to by a factor (the
+ * same, with 1.2); and once the graph is grown, again wherever links that came later made
+ * the rule pick anew.
  *
- * Distances are those of 7-bit codes: integer products, a few float operations
- * in fixed order.  Equal distances go by number.
+ * Distances that the rule compares are those of 7-bit codes: integer products, a few float
+ * operations in fixed order; equal ones go by number.  What is near is estimated with
+ * 4-bit ones.
  *
  * Threads: one thread builds; it lends work to the executor.
  */
@@ -64,7 +66,7 @@ struct och_graph_build {
     uint32_t *order;               /* owned: [n], nodes in the order in which they go in */
     uint32_t n_in;                 /* of order: nodes that are in */
     uint32_t n_entries;            /* walks begin at order[0] to order[n_entries - 1] */
-    bool is_grown;                 /* free places are filled whenever links are picked anew */
+    bool is_grown;                 /* och_link_add fills free places where it picks anew */
     uint32_t *heads;               /* owned: [n_rows], lists of back links */
     uint8_t *checked;              /* owned: [n_rows], first links that leave none of them out */
     struct och_graph_scratch *scratch; /* owned: [n_threads] */
@@ -109,6 +111,7 @@ OCH_MUST_CHECK ochre_status och_graph_insert(struct och_graph_build *build, uint
  * a few cost more, because all that are in are looked at too.
  *
  * Errors: as och_graph_insert.
+ * Memory: some 450 bytes for each, while it lasts.
  */
 OCH_MUST_CHECK ochre_status och_graph_join(struct och_graph_build *build, uint32_t end);
 

@@ -260,18 +260,18 @@ is_many(const struct och_graph_build *graph, uint32_t end)
 }
 
 /*
- * A part of the nodes first, then more, then all: links of those that came early lead far,
- * which near neighbours of all nodes never do.
+ * Of the nodes that come in a few walk first, then more join, then all: links of those that
+ * came early lead far, and to what is in already, which near neighbours never do.
  */
 static ochre_status
 join_by_stages(struct och_graph_build *graph, uint32_t end)
 {
-    ochre_status status = OCHRE_OK;
-    if (graph->n_in == 0) {
-        status = och_graph_insert(graph, end / (STAGE * STAGE));
-        if (status == OCHRE_OK)
-            status = och_graph_join(graph, end / STAGE);
-    }
+    uint32_t n_in = graph->n_in, rest = end - n_in;
+    uint32_t middle = n_in + rest / STAGE;
+    ochre_status status = och_graph_insert(graph, n_in + rest / (STAGE * STAGE));
+    if (status == OCHRE_OK)
+        status =
+                middle < JOIN_MIN ? och_graph_insert(graph, middle) : och_graph_join(graph, middle);
     return status == OCHRE_OK ? och_graph_join(graph, end) : status;
 }
 

@@ -1,6 +1,5 @@
 #include "index/vector/graph_carve.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/bitset.h"
@@ -69,12 +68,6 @@ room_of(const struct carving *carving, const struct och_graph_scratch *scratch)
     return &carving->rooms[scratch - carving->build->scratch];
 }
 
-static bool
-is_stopped(const struct och_graph_build *build)
-{
-    return build->stop != NULL && atomic_load_explicit(build->stop, memory_order_relaxed);
-}
-
 static void
 clear_balls(struct balls *balls)
 {
@@ -96,7 +89,7 @@ choose(struct och_link_sharing *sharing, struct och_graph_scratch *scratch, uint
     struct room *room = room_of(carving, scratch);
     size_t from = (size_t) item * OCH_NEAR_TILE, left = carving->n_members - from;
     uint32_t n = left < OCH_NEAR_TILE ? (uint32_t) left : OCH_NEAR_TILE;
-    if (is_stopped(build))
+    if (och_link_stopped(build))
         return;
     for (uint32_t i = 0; i < n; i++)
         room->nodes[i] = build->order[place_of(carving->members[from + i])];
@@ -171,7 +164,7 @@ divide(struct carving *carving, const member *members, size_t n, uint32_t fan,
         carving->sharing.work = choose;
         carving->sharing.n = (uint32_t) ((n + OCH_NEAR_TILE - 1) / OCH_NEAR_TILE);
         och_link_share(&carving->sharing);
-        status = is_stopped(carving->build) ? OCHRE_UNAVAILABLE : OCHRE_OK;
+        status = och_link_stopped(carving->build) ? OCHRE_UNAVAILABLE : OCHRE_OK;
     }
     if (status == OCHRE_OK)
         sort_members(carving, balls_out);
@@ -237,7 +230,7 @@ look_in_ball(struct och_link_sharing *sharing, struct och_graph_scratch *scratch
     uint32_t n_parts = (n + BALL_MAX - 1) / BALL_MAX;
     if (n_parts > 1 && !carving->last)
         return;
-    for (uint32_t i = 0; i < n_parts && !is_stopped(carving->build); i++) {
+    for (uint32_t i = 0; i < n_parts && !och_link_stopped(carving->build); i++) {
         uint32_t from = (uint32_t) ((uint64_t) n * i / n_parts);
         uint32_t end = (uint32_t) ((uint64_t) n * (i + 1) / n_parts);
         look_in_part(carving, room_of(carving, scratch), members + from, end - from);
@@ -285,7 +278,7 @@ carve_all(struct carving *carving, const member *members, size_t n)
         clear_balls(&smaller);
     }
     clear_balls(&balls);
-    return status;
+    return status == OCHRE_OK && och_link_stopped(carving->build) ? OCHRE_UNAVAILABLE : status;
 }
 
 /* --- all of it --------------------------------------------------------------- */

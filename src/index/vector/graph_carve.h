@@ -42,8 +42,8 @@ struct och_carved {
  * order[end - 1].  A place may come up several times in a row of `near`.
  *
  * Errors: OCHRE_NO_MEMORY, OCHRE_UNAVAILABLE (stopped); clear it then too.
- * Cost: some FAN * 600 products of codes for each that looks, and as many for
- *       each thousand balls for each that is looked at.
+ * Cost: for each that looks some FAN * 600 products of codes in its balls; for each that is
+ *       looked at one with each leader, of which there are one for 64 nodes.
  */
 OCH_MUST_CHECK ochre_status och_carve(
         struct och_graph_build *build, uint32_t first, uint32_t end, struct och_carved *carved_out);

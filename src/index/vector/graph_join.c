@@ -1,4 +1,3 @@
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/bitset.h"
@@ -45,7 +44,7 @@ pick_links(struct och_link_sharing *sharing, struct och_graph_scratch *scratch, 
     const struct och_carved *carved = joining->carved;
     struct och_graph_build *build = sharing->build;
     uint32_t place = carved->places[item], node = build->order[place];
-    if (place < carved->first)
+    if (place < carved->first || och_link_stopped(build))
         return;
     struct och_walk_node picked[OCH_GRAPH_DEGREE];
     uint32_t nodes[OCH_CARVE_NEAR];
@@ -75,8 +74,8 @@ list_backs(struct joining *joining)
     for (uint32_t row = 0; row < build->n_rows; row++)
         begins[row] = end += begins[row];
     begins[build->n_rows] = end;
-    joining->n_froms = end;
-    joining->froms = och_mem_take(build->mem, end * sizeof(*joining->froms));
+    joining->n_froms = (size_t) end + 1; /* never none */
+    joining->froms = och_mem_take(build->mem, joining->n_froms * sizeof(*joining->froms));
     if (joining->froms == NULL)
         return OCHRE_NO_MEMORY;
     for (uint32_t place = carved->end; place-- > carved->first;) {
@@ -106,6 +105,8 @@ link_back(struct och_link_sharing *sharing, struct och_graph_scratch *scratch, u
     uint32_t node = build->order[joining->carved->places[item]];
     uint32_t nodes[OCH_LINK_CANDIDATES_MAX - OCH_GRAPH_DEGREE];
     size_t n = 0;
+    if (och_link_stopped(build))
+        return;
     for (uint32_t i = joining->begins[node]; i < joining->begins[node + 1]; i++) {
         if (n < sizeof(nodes) / sizeof(nodes[0]) &&
                 !links_to(och_link_of(build, node), joining->froms[i]))
@@ -125,7 +126,7 @@ fill_links(struct och_link_sharing *sharing, struct och_graph_scratch *scratch, 
     uint32_t place = joining->carved->places[item], node = build->order[place];
     uint32_t *links = och_link_of(build, node);
     size_t n_links = och_link_count(links);
-    if (place < joining->carved->first || n_links == OCH_GRAPH_DEGREE)
+    if (place < joining->carved->first || n_links == OCH_GRAPH_DEGREE || och_link_stopped(build))
         return;
     struct och_walk_node picked[OCH_GRAPH_DEGREE];
     uint32_t nodes[OCH_CARVE_NEAR];
@@ -146,8 +147,7 @@ share(struct joining *joining,
     const struct och_graph_build *build = joining->sharing.build;
     joining->sharing.work = work;
     och_link_share(&joining->sharing);
-    bool stopped = build->stop != NULL && atomic_load_explicit(build->stop, memory_order_relaxed);
-    return stopped ? OCHRE_UNAVAILABLE : OCHRE_OK;
+    return och_link_stopped(build) ? OCHRE_UNAVAILABLE : OCHRE_OK;
 }
 
 ochre_status

@@ -89,9 +89,17 @@ void och_link_store(
         struct och_graph_build *build, uint32_t node, const struct och_walk_node *picked, size_t n);
 
 /* Add links to a node: the first `n_new` of scratch->candidates, in any order, to which it
- * does not link yet.  Where there are more than it may have, the rule picks. */
+ * does not link yet.  Where there are more than it may have, the rule picks, and fills the
+ * places that are left if the graph is grown. */
 void och_link_add(struct och_graph_build *build, struct och_graph_scratch *scratch, uint32_t node,
         size_t n_new);
+
+/* Is the build not wanted any more? */
+static inline bool
+och_link_stopped(const struct och_graph_build *build)
+{
+    return build->stop != NULL && atomic_load_explicit(build->stop, memory_order_relaxed);
+}
 
 /* Work that threads share: items 0 to n - 1, by chunks. */
 struct och_link_sharing {

@@ -498,6 +498,46 @@ a_kept_graph_is_as_good_as_a_new_one(void **state)
     }
 }
 
+/* Let the rows that the old graph does not have, and all queries, lie far from the rest. */
+static void
+move_new(const struct old *old)
+{
+    static bool is_old[ROWS];
+    memset(is_old, 0, sizeof(is_old));
+    for (uint32_t i = 0; i < OLD_ROWS; i++) {
+        if (old->map[i] != OCH_ROW_NONE)
+            is_old[old->map[i]] = true;
+    }
+    for (size_t i = 0; i < (size_t) ROWS * DIM; i++)
+        floats[i] += is_old[i / DIM] ? 0 : 6;
+    for (size_t i = 0; i < (size_t) QUERIES * DIM; i++)
+        query_floats[i] += 6;
+    for (size_t q = 0; q < QUERIES; q++)
+        och_distance_query_init(
+                &queries[q], sets[n_sets - 1], OCHRE_SPACE_L2, query_floats + q * DIM, DIM);
+}
+
+static void
+what_comes_from_elsewhere_is_found(void **state)
+{
+    (void) state;
+    static struct old old;
+    make_world(EVEN, OCHRE_SPACE_L2, 97);
+    make_old(&old, EVEN, OCHRE_SPACE_L2);
+    move_new(&old);
+    kept = &old.kept;
+    struct och_vector_index *index = build_and_open(OCHRE_SPACE_L2);
+    struct answers answers;
+    struct och_vector_search search = {
+            .n_queries = QUERIES, .recall = 0.99F, .plan = OCH_PLAN_WALK};
+    ask(index, &search, K, &answers);
+    check(recall_of(&answers, QUERIES) >= 0.97);
+    och_arena_clear(&arena);
+    och_vector_index_close(index);
+    kept = NULL;
+    clear_old(&old);
+}
+
 static void
 a_kept_graph_is_the_same_from_any_thread(void **state)
 {
@@ -664,6 +704,7 @@ main(void)
             cmocka_unit_test(equal_vectors_hide_nothing),
             cmocka_unit_test(every_row_can_be_reached),
             cmocka_unit_test(a_kept_graph_is_as_good_as_a_new_one),
+            cmocka_unit_test(what_comes_from_elsewhere_is_found),
             cmocka_unit_test(a_kept_graph_is_the_same_from_any_thread),
             cmocka_unit_test(threads_and_instruction_sets_make_the_same_bytes),
             cmocka_unit_test(damaged_sections_are_refused_or_harmless),

@@ -242,7 +242,7 @@ join_once(struct och_mem *account)
     struct world world;
     ochre_status status = begin(&world, account, NULL);
     if (status == OCHRE_OK)
-        status = och_graph_join(&world.build, 1200);
+        status = och_graph_join(&world.build, 2100);
     end(&world);
     check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
     return status == OCHRE_OK;
