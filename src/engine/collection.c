@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "os/clock.h"
 #include "segment/deletes.h"
 #include "segment/head.h"
 #include "segment/segment.h"
@@ -219,6 +220,8 @@ och_collection_load(struct och_engine *engine, const struct och_collection_row *
     collection->space = settings->space;
     collection->settings = *settings;
     atomic_init(&collection->n_owners, 1);
+    if (engine->ports.executor != NULL) /* its rest begins now */
+        atomic_init(&collection->written_ns, och_machine_monotonic_ns(engine->ports.machine));
     och_mutex_init(&collection->lock);
 
     struct och_arena arena;

@@ -15,6 +15,9 @@
 #define ADMIT_WAITS_MAX 300u
 
 #define NS_PER_MS UINT64_C(1000000)
+/* Nobody has written for long after so much for each row, several times what writing
+ * it again takes. */
+#define QUIET_NS_PER_ROW UINT64_C(150000)
 
 /* --- background work -------------------------------------------------------- */
 
@@ -222,21 +225,37 @@ give_merging(struct och_collection *collection)
     och_mutex_unlock(&engine->work_lock);
 }
 
+/* For how long nobody has written to it, since it was opened. */
+static uint64_t
+rest_ns(const struct och_collection *collection)
+{
+    uint64_t written = atomic_load_explicit(&collection->written_ns, memory_order_relaxed);
+    uint64_t now = och_machine_monotonic_ns(collection->engine->ports.machine);
+    return now >= written ? now - written : 0;
+}
+
 bool
 och_maintain_is_idle(const struct och_collection *collection)
 {
     const struct och_engine *engine = collection->engine;
     if (engine->ports.executor == NULL)
         return false; /* nothing happens unless somebody calls */
-    uint64_t written = atomic_load_explicit(&collection->written_ns, memory_order_relaxed);
-    uint64_t now = och_machine_monotonic_ns(engine->ports.machine);
-    return now >= written && now - written >= engine->options.idle_ms * NS_PER_MS;
+    return rest_ns(collection) >= engine->options.idle_ms * NS_PER_MS;
 }
 
+/* As what is done depends on how long nobody has written. */
 static enum och_merge_mode
-mode_of(const struct och_collection *collection)
+mode_of(struct och_collection *collection)
 {
-    return och_maintain_is_idle(collection) ? OCH_MERGE_IDLE : OCH_MERGE_TIERS;
+    const struct och_engine *engine = collection->engine;
+    if (!och_maintain_is_idle(collection))
+        return OCH_MERGE_TIERS;
+    uint64_t long_ns = engine->options.idle_ms * NS_PER_MS;
+    struct och_view *view = och_maintain_view(collection);
+    for (uint32_t i = 0; i < view->n_segments; i++)
+        long_ns += view->segments[i]->n_rows * QUIET_NS_PER_ROW;
+    och_view_release(view);
+    return rest_ns(collection) >= long_ns ? OCH_MERGE_QUIET : OCH_MERGE_IDLE;
 }
 
 /* Merge until there is nothing left to do.  A segment that turns out to be damaged
@@ -348,7 +367,7 @@ tidy(struct och_collection *collection)
         return false;
     bool freezes = (view->head != NULL && view->head->n_rows >= least) ||
             collection->n_sealed_kills >= least;
-    if (!freezes && view->n_frozen == 0 && !och_maintain_wants_merge(collection, OCH_MERGE_IDLE))
+    if (!freezes && view->n_frozen == 0 && !och_maintain_wants_merge(collection, OCH_MERGE_QUIET))
         return false;
     if (!och_maintain_is_idle(collection))
         return true;

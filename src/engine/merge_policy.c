@@ -1,7 +1,9 @@
 #include "engine/merge_policy.h"
 
-/* At rest a segment is written again for rows that come to 1/REST_RATIO of it. */
+/* At rest a segment is written again for rows that come to 1/REST_RATIO of it,
+ * and after a long rest for fewer. */
 #define REST_RATIO 4u
+#define QUIET_RATIO 32u
 
 /* More than there are with any number of rows. */
 #define TIERS_MAX 40u
@@ -157,9 +159,9 @@ choose_tier(struct choice *choice)
     return false;
 }
 
-/* The heaviest one that the lighter ones together come to a quarter of, and these. */
+/* The heaviest one that the lighter ones together come to 1/ratio of, and these. */
 static bool
-choose_rest(struct choice *choice)
+choose_rest(struct choice *choice, unsigned ratio)
 {
     choose_tiers(choice, 0, TIERS_MAX);
     (void) keep_fitting(choice);
@@ -167,7 +169,7 @@ choose_rest(struct choice *choice)
     size_t n = 0;
     for (size_t i = 0; i < choice->n_chosen; i++) {
         uint64_t one = weight(choice, choice->chosen[i]);
-        if (i > 0 && one <= REST_RATIO * lighter)
+        if (i > 0 && one <= ratio * lighter)
             n = i + 1;
         lighter += one;
     }
@@ -235,8 +237,10 @@ och_merge_choose(const struct och_merge_policy *policy, enum och_merge_mode mode
     } else {
         found = found || choose_dead(&choice, policy->dead_percent) || choose_worn(&choice) ||
                 choose_tier(&choice);
-        if (mode == OCH_MERGE_IDLE)
-            found = found || choose_rest(&choice) || choose_without_graph(&choice);
+        if (mode != OCH_MERGE_TIERS)
+            found = found || choose_rest(&choice, REST_RATIO) || choose_without_graph(&choice);
+        if (mode == OCH_MERGE_QUIET)
+            found = found || choose_rest(&choice, QUIET_RATIO);
     }
     if (!found)
         return 0;

@@ -829,6 +829,11 @@ a_collection_at_rest_is_tidied_up(void **state)
     wait_for_rest(collection, 1);
     /* A head of less is left alone, and so is one segment. */
     check(collection->view->segments[0]->n_rows == 162);
+    /* One of 1/13 of it pays only after a long rest. */
+    add(collection, 600, 12);
+    check_ok(och_engine_seal_all(rig.engine, &err), &err);
+    wait_for_rest(collection, 1);
+    check(collection->view->segments[0]->n_rows == 174);
     och_collection_release(collection);
     rig_close(&rig);
     och_executor_close(rig.executor);

@@ -85,8 +85,9 @@ static void
 nothing_is_merged_where_there_is_nothing_to_gain(void **state)
 {
     (void) state;
-    static const enum och_merge_mode modes[] = {OCH_MERGE_TIERS, OCH_MERGE_IDLE, OCH_MERGE_ALL};
-    for (size_t i = 0; i < 3; i++) {
+    static const enum och_merge_mode modes[] = {
+            OCH_MERGE_TIERS, OCH_MERGE_IDLE, OCH_MERGE_QUIET, OCH_MERGE_ALL};
+    for (size_t i = 0; i < 4; i++) {
         struct world *world = begin(&usual);
         check(merge(world, modes[i]) == 0);
         add(world, 5000, 0);
@@ -172,8 +173,9 @@ static void
 what_is_too_large_stays_as_it_is(void **state)
 {
     (void) state;
-    static const enum och_merge_mode modes[] = {OCH_MERGE_TIERS, OCH_MERGE_IDLE, OCH_MERGE_ALL};
-    for (size_t i = 0; i < 3; i++) {
+    static const enum och_merge_mode modes[] = {
+            OCH_MERGE_TIERS, OCH_MERGE_IDLE, OCH_MERGE_QUIET, OCH_MERGE_ALL};
+    for (size_t i = 0; i < 4; i++) {
         struct world *world = begin(&usual);
         for (int j = 0; j < 9; j++)
             add(world, ROWS_MAX / 2 + 1, 0);
@@ -212,6 +214,26 @@ at_rest_the_heavy_wait_until_it_pays(void **state)
     check(merge(world, OCH_MERGE_IDLE) == 0); /* but not 1,000,000 for 130,000 */
     add(world, 120000, 0);
     check(merge(world, OCH_MERGE_IDLE) == 3);
+    check(world->n == 1);
+}
+
+/* After a long rest it is written again for what comes to 1/32 of it. */
+static void
+after_a_long_rest_less_pays(void **state)
+{
+    (void) state;
+    struct world *world = begin(&usual);
+    add(world, 1000000, 0);
+    add(world, 30000, 0);
+    check(merge(world, OCH_MERGE_IDLE) == 0);
+    check(merge(world, OCH_MERGE_QUIET) == 0);
+    add(world, 2000, 0);
+    check(merge(world, OCH_MERGE_IDLE) == 0);
+    check(merge(world, OCH_MERGE_QUIET) == 3);
+    check(world->n == 1 && merge(world, OCH_MERGE_QUIET) == 0);
+    add(world, 31000, 0);
+    add(world, 31000, 0); /* first what pays sooner */
+    check(merge(world, OCH_MERGE_QUIET) == 2 && merge(world, OCH_MERGE_QUIET) == 2);
     check(world->n == 1);
 }
 
@@ -286,6 +308,14 @@ bursts_with_pauses_leave_few_segments_and_little_to_write(void **state)
         }
         check(most <= 7);
         check(world->n_written < times[b] * n * bursts[b]);
+        /* With long ones fewer are left, for more. */
+        world = begin(&usual);
+        for (uint64_t i = 1; i <= n; i++) {
+            add(world, bursts[b], 0);
+            (void) settle(world, OCH_MERGE_QUIET);
+            most = world->n > most ? world->n : most;
+        }
+        check(most <= 7 && world->n_written < 4 * times[b] * n * bursts[b]);
     }
 }
 
@@ -330,7 +360,7 @@ random_histories_come_to_rest(void **state)
             (void) settle(world, OCH_MERGE_TIERS);
             check(world->n <= 22 * policy.fan_in || policy.rows_max < 1u << 20);
             if (step % 7 == 0)
-                (void) settle(world, OCH_MERGE_IDLE);
+                (void) settle(world, step % 2 == 0 ? OCH_MERGE_IDLE : OCH_MERGE_QUIET);
         }
         (void) settle(world, OCH_MERGE_ALL);
         for (size_t i = 0; i < world->n; i++)
@@ -355,6 +385,7 @@ main(void)
             cmocka_unit_test(what_is_too_large_stays_as_it_is),
             cmocka_unit_test(bytes_are_limited_too),
             cmocka_unit_test(at_rest_the_heavy_wait_until_it_pays),
+            cmocka_unit_test(after_a_long_rest_less_pays),
             cmocka_unit_test(at_rest_a_large_segment_gets_its_graph),
             cmocka_unit_test(a_segment_with_damaged_indexes_is_written_anew),
             cmocka_unit_test(a_stream_of_full_heads_is_written_three_times_more_at_most),
