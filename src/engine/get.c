@@ -33,15 +33,19 @@ collect(struct och_result *result, const struct och_selected *rows, const struct
 
     struct och_walk walk;
     ochre_status status = och_walk_begin(&walk, &result->snapshot, rows, &result->arena, err);
-    uint32_t source;
-    uint32_t row;
     if (status == OCHRE_OK)
         och_walk_skip(&walk, get->offset);
     while (status == OCHRE_OK && list->n < n) {
+        struct och_source_row places[OCH_HYDRATE_BATCH];
+        size_t some = 0;
+        while (some < OCH_HYDRATE_BATCH && some < n - list->n &&
+                och_walk_next(&walk, &places[some].source, &places[some].row))
+            some++;
         /* Fewer than were counted: a file says that its rows are in an order they are not. */
-        if (!och_walk_next(&walk, &source, &row))
+        if (some == 0)
             break;
-        status = och_result_hydrate(result, source, row, &list->hits[list->n++], err);
+        status = och_result_hydrate(result, places, some, &list->hits[list->n], err);
+        list->n += some;
     }
     return status;
 }

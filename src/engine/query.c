@@ -194,17 +194,19 @@ hydrate_list(struct fan_out *fan, size_t i, struct ochre_error *err)
     och_topk_sort(best);
     struct och_hits *list = &result->lists[i];
     list->hits = och_arena_take_array(&result->arena, best->n, sizeof(*list->hits));
-    if (list->hits == NULL)
+    struct och_source_row *places = och_arena_take_array(&result->arena, best->n, sizeof(*places));
+    if (list->hits == NULL || places == NULL)
         return och_fail_memory(err);
     for (uint32_t hit = 0; hit < best->n; hit++) {
         const struct och_near *near = &best->items[hit];
         const struct piece *piece = &fan->pieces[near->source];
-        ochre_status status = och_result_hydrate(
-                result, piece->source, piece->first + near->row, &list->hits[hit], err);
-        if (status != OCHRE_OK)
-            return status;
-        list->hits[hit].distance = near->distance;
+        places[hit] = (struct och_source_row){piece->source, piece->first + near->row};
     }
+    ochre_status status = och_result_hydrate(result, places, best->n, list->hits, err);
+    if (status != OCHRE_OK)
+        return status;
+    for (uint32_t hit = 0; hit < best->n; hit++)
+        list->hits[hit].distance = best->items[hit].distance;
     list->n = best->n;
     return OCHRE_OK;
 }

@@ -5,6 +5,9 @@
 #include "base/mem.h"
 #include "index/meta/fields.h"
 
+/* Bytes of a text that are asked for before it is read. */
+enum { TEXT_AHEAD = 512 };
+
 ochre_status
 och_result_begin(struct och_mem *mem, struct och_collection *collection, unsigned include,
         struct och_result **result_out, struct ochre_error *err)
@@ -53,26 +56,68 @@ columns_of(unsigned include)
     return columns;
 }
 
-ochre_status
-och_result_hydrate(struct och_result *result, uint32_t source_index, uint32_t row,
-        struct ochre_hit *hit_out, struct ochre_error *err)
+/* Ask for what will be read of a text: its first lines, the rest is read in order. */
+static void
+prefetch_text(struct ochre_bytes text)
 {
-    const struct och_source *source = &result->snapshot.sources[source_index];
-    unsigned columns = columns_of(result->include);
+    for (size_t at = 0; at < text.size && at < TEXT_AHEAD; at += 64)
+        __builtin_prefetch(text.data + at);
+}
+
+/* Where the columns lie.  What lies there is on its way, and is not looked at yet. */
+static ochre_status
+locate(const struct och_result *result, const struct och_source_row *place, unsigned columns,
+        struct ochre_hit *hit_out, struct ochre_bytes *fields_out, struct ochre_error *err)
+{
+    const struct och_source *source = &result->snapshot.sources[place->source];
     *hit_out = (struct ochre_hit){.distance = 0};
-    ochre_status status = och_source_load_row(source, row, columns, err);
+    ochre_status status = och_source_load_row(source, place->row, columns, err);
     if (status != OCHRE_OK)
         return status;
-    hit_out->id = och_source_id(source, row);
-    if ((columns & OCH_COLUMN_DOCUMENTS) != 0)
-        hit_out->document = och_source_document(source, row);
+    hit_out->id = och_source_id(source, place->row);
+    prefetch_text(hit_out->id);
+    if ((columns & OCH_COLUMN_FIELDS) != 0) {
+        *fields_out = och_source_fields(source, place->row);
+        prefetch_text(*fields_out);
+    }
+    if ((columns & OCH_COLUMN_DOCUMENTS) != 0) {
+        hit_out->document = och_source_document(source, place->row);
+        prefetch_text(hit_out->document);
+    }
     if ((columns & OCH_COLUMN_URIS) != 0)
-        hit_out->uri = och_source_uri(source, row);
+        hit_out->uri = och_source_uri(source, place->row);
     if ((columns & OCH_COLUMN_VECTORS) != 0)
-        hit_out->embedding = och_source_vector(source, row);
-    if ((columns & OCH_COLUMN_FIELDS) != 0 &&
-            och_fields_decode(&result->arena, och_source_fields(source, row), true,
-                    &hit_out->metadata) != OCHRE_OK)
-        return och_fail_memory(err);
+        hit_out->embedding = och_source_vector(source, place->row);
     return OCHRE_OK;
+}
+
+/* At most OCH_HYDRATE_BATCH. */
+static ochre_status
+hydrate_batch(struct och_result *result, const struct och_source_row *places, size_t n,
+        struct ochre_hit *hits_out, struct ochre_error *err)
+{
+    struct ochre_bytes fields[OCH_HYDRATE_BATCH];
+    unsigned columns = columns_of(result->include);
+    ochre_status status = OCHRE_OK;
+    for (size_t i = 0; i < n; i++)
+        och_source_prefetch_row(
+                &result->snapshot.sources[places[i].source], places[i].row, columns);
+    for (size_t i = 0; i < n && status == OCHRE_OK; i++)
+        status = locate(result, &places[i], columns, &hits_out[i], &fields[i], err);
+    for (size_t i = 0; i < n && status == OCHRE_OK && (columns & OCH_COLUMN_FIELDS) != 0; i++)
+        if (och_fields_decode(&result->arena, fields[i], true, &hits_out[i].metadata) != OCHRE_OK)
+            status = och_fail_memory(err);
+    return status;
+}
+
+ochre_status
+och_result_hydrate(struct och_result *result, const struct och_source_row *places, size_t n,
+        struct ochre_hit *hits_out, struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    for (size_t i = 0; i < n && status == OCHRE_OK; i += OCH_HYDRATE_BATCH) {
+        size_t some = n - i < OCH_HYDRATE_BATCH ? n - i : OCH_HYDRATE_BATCH;
+        status = hydrate_batch(result, places + i, some, hits_out + i, err);
+    }
+    return status;
 }

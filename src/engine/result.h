@@ -42,9 +42,19 @@ OCH_MUST_CHECK ochre_status och_result_begin(struct och_mem *mem, struct och_col
 
 void och_result_release(struct och_result *result); /* NULL is fine */
 
-/* Fill in the columns the result includes, but for the distance. */
-OCH_MUST_CHECK ochre_status och_result_hydrate(struct och_result *result, uint32_t source,
-        uint32_t row, struct ochre_hit *hit_out, struct ochre_error *err);
+/* Where a record lies: a row of one of the snapshot's sources. */
+struct och_source_row {
+    uint32_t source, row;
+};
+
+/*
+ * Fill in the columns the result includes, but for the distance.  Rows lie anywhere
+ * in their files, so what is needed of several is asked for at a time.
+ */
+enum { OCH_HYDRATE_BATCH = 16 };
+OCH_MUST_CHECK ochre_status och_result_hydrate(struct och_result *result,
+        const struct och_source_row *places, size_t n, struct ochre_hit *hits_out,
+        struct ochre_error *err);
 
 /* --- reads ------------------------------------------------------------------- */
 

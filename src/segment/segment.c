@@ -361,20 +361,32 @@ load_texts(struct och_segment *segment, enum och_section_kind offsets, uint32_t 
     return load_items(segment, offsets + 1, begin, before - begin, 1, err);
 }
 
+/* The columns of texts. */
+static const struct {
+    unsigned column;
+    enum och_section_kind offsets;
+} texts[] = {
+        {OCH_COLUMN_IDS, OCH_SECTION_ID_OFFSETS},
+        {OCH_COLUMN_DOCUMENTS, OCH_SECTION_DOCUMENT_OFFSETS},
+        {OCH_COLUMN_URIS, OCH_SECTION_URI_OFFSETS},
+        {OCH_COLUMN_FIELDS, OCH_SECTION_FIELD_OFFSETS},
+};
+
+void
+och_segment_prefetch_row(const struct och_segment *segment, uint32_t row, unsigned columns)
+{
+    och_assert(row < segment->n_rows);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if ((columns & texts[i].column) != 0)
+            __builtin_prefetch(
+                    segment->map + segment->sections[texts[i].offsets].offset + (uint64_t) row * 8);
+}
+
 ochre_status
 och_segment_load_rows(struct och_segment *segment, uint32_t row, uint32_t n, unsigned columns,
         struct ochre_error *err)
 {
     och_assert(row <= segment->n_rows && n <= segment->n_rows - row);
-    static const struct {
-        unsigned column;
-        enum och_section_kind offsets;
-    } texts[] = {
-            {OCH_COLUMN_IDS, OCH_SECTION_ID_OFFSETS},
-            {OCH_COLUMN_DOCUMENTS, OCH_SECTION_DOCUMENT_OFFSETS},
-            {OCH_COLUMN_URIS, OCH_SECTION_URI_OFFSETS},
-            {OCH_COLUMN_FIELDS, OCH_SECTION_FIELD_OFFSETS},
-    };
     ochre_status status = OCHRE_OK;
     if ((columns & OCH_COLUMN_VECTORS) != 0) {
         uint64_t row_size = (uint64_t) segment->dim * sizeof(float);

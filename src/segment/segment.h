@@ -110,6 +110,10 @@ void och_segment_release(struct och_segment *segment); /* NULL is fine */
 OCH_MUST_CHECK ochre_status och_segment_load(
         struct och_segment *segment, unsigned columns, struct ochre_error *err);
 
+/* Ask for the memory that och_segment_load_rows looks at for a row's texts, without
+ * waiting for it; what is not in memory is not read. */
+void och_segment_prefetch_row(const struct och_segment *segment, uint32_t row, unsigned columns);
+
 /* Make columns of rows row .. row + n - 1 safe to touch.  Cheap when they are. */
 OCH_MUST_CHECK ochre_status och_segment_load_rows(struct och_segment *segment, uint32_t row,
         uint32_t n, unsigned columns, struct ochre_error *err);

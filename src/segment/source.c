@@ -17,6 +17,13 @@ och_source_load_row(
     return och_segment_load_rows(source->segment, row, 1, columns, err);
 }
 
+void
+och_source_prefetch_row(const struct och_source *source, uint32_t row, unsigned columns)
+{
+    if (source->segment != NULL)
+        och_segment_prefetch_row(source->segment, row, columns);
+}
+
 struct ochre_bytes
 och_source_id(const struct och_source *source, uint32_t row)
 {

@@ -33,6 +33,8 @@ OCH_MUST_CHECK ochre_status och_source_load(
         const struct och_source *source, unsigned columns, struct ochre_error *err);
 OCH_MUST_CHECK ochre_status och_source_load_row(
         const struct och_source *source, uint32_t row, unsigned columns, struct ochre_error *err);
+/* Ask for what och_source_load_row will look at, of a row that is there. */
+void och_source_prefetch_row(const struct och_source *source, uint32_t row, unsigned columns);
 
 struct ochre_bytes och_source_id(const struct och_source *source, uint32_t row);
 struct ochre_bytes och_source_document(const struct och_source *source, uint32_t row);
