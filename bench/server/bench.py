@@ -125,6 +125,25 @@ class Server:
                 total += sum(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
         return total / 1024
 
+    def processor_seconds(self):
+        ticks = 0
+        for pid in self.processes():
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+                ticks += sum(int(word) for word in f.read().rsplit(")", 1)[1].split()[11:13])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def settle(self, rest):
+        """Leaves it alone for `rest` seconds, and then until it does nothing."""
+        time.sleep(rest)
+        until = time.monotonic() + 600
+        before = self.processor_seconds()
+        while time.monotonic() < until:
+            time.sleep(3)
+            after = self.processor_seconds()
+            if after - before < 0.1:
+                return
+            before = after
+
     def processes(self):
         found, todo = [], [self.process.pid]
         while todo:

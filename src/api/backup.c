@@ -6,6 +6,7 @@
 
 #include "api/backup_internal.h"
 #include "api/check.h"
+#include "api/held_files.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/limits.h"
@@ -355,6 +356,19 @@ och_backup_vfs(const struct och_backup_options *options, struct och_vfs *from, s
     och_file_close(backup.lock);
     och_backup_manifest_clear(&backup.previous);
     och_copier_close(&backup.copier);
+    return status;
+}
+
+ochre_status
+och_backup_database(const struct och_backup_options *options, struct ochre_db *db,
+        struct och_vfs *to, struct och_backup_totals *totals_out, struct ochre_error *err)
+{
+    struct och_held_files *held = NULL;
+    *totals_out = (struct och_backup_totals){.n_files = 0};
+    ochre_status status = och_held_files_make(options->mem, db, &held, err);
+    if (status == OCHRE_OK)
+        status = och_backup_vfs(options, och_held_files_vfs(held), to, totals_out, err);
+    och_held_files_release(held);
     return status;
 }
 

@@ -15,7 +15,8 @@
  * the backup is read back before its manifest is written.  Restoring reads all of
  * the backup before it writes the first byte.
  *
- * The directory is held meanwhile: a process that uses it must end first.
+ * A directory is held meanwhile: a process that uses it must end first, or make the
+ * backup itself (och_backup_database).
  *
  * Formats: docs/formats/backup.md.
  *
@@ -32,6 +33,7 @@
 struct och_machine;
 struct och_mem;
 struct och_vfs;
+struct ochre_db;
 
 struct och_backup_options {
     struct och_mem *mem;               /* borrowed: pays for the list and one buffer */
@@ -62,6 +64,14 @@ struct och_backup_totals {
  */
 OCH_MUST_CHECK ochre_status och_backup_vfs(const struct och_backup_options *options,
         struct och_vfs *from, struct och_vfs *to, struct och_backup_totals *totals_out,
+        struct ochre_error *err);
+
+/*
+ * The same for a database in use, as it is at a moment of this call, which reads and
+ * writes do not wait for.  Files that are not needed any more stay meanwhile.
+ */
+OCH_MUST_CHECK ochre_status och_backup_database(const struct och_backup_options *options,
+        struct ochre_db *db, struct och_vfs *to, struct och_backup_totals *totals_out,
         struct ochre_error *err);
 
 /* The same for directories of the file system; `to` is made when it is not there. */

@@ -1,10 +1,13 @@
 #include "drivers/catalog_sqlite.h"
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "drivers/catalog_db.h"
+#include "drivers/catalog_pages.h"
 #include "drivers/catalog_rows.h"
 #include "os/thread.h"
+#include "os/vfs.h"
 
 /* File ids are made durable so many at a time: a seal takes two or three, and
  * should not cost a transaction for each. */
@@ -450,6 +453,36 @@ check_catalog(struct och_catalog *base, struct ochre_error *err)
     return status;
 }
 
+/* Between two transactions the file is all there is: nothing is left in the journal. */
+static ochre_status
+read_file(struct och_vfs *vfs, struct och_buf *bytes_out, struct ochre_error *err)
+{
+    struct och_file *file = NULL;
+    uint64_t size = 0;
+    ochre_status status = och_vfs_open(vfs, OCH_CATALOG_FILE, OCH_OPEN_READ, &file, err);
+    if (status == OCHRE_OK)
+        status = och_file_size(file, &size, err);
+    char *bytes = status == OCHRE_OK ? och_buf_extend(bytes_out, (size_t) size) : NULL;
+    if (status == OCHRE_OK)
+        status = bytes == NULL ? och_fail_memory(err)
+                               : och_file_read_all(file, 0, bytes, (size_t) size, err);
+    och_file_close(file);
+    return status;
+}
+
+static ochre_status
+copy_catalog(struct och_catalog *base, struct och_buf *bytes_out, struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    och_mutex_lock(&catalog->lock);
+    ochre_status status = och_catalog_db_begin_read(&catalog->db, err);
+    if (status == OCHRE_OK)
+        status = read_file(catalog->db.vfs, bytes_out, err);
+    status = och_catalog_db_end_read(&catalog->db, status);
+    och_mutex_unlock(&catalog->lock);
+    return status;
+}
+
 static const struct och_catalog_ops ops = {
         .close = catalog_close,
         .generation = generation,
@@ -474,6 +507,7 @@ static const struct och_catalog_ops ops = {
         .next_file_id = next_file_id,
         .each_collection = each_collection,
         .reset = reset,
+        .copy = copy_catalog,
         .check = check_catalog,
 };
 

@@ -64,6 +64,12 @@ log_size(const struct och_record_log *log)
     return och_wal_size(wal_of(log));
 }
 
+static void
+log_end(const struct och_record_log *log, uint64_t *number_out, uint64_t *size_out)
+{
+    och_wal_end(wal_of(log), number_out, size_out);
+}
+
 static struct och_log_stats
 log_stats(const struct och_record_log *log)
 {
@@ -87,6 +93,7 @@ static const struct och_log_ops log_ops = {
         .oldest_lsn = log_oldest_lsn,
         .next_lsn = log_next_lsn,
         .size = log_size,
+        .end = log_end,
         .stats = log_stats,
         .close = log_close,
 };

@@ -37,6 +37,7 @@
 #include "ochre/types.h"
 
 struct och_arena;
+struct och_buf;
 struct och_catalog;
 
 struct och_database_row {
@@ -150,6 +151,11 @@ struct och_catalog_ops {
 
     /* Drop everything, then make default_tenant and default_database (id zero). */
     ochre_status (*reset)(struct och_catalog *catalog, struct ochre_error *err);
+
+    /* Append the bytes that another process would find and open, were there no
+     * transaction after this. */
+    ochre_status (*copy)(
+            struct och_catalog *catalog, struct och_buf *bytes_out, struct ochre_error *err);
 
     /* Read and verify everything: page checksums, structure, references. */
     ochre_status (*check)(struct och_catalog *catalog, struct ochre_error *err);

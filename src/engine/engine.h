@@ -70,6 +70,7 @@ struct och_engine {
     uint32_t n_sealing_all;      /* callers of och_engine_seal_all */
     uint64_t noted_generation;   /* of the catalog, durable in the log */
     struct och_garbage *garbage; /* files nothing lists any more */
+    uint32_t n_holds;            /* och_engine_hold: they stay meanwhile */
 };
 
 struct och_engine_stats {
@@ -138,6 +139,20 @@ OCH_MUST_CHECK ochre_status och_engine_seal_all(struct och_engine *engine, struc
  */
 OCH_MUST_CHECK ochre_status och_engine_compact(
         struct och_engine *engine, struct och_collection *collection, struct ochre_error *err);
+
+/*
+ * Hold the files: what the catalog lists and what the log holds at this moment stays,
+ * until och_engine_let_go, whatever is merged, dropped and trimmed meanwhile.
+ * `look` is called once, while nobody writes and no list of segments changes: what
+ * catalog, log and directory say then is one state.  It must not write.
+ *
+ * Errors: those of `look`, and then nothing is held.
+ * Cost:   writers wait for `look`.  Files that are held take space.
+ */
+OCH_MUST_CHECK ochre_status och_engine_hold(struct och_engine *engine,
+        ochre_status (*look)(void *context, struct och_engine *engine, struct ochre_error *err),
+        void *context, struct ochre_error *err);
+void och_engine_let_go(struct och_engine *engine);
 
 struct och_engine_stats och_engine_stats(struct och_engine *engine);
 

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "engine/collection.h"
+#include "engine/commit.h"
 #include "engine/engine.h"
 #include "engine/maintain_internal.h"
 #include "engine/write.h"
@@ -124,6 +125,8 @@ och_maintain_collect(struct och_engine *engine, struct ochre_error *err)
     struct och_collection *oldest = och_maintain_oldest(engine, false, &keep);
     och_collection_release(oldest);
     struct och_record_log *log = engine->log;
+    if (engine->n_holds > 0)
+        return OCHRE_OK; /* who lets go comes here again */
     if (keep == UINT64_MAX)
         keep = log->ops->next_lsn(log);
     if (engine->garbage == NULL && !log->ops->can_trim(log, keep))
@@ -147,4 +150,30 @@ och_maintain_collect(struct och_engine *engine, struct ochre_error *err)
     }
     status = log->ops->can_trim(log, keep) ? log->ops->trim(log, keep, err) : OCHRE_OK;
     return status == OCHRE_OK ? first_failure : status;
+}
+
+ochre_status
+och_engine_hold(struct och_engine *engine,
+        ochre_status (*look)(void *context, struct och_engine *engine, struct ochre_error *err),
+        void *context, struct ochre_error *err)
+{
+    och_commit_enter(engine->commit);
+    engine->n_holds++;
+    ochre_status status = look(context, engine, err);
+    if (status != OCHRE_OK)
+        engine->n_holds--;
+    och_commit_leave(engine->commit);
+    return status;
+}
+
+void
+och_engine_let_go(struct och_engine *engine)
+{
+    och_commit_enter(engine->commit);
+    och_assert(engine->n_holds > 0);
+    engine->n_holds--;
+    /* What cannot be removed now is tried again with the next. */
+    ochre_status status = och_maintain_collect(engine, NULL);
+    (void) status;
+    och_commit_leave(engine->commit);
 }

@@ -40,6 +40,8 @@ struct och_log_ops {
     uint64_t (*oldest_lsn)(const struct och_record_log *log);
     uint64_t (*next_lsn)(const struct och_record_log *log);
     uint64_t (*size)(const struct och_record_log *log);
+    /* Where what was promised ends: in which file, after how many of its bytes. */
+    void (*end)(const struct och_record_log *log, uint64_t *number_out, uint64_t *size_out);
     struct och_log_stats (*stats)(const struct och_record_log *log);
     void (*close)(struct och_record_log *log);
 };

@@ -104,6 +104,11 @@ uint64_t och_wal_next_lsn(const struct och_wal *wal);
 /* Bytes that records take in all files. */
 uint64_t och_wal_size(const struct och_wal *wal);
 
+/* The newest file that holds records, and the bytes of it that are header and groups; a
+ * copy of so much of it, with the files before it, is the log as it is now.  A number
+ * of 0: no file has been begun. */
+void och_wal_end(const struct och_wal *wal, uint64_t *number_out, uint64_t *size_out);
+
 struct och_log_stats och_wal_stats(const struct och_wal *wal);
 
 #endif /* OCH_STORAGE_WAL_H */

@@ -380,6 +380,13 @@ och_wal_size(const struct och_wal *wal)
     return size;
 }
 
+void
+och_wal_end(const struct och_wal *wal, uint64_t *number_out, uint64_t *size_out)
+{
+    *number_out = wal->newest != NULL ? wal->newest->number : 0;
+    *size_out = wal->newest != NULL ? wal->newest->used : 0;
+}
+
 struct och_log_stats
 och_wal_stats(const struct och_wal *wal)
 {

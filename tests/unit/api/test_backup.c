@@ -29,6 +29,7 @@ struct fixture {
     struct och_backup_options options;
     struct sim_disk *source; /* the database */
     struct och_target target;
+    struct ochre_db *db; /* open, and in use while it is backed up; NULL: not */
     struct ochre_error err;
 };
 
@@ -95,14 +96,11 @@ add(struct fixture *f, struct ochre_db *db, int first, int n)
     check_ok(och_op_write(db, &f->target, OCH_WRITE_UPSERT, &input, &f->err), &f->err);
 }
 
-/* A hash of every record in the database on this disk; 0 when it does not open. */
+/* A hash of every record. */
 static uint64_t
-contents_of(struct fixture *f, struct sim_disk *disk)
+hash_of(struct fixture *f, struct ochre_db *db)
 {
     uint64_t hash = 1;
-    struct ochre_db *db = open_db(f, disk);
-    if (db == NULL)
-        return 0;
     struct och_select_input all = {.has_ids = false};
     struct och_result *result;
     check_ok(och_op_get(db, &f->target, &all, 0, UINT64_MAX, ~0u, &result, &f->err), &f->err);
@@ -113,6 +111,15 @@ contents_of(struct fixture *f, struct sim_disk *disk)
         hash = hash * 31 + och_hash64(hit->embedding, DIM * sizeof(float));
     }
     och_result_release(result);
+    return hash;
+}
+
+/* That of the database on this disk; 0 when it does not open. */
+static uint64_t
+contents_of(struct fixture *f, struct sim_disk *disk)
+{
+    struct ochre_db *db = open_db(f, disk);
+    uint64_t hash = db != NULL ? hash_of(f, db) : 0;
     och_db_close(db);
     return hash;
 }
@@ -144,9 +151,18 @@ begin(struct fixture *f)
     write_more(f, 0, 30);
 }
 
+/* From now on it is open while it is backed up. */
+static void
+use(struct fixture *f)
+{
+    f->db = open_db(f, f->source);
+    check(f->db != NULL);
+}
+
 static void
 end(struct fixture *f)
 {
+    och_db_close(f->db);
     sim_disk_close(f->source);
     check(och_mem_used(&f->mem) == 0 && och_mem_used(&f->own) == 0);
 }
@@ -155,6 +171,8 @@ static ochre_status
 back_up(struct fixture *f, struct sim_disk *to, struct och_backup_totals *totals)
 {
     f->err = (struct ochre_error){.status = OCHRE_OK};
+    if (f->db != NULL)
+        return och_backup_database(&f->options, f->db, sim_disk_vfs(to), totals, &f->err);
     return och_backup_vfs(&f->options, sim_disk_vfs(f->source), sim_disk_vfs(to), totals, &f->err);
 }
 
@@ -225,6 +243,150 @@ a_second_backup_copies_what_is_new_only(void **state)
     end(&f);
 }
 
+/* --- a database in use ---------------------------------------------------------- */
+
+static ochre_status
+count_name(void *context, const char *name, bool is_dir)
+{
+    (void) name;
+    (void) is_dir;
+    ++*(size_t *) context;
+    return OCHRE_OK;
+}
+
+/* Files of the one collection. */
+static size_t
+count_segment_files(struct fixture *f)
+{
+    char dir[STORED_SIZE], id[OCH_UUID_TEXT_SIZE + 1];
+    size_t n = 0;
+    och_uuid_put(f->target.id, id);
+    (void) snprintf(dir, sizeof(dir), "seg/%s", id);
+    check(och_vfs_list(sim_disk_vfs(f->source), dir, count_name, &n, NULL) == OCHRE_OK);
+    return n;
+}
+
+/* What happens to it while it is copied. */
+struct meanwhile {
+    struct fixture *f;
+    int first; /* of the ids that are written */
+    unsigned n_calls;
+    bool is_busy;
+};
+
+/* Records are written, sealed, merged and deleted; segments and log files that the
+ * backup still needs are not needed by the database any more. */
+static void
+change_it(void *context, uint64_t done, uint64_t total)
+{
+    struct meanwhile *meanwhile = context;
+    struct fixture *f = meanwhile->f;
+    int first = meanwhile->first + (int) meanwhile->n_calls * 10;
+    (void) done;
+    (void) total;
+    if (meanwhile->is_busy || meanwhile->n_calls++ >= 12)
+        return;
+    meanwhile->is_busy = true;
+    add(f, f->db, first, 25);
+    add(f, f->db, 0, 7);
+    check_ok(och_engine_seal_all(f->db->engine, &f->err), &f->err);
+    if (meanwhile->n_calls % 3 == 1) {
+        struct och_collection *collection = och_engine_loaded(f->db->engine, f->target.id);
+        check(collection != NULL);
+        check_ok(och_engine_compact(f->db->engine, collection, &f->err), &f->err);
+        och_collection_release(collection);
+    }
+    meanwhile->is_busy = false;
+}
+
+static void
+a_database_in_use_is_backed_up_as_it_was(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    struct och_backup_totals totals;
+    begin(&f);
+    struct sim_disk *backup = sim_disk_open(&f.own, 3);
+    use(&f);
+    for (int round = 0; round < 3; round++) {
+        struct meanwhile meanwhile = {.f = &f, .first = 5000 + 1000 * round};
+        add(&f, f.db, 500 * round, 30); /* of these ten lie in the log only */
+        uint64_t contents = hash_of(&f, f.db);
+        f.options.progress = change_it;
+        f.options.context = &meanwhile;
+        check_ok(back_up(&f, backup, &totals), &f.err);
+        f.options.progress = NULL;
+        check(meanwhile.n_calls > 3 && totals.n_files_copied > 0);
+        uint64_t changed = hash_of(&f, f.db);
+        check(changed != contents && contents_restored(&f, backup) == contents);
+        /* Nothing stays that an opening would remove. */
+        size_t n_files = count_segment_files(&f);
+        och_db_close(f.db);
+        use(&f);
+        check(count_segment_files(&f) == n_files && hash_of(&f, f.db) == changed);
+    }
+    sim_disk_close(backup);
+    end(&f);
+}
+
+/* A collection that is dropped while it is copied is in the backup. */
+static void
+drop_it(void *context, uint64_t done, uint64_t total)
+{
+    struct meanwhile *meanwhile = context;
+    struct fixture *f = meanwhile->f;
+    (void) done;
+    (void) total;
+    if (meanwhile->n_calls++ == 2)
+        check_ok(och_engine_drop(f->db->engine, f->target.id, &f->err), &f->err);
+}
+
+static void
+what_is_dropped_meanwhile_is_backed_up(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    struct och_backup_totals totals;
+    struct meanwhile meanwhile = {.f = &f};
+    begin(&f);
+    struct sim_disk *backup = sim_disk_open(&f.own, 3);
+    use(&f);
+    uint64_t contents = hash_of(&f, f.db);
+    f.options.progress = drop_it;
+    f.options.context = &meanwhile;
+    check_ok(back_up(&f, backup, &totals), &f.err);
+    f.options.progress = NULL;
+    check(contents_restored(&f, backup) == contents);
+    size_t n_dirs = 0;
+    check(och_vfs_list(sim_disk_vfs(f.source), "seg", count_name, &n_dirs, NULL) == OCHRE_OK);
+    check(n_dirs == 0);
+    check_ok(back_up(&f, backup, &totals), &f.err);
+    sim_disk_close(backup);
+    end(&f);
+}
+
+static void
+a_database_without_records_is_backed_up(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    struct och_backup_totals totals;
+    begin(&f);
+    sim_disk_close(f.source);
+    f.source = sim_disk_open(&f.own, 8);
+    struct sim_disk *backup = sim_disk_open(&f.own, 3);
+    struct sim_disk *target = sim_disk_open(&f.own, 4);
+    use(&f);
+    check_ok(back_up(&f, backup, &totals), &f.err);
+    check_ok(restore(&f, backup, target), &f.err);
+    struct ochre_db *db = open_db(&f, target);
+    check(db != NULL);
+    och_db_close(db);
+    sim_disk_close(target);
+    sim_disk_close(backup);
+    end(&f);
+}
+
 static ochre_status
 refuse_any(void *context, const char *name, bool is_dir)
 {
@@ -234,7 +396,7 @@ refuse_any(void *context, const char *name, bool is_dir)
 }
 
 static void
-a_database_in_use_is_refused(void **state)
+a_directory_in_use_is_refused(void **state)
 {
     (void) state;
     static struct fixture f;
@@ -524,13 +686,14 @@ two_backups_are_not_mixed(void **state)
 }
 
 static void
-every_failing_call_is_an_error_and_the_next_try_works(void **state)
+check_failing_calls(bool in_use)
 {
-    (void) state;
     static struct fixture f;
     struct och_backup_totals totals;
     begin(&f);
     uint64_t contents = contents_of(&f, f.source);
+    if (in_use)
+        use(&f);
     static const enum sim_fault faults[] = {SIM_IO_ONCE, SIM_FULL_ONCE};
     for (size_t k = 0; k < sizeof(faults) / sizeof(faults[0]); k++) {
         bool failed = true;
@@ -559,12 +722,52 @@ every_failing_call_is_an_error_and_the_next_try_works(void **state)
 }
 
 static void
-every_refused_allocation_is_an_error(void **state)
+every_failing_call_is_an_error_and_the_next_try_works(void **state)
+{
+    (void) state;
+    check_failing_calls(false);
+    check_failing_calls(true);
+}
+
+/* Where the database lies: it works on, and its next backup is whole. */
+static void
+a_failing_read_of_a_database_in_use_is_an_error(void **state)
 {
     (void) state;
     static struct fixture f;
     struct och_backup_totals totals;
     begin(&f);
+    use(&f);
+    uint64_t contents = hash_of(&f, f.db);
+    bool failed = true;
+    uint64_t n = 0;
+    while (failed) {
+        n++;
+        struct sim_disk *backup = sim_disk_open(&f.own, 3);
+        sim_disk_fail(f.source, n, SIM_IO_ONCE);
+        ochre_status status = back_up(&f, backup, &totals);
+        failed = sim_disk_has_failed(f.source);
+        /* Some reads are tried again, in parts. */
+        check(status == OCHRE_OK || failed);
+        check(status != OCHRE_OK || contents_restored(&f, backup) == contents);
+        sim_disk_fail(f.source, 0, SIM_IO_ONCE);
+        check(f.db->engine->n_holds == 0 && hash_of(&f, f.db) == contents);
+        check_ok(back_up(&f, backup, &totals), &f.err);
+        check(contents_restored(&f, backup) == contents);
+        sim_disk_close(backup);
+    }
+    check(n > 10);
+    end(&f);
+}
+
+static void
+check_refused_allocations(bool in_use)
+{
+    static struct fixture f;
+    struct och_backup_totals totals;
+    begin(&f);
+    if (in_use)
+        use(&f);
     ochre_status status = OCHRE_NO_MEMORY;
     for (uint64_t n = 1; status != OCHRE_OK; n++) {
         struct sim_disk *backup = sim_disk_open(&f.own, 3);
@@ -582,6 +785,14 @@ every_refused_allocation_is_an_error(void **state)
     }
     f.mem.fail_at = 0;
     end(&f);
+}
+
+static void
+every_refused_allocation_is_an_error(void **state)
+{
+    (void) state;
+    check_refused_allocations(false);
+    check_refused_allocations(true);
 }
 
 /* --- the manifest ---------------------------------------------------------------- */
@@ -653,7 +864,10 @@ main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(what_is_restored_is_what_was_backed_up),
             cmocka_unit_test(a_second_backup_copies_what_is_new_only),
-            cmocka_unit_test(a_database_in_use_is_refused),
+            cmocka_unit_test(a_database_in_use_is_backed_up_as_it_was),
+            cmocka_unit_test(what_is_dropped_meanwhile_is_backed_up),
+            cmocka_unit_test(a_database_without_records_is_backed_up),
+            cmocka_unit_test(a_directory_in_use_is_refused),
             cmocka_unit_test(other_directories_are_left_alone),
             cmocka_unit_test(a_damaged_backup_is_refused_and_names_the_file),
             cmocka_unit_test(a_damaged_database_does_not_replace_its_backup),
@@ -661,6 +875,7 @@ main(void)
             cmocka_unit_test(a_crash_leaves_no_half_database),
             cmocka_unit_test(two_backups_are_not_mixed),
             cmocka_unit_test(every_failing_call_is_an_error_and_the_next_try_works),
+            cmocka_unit_test(a_failing_read_of_a_database_in_use_is_an_error),
             cmocka_unit_test(every_refused_allocation_is_an_error),
             cmocka_unit_test(only_paths_of_a_database_are_members),
             cmocka_unit_test(forged_manifests_are_refused),
