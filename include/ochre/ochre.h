@@ -91,6 +91,32 @@ OCHRE_API ochre_status ochre_seal(ochre_db *db, struct ochre_error *err);
  */
 OCHRE_API ochre_status ochre_compact(ochre_db *db, struct ochre_error *err);
 
+/* What a backup has. */
+struct ochre_backup {
+    size_t size;                             /* sizeof(struct ochre_backup) */
+    uint64_t n_files, n_bytes;               /* of the database */
+    uint64_t n_files_copied, n_bytes_copied; /* those that were not there already */
+    uint64_t made_s;                         /* Unix time */
+};
+
+/*
+ * Back the database up, as it is at a moment of this call, into the directory `to`:
+ * made when it is not there, else empty or an earlier backup of the same database,
+ * which stays whole until the new one is and then gives way to it.  Only files that are
+ * not there yet are copied; all are read back.  `ochre restore` makes a database of it.
+ * Reads and writes go on meanwhile.
+ *
+ * Errors: OCHRE_CORRUPT  the database is damaged, and was not copied, or what was
+ *                        written does not read back
+ *         OCHRE_EXISTS   `to` has other files, or the backup of another database
+ *         OCHRE_BUSY     another backup is being written there
+ *         OCHRE_INVALID  `size` of *backup_out, which may be NULL, is another
+ *         OCHRE_IO, OCHRE_FULL, OCHRE_NO_MEMORY
+ * Cost:   reads all there is, twice, and what was copied once more.
+ */
+OCHRE_API ochre_status ochre_backup(
+        ochre_db *db, const char *to, struct ochre_backup *backup_out, struct ochre_error *err);
+
 /* --- tenants and databases ---------------------------------------------------- */
 
 /*

@@ -6,6 +6,7 @@
 
 #include "api/backup_internal.h"
 #include "api/check.h"
+#include "api/db.h"
 #include "api/held_files.h"
 #include "base/buf.h"
 #include "base/error.h"
@@ -369,6 +370,20 @@ och_backup_database(const struct och_backup_options *options, struct ochre_db *d
     if (status == OCHRE_OK)
         status = och_backup_vfs(options, och_held_files_vfs(held), to, totals_out, err);
     och_held_files_release(held);
+    return status;
+}
+
+ochre_status
+och_backup_database_to(struct ochre_db *db, const char *to, struct och_backup_totals *totals_out,
+        struct ochre_error *err)
+{
+    struct och_backup_options options = {.mem = &db->mem, .machine = db->options.machine};
+    struct och_vfs *target = NULL;
+    *totals_out = (struct och_backup_totals){.n_files = 0};
+    ochre_status status = och_vfs_posix_open(options.mem, to, true, &target, err);
+    if (status == OCHRE_OK)
+        status = och_backup_database(&options, db, target, totals_out, err);
+    och_vfs_posix_close(target);
     return status;
 }
 

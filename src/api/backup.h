@@ -74,6 +74,11 @@ OCH_MUST_CHECK ochre_status och_backup_database(const struct och_backup_options 
         struct ochre_db *db, struct och_vfs *to, struct och_backup_totals *totals_out,
         struct ochre_error *err);
 
+/* The same, with `to` a directory of the file system, which is made when it is not
+ * there; the database pays for what it takes. */
+OCH_MUST_CHECK ochre_status och_backup_database_to(struct ochre_db *db, const char *to,
+        struct och_backup_totals *totals_out, struct ochre_error *err);
+
 /* The same for directories of the file system; `to` is made when it is not there. */
 OCH_MUST_CHECK ochre_status och_backup_directory(const struct och_backup_options *options,
         const char *from, const char *to, struct och_backup_totals *totals_out,

@@ -30,6 +30,7 @@ struct och_db_options {
     unsigned n_cpus;
     bool create;
     bool allow_reset;
+    const char *backup_dir; /* borrowed: where och_op_backup writes; NULL: it is refused */
     struct och_engine_options engine;
 };
 

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "api/backup.h"
 #include "api/db.h"
 #include "api/ops.h"
 #include "base/arena.h"
@@ -12,6 +13,16 @@ uint64_t
 och_op_heartbeat_ns(struct ochre_db *db)
 {
     return och_machine_wall_ns(db->options.machine);
+}
+
+ochre_status
+och_op_backup(struct ochre_db *db, struct och_backup_totals *totals_out, struct ochre_error *err)
+{
+    *totals_out = (struct och_backup_totals){.n_files = 0};
+    if (db->options.backup_dir == NULL)
+        return och_fail(err, OCHRE_DENIED,
+                "Backups are off: start the server with --backup-dir DIR (backup_dir)");
+    return och_backup_database_to(db, db->options.backup_dir, totals_out, err);
 }
 
 ochre_status

@@ -34,6 +34,7 @@
 #include "ochre/types.h"
 
 struct och_arena;
+struct och_backup_totals;
 struct och_key;
 struct och_schema;
 struct och_schema_change;
@@ -49,6 +50,15 @@ struct och_target {
 /* --- system (op_system.c) ---------------------------------------------------- */
 
 uint64_t och_op_heartbeat_ns(struct ochre_db *db);
+
+/*
+ * Back up the database, which goes on meanwhile (api/backup.h), into the directory
+ * that its options name.
+ *
+ * Errors: OCHRE_DENIED  they name none; and those of och_backup_database
+ */
+OCH_MUST_CHECK ochre_status och_op_backup(
+        struct ochre_db *db, struct och_backup_totals *totals_out, struct ochre_error *err);
 
 /* OCHRE_DENIED unless the database was opened with allow_reset. */
 OCH_MUST_CHECK ochre_status och_op_reset(struct ochre_db *db, struct ochre_error *err);

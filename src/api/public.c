@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/backup.h"
 #include "api/db.h"
 #include "api/ops.h"
 #include "api/schema.h"
@@ -184,6 +185,24 @@ ochre_status
 ochre_compact(ochre_db *db, struct ochre_error *err)
 {
     return och_op_compact(db, err);
+}
+
+ochre_status
+ochre_backup(ochre_db *db, const char *to, struct ochre_backup *backup_out, struct ochre_error *err)
+{
+    struct och_backup_totals totals;
+    if (backup_out != NULL && backup_out->size != sizeof(*backup_out))
+        return och_fail(err, OCHRE_INVALID, "ochre_backup: size is %zu, not %zu", backup_out->size,
+                sizeof(*backup_out));
+    ochre_status status = och_backup_database_to(db, to, &totals, err);
+    if (status == OCHRE_OK && backup_out != NULL)
+        *backup_out = (struct ochre_backup){.size = sizeof(*backup_out),
+                .n_files = totals.n_files,
+                .n_bytes = totals.n_bytes,
+                .n_files_copied = totals.n_files_copied,
+                .n_bytes_copied = totals.n_bytes_copied,
+                .made_s = totals.made_s};
+    return status;
 }
 
 /* --- tenants and databases ---------------------------------------------------- */

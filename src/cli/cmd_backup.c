@@ -51,7 +51,9 @@ static const struct argp argp_backup = {
                "the directory TO.  If TO has an earlier backup of the same database, only what "
                "is new is copied, and the earlier one stays whole until the new one is.  Every "
                "byte of TO is read back before it counts."
-               "\vExit status: 0 backed up, 1 damaged or failed, 2 wrong arguments, 73 in use.",
+               "\vA server that uses DIR makes such a backup itself: `ochre run --backup-dir TO`, "
+               "and `curl -X POST http://localhost:8000/ochre/v1/backup` whenever one is wanted."
+               "\n\nExit status: 0 backed up, 1 damaged or failed, 2 wrong arguments, 73 in use.",
 };
 
 static const struct argp argp_restore = {

@@ -23,6 +23,7 @@ enum {
     KEY_HOST,
     KEY_PORT,
     KEY_ALLOW_RESET,
+    KEY_BACKUP_DIR,
     KEY_INSECURE,
     KEY_CONFIG,
     KEY_MEMORY_LIMIT,
@@ -31,7 +32,7 @@ enum {
 
 /* What the command line says; it goes over what the file says. */
 struct arguments {
-    const char *path, *host, *config_file;
+    const char *path, *host, *config_file, *backup_dir;
     uint16_t port;
     size_t memory_limit; /* 0: not given */
     och_log_level log_level;
@@ -43,6 +44,8 @@ static const struct argp_option options[] = {
         {"host", KEY_HOST, "HOST", 0, "Listen on HOST (localhost: 127.0.0.1 and ::1)", 0},
         {"port", KEY_PORT, "PORT", 0, "Listen on PORT (8000); 0 takes any free one", 0},
         {"allow-reset", KEY_ALLOW_RESET, NULL, 0, "Let clients delete everything at once", 0},
+        {"backup-dir", KEY_BACKUP_DIR, "DIR", 0,
+                "Back up into DIR when a client posts to /ochre/v1/backup", 0},
         {"insecure-no-auth", KEY_INSECURE, NULL, 0,
                 "Serve HOST though everybody who reaches it may do everything", 0},
         {"config", KEY_CONFIG, "FILE", 0, "Read settings from FILE (YAML)", 0},
@@ -79,6 +82,9 @@ parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_ALLOW_RESET:
         arguments->allow_reset = true;
+        return 0;
+    case KEY_BACKUP_DIR:
+        arguments->backup_dir = argument;
         return 0;
     case KEY_INSECURE:
         arguments->insecure_no_auth = true;
@@ -134,6 +140,8 @@ load_config(const struct arguments *arguments, struct och_arena *arena, struct o
     if (arguments->memory_limit > 0)
         config->memory_limit = arguments->memory_limit;
     config->log_level = arguments->has_log_level ? arguments->log_level : config->log_level;
+    if (arguments->backup_dir != NULL)
+        config->backup_dir = arguments->backup_dir;
     config->allow_reset |= arguments->allow_reset;
     config->insecure_no_auth |= arguments->insecure_no_auth;
 
@@ -238,6 +246,7 @@ serve(const struct och_config *config, const struct och_log *log)
             .host = config->host,
             .port = config->port,
             .allow_reset = config->allow_reset,
+            .backup_dir = config->backup_dir,
             .insecure_no_auth = config->insecure_no_auth,
             .body_size_max = config->body_size_max,
             .cors_origins = config->origins.texts,

@@ -58,6 +58,7 @@ static const struct key keys[] = {
         {"allow_reset", KIND_BOOL, offsetof(struct och_config, allow_reset)},
         {"open_telemetry", KIND_TELEMETRY, 0},
         {"allowed_hosts", KIND_LIST, offsetof(struct och_config, hosts)},
+        {"backup_dir", KIND_TEXT, offsetof(struct och_config, backup_dir)},
         {"insecure_no_auth", KIND_BOOL, offsetof(struct och_config, insecure_no_auth)},
         {"io_threads", KIND_THREADS, offsetof(struct och_config, n_io_threads)},
         {"threads", KIND_THREADS, offsetof(struct och_config, n_threads)},

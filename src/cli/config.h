@@ -35,6 +35,7 @@ struct och_config {
     struct och_config_list origins; /* cors_allow_origins */
     bool allow_reset;
 
+    const char *backup_dir;       /* NULL: none */
     struct och_config_list hosts; /* allowed_hosts */
     bool insecure_no_auth;
     unsigned n_io_threads; /* io_threads; 0: chosen from the CPUs */

@@ -1,3 +1,4 @@
+#include "api/backup.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -64,6 +65,31 @@ och_route_reset(void *context, struct och_http_request *request, struct och_http
     struct och_call call = och_call_begin(context, request, response);
     call.status = och_op_reset(call.db, &call.err);
     return och_call_end_with(&call, 200, "true");
+}
+
+/* Ours, and not below /api/v2, whose names are the reference's to give.  It takes no
+ * path: where backups go is for whoever starts the server to say. */
+och_http_outcome
+och_route_backup(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct och_backup_totals totals;
+    call.status = och_op_backup(call.db, &totals, &call.err);
+    if (!och_call_goes_on(&call))
+        return och_call_end(&call);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } members[] = {{"{\"files\":", totals.n_files}, {",\"bytes\":", totals.n_bytes},
+            {",\"files_copied\":", totals.n_files_copied},
+            {",\"bytes_copied\":", totals.n_bytes_copied}, {",\"made_unix_s\":", totals.made_s}};
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        och_buf_put_text(call.out, members[i].name);
+        och_json_put_uint(call.out, members[i].value);
+    }
+    och_buf_put_u8(call.out, '}');
+    return och_call_end(&call);
 }
 
 och_http_outcome

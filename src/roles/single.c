@@ -62,7 +62,8 @@ open_database(struct och_single *single, const struct och_single_options *option
             .executor = single->background,
             .n_cpus = cpu.cores,
             .create = true,
-            .allow_reset = options->allow_reset};
+            .allow_reset = options->allow_reset,
+            .backup_dir = options->backup_dir};
     return och_db_open(&db_options, &single->db, err);
 }
 

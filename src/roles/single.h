@@ -24,7 +24,8 @@ struct och_single_options {
     const char *host; /* NULL or "localhost": 127.0.0.1 and ::1 */
     uint16_t port;    /* 0: any free one */
     bool allow_reset;
-    bool insecure_no_auth; /* the caller has said that a host without authentication is meant */
+    const char *backup_dir; /* where backups go that clients ask for; NULL: they are refused */
+    bool insecure_no_auth;  /* the caller has said that a host without authentication is meant */
 
     size_t body_size_max;            /* 0: OCH_BODY_SIZE_MAX */
     const char *const *cors_origins; /* NULL: CORS is off */

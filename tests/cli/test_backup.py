@@ -8,7 +8,10 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import unittest
+import urllib.error
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
@@ -83,6 +86,51 @@ class Backup(unittest.TestCase):
             self.assertEqual(done.returncode, 73)
             self.assertIn(f"pid {running.process.pid}", done.stderr)
             self.assertEqual(json.loads(done.stdout)["result"], "in_use")
+            self.assertEqual(read(running, self.collection), self.records)
+
+    def ask_for_backup(self, running):
+        request = urllib.request.Request(running.base + "/ochre/v1/backup", b"", method="POST")
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return json.load(answer)
+
+    def test_a_server_backs_up_what_it_has_while_it_is_written_to(self):
+        arguments = ("--backup-dir", str(self.backup))
+        with server.Server(OCHRE, self.data, arguments) as running:
+            first = 500
+            done, stop = [first], threading.Event()
+
+            def write():
+                while not stop.is_set():
+                    add(running, self.collection, done[0], 200)
+                    done[0] += 200
+
+            writer = threading.Thread(target=write)
+            writer.start()
+            try:
+                for i in range(3):
+                    while done[0] < first + 1000:
+                        self.assertTrue(writer.is_alive())
+                        time.sleep(0.01)
+                    first = done[0]
+                    made = self.ask_for_backup(running)
+                    last = done[0] + 200  # the one on its way may be in it
+                    self.assertGreater(made["files_copied"], 0)
+                    again = self.scratch / f"again-{i}"
+                    self.assertEqual(ochre("restore", self.backup, again).returncode, 0)
+                    self.assertEqual(ochre("check", again).returncode, 0)
+                    ids = self.restored(again)[0]
+                    self.assertEqual(ids, [f"id-{j}" for j in range(len(ids))])
+                    self.assertTrue(first <= len(ids) <= last, (first, len(ids), last))
+            finally:
+                stop.set()
+                writer.join()
+
+    def test_a_server_without_a_place_for_backups_refuses(self):
+        with server.Server(OCHRE, self.data) as running:
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                self.ask_for_backup(running)
+            self.assertEqual(refused.exception.code, 403)
+            self.assertIn("--backup-dir", json.load(refused.exception)["message"])
             self.assertEqual(read(running, self.collection), self.records)
 
     def test_json_says_what_was_copied_and_the_second_time_less(self):

@@ -1007,6 +1007,31 @@ a_memory_limit_is_an_answer_and_not_the_end(void **state)
     check(db == NULL);
 }
 
+static void
+a_database_in_use_is_backed_up(void **state)
+{
+    (void) state;
+    char to[128];
+    struct ochre_backup backup = {.size = sizeof(backup)};
+    (void) snprintf(to, sizeof(to), "%s-backup", directory);
+    ochre_collection *collection = create("backed-up");
+    check_ok(add_numbers(collection, 0, 12), &err);
+    check_ok(ochre_backup(db, to, &backup, &err), &err);
+    check(backup.n_files >= 3 && backup.n_files_copied == backup.n_files);
+    check(backup.n_bytes == backup.n_bytes_copied && backup.made_s > 0);
+    check_ok(ochre_backup(db, to, &backup, &err), &err);
+    check(backup.n_files_copied == 0 && backup.n_bytes_copied == 0);
+    check_ok(add_numbers(collection, 100, 3), &err);
+    check_ok(ochre_backup(db, to, NULL, &err), &err);
+    backup.size--;
+    check(ochre_backup(db, to, &backup, &err) == OCHRE_INVALID);
+    check(strstr(err.message, "size") != NULL);
+    check(ochre_backup(db, directory, NULL, &err) == OCHRE_EXISTS);
+    check(count_of(collection) == 15);
+    ochre_collection_close(collection);
+    check(nftw(to, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0);
+}
+
 /* Several collections, with and without threads, of many files each. */
 static void
 compacting_changes_nothing_but_the_number_of_files(void **state)
@@ -1111,6 +1136,7 @@ main(void)
             cmocka_unit_test_setup_teardown(a_reset_must_be_allowed, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_memory_limit_is_an_answer_and_not_the_end, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_database_in_use_is_backed_up, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     compacting_changes_nothing_but_the_number_of_files, set_up, tear_down),
             cmocka_unit_test_setup_teardown(

@@ -63,6 +63,7 @@ every_setting_is_read(void **state)
                    "max_payload_size_bytes: 1048576\n"
                    "cors_allow_origins: [\"*\", 'https://a.example']\n"
                    "allow_reset: true\n"
+                   "backup_dir: /var/backups/ochre\n"
                    "allowed_hosts:\n  - db.example\n"
                    "insecure_no_auth: True\n"
                    "io_threads: 3\nthreads: 0\n"
@@ -74,6 +75,7 @@ every_setting_is_read(void **state)
     check(strcmp(config.path, "./my data") == 0 && config.body_size_max == 1048576);
     check(config.origins.n == 2 && strcmp(config.origins.texts[0], "*") == 0);
     check(strcmp(config.origins.texts[1], "https://a.example") == 0);
+    check(strcmp(config.backup_dir, "/var/backups/ochre") == 0);
     check(config.allow_reset && config.insecure_no_auth && config.log_level == OCH_LOG_DEBUG);
     check(config.hosts.n == 1 && strcmp(config.hosts.texts[0], "db.example") == 0);
     check(config.n_io_threads == 3 && config.n_threads == 0);
