@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/config.h"
 #include "cli/log_stderr.h"
+#include "os/sandbox.h"
 #include "roles/single.h"
 
 /* What requests that have begun get after the first SIGTERM. */
@@ -25,6 +26,9 @@ enum {
     KEY_ALLOW_RESET,
     KEY_BACKUP_DIR,
     KEY_INSECURE,
+    KEY_USER,
+    KEY_NO_SANDBOX,
+    KEY_CORE_DUMPS,
     KEY_CONFIG,
     KEY_MEMORY_LIMIT,
     KEY_LOG_LEVEL
@@ -32,11 +36,11 @@ enum {
 
 /* What the command line says; it goes over what the file says. */
 struct arguments {
-    const char *path, *host, *config_file, *backup_dir;
+    const char *path, *host, *config_file, *backup_dir, *user;
     uint16_t port;
     size_t memory_limit; /* 0: not given */
     och_log_level log_level;
-    bool has_port, has_log_level, allow_reset, insecure_no_auth;
+    bool has_port, has_log_level, allow_reset, insecure_no_auth, no_sandbox, core_dumps;
 };
 
 static const struct argp_option options[] = {
@@ -48,6 +52,11 @@ static const struct argp_option options[] = {
                 "Back up into DIR when a client posts to /ochre/v1/backup", 0},
         {"insecure-no-auth", KEY_INSECURE, NULL, 0,
                 "Serve HOST though everybody who reaches it may do everything", 0},
+        {"user", KEY_USER, "USER", 0,
+                "When started by root, become USER (a name or number) when the port is bound", 0},
+        {"no-sandbox", KEY_NO_SANDBOX, NULL, 0,
+                "Keep rights, files and system calls that a server does not need", 0},
+        {"core-dumps", KEY_CORE_DUMPS, NULL, 0, "Let a crash leave its memory on the disk", 0},
         {"config", KEY_CONFIG, "FILE", 0, "Read settings from FILE (YAML)", 0},
         {"memory-limit", KEY_MEMORY_LIMIT, "SIZE", 0,
                 "Take at most SIZE of memory, as in 512M or 4G (3/4 of the machine's)", 0},
@@ -88,6 +97,15 @@ parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_INSECURE:
         arguments->insecure_no_auth = true;
+        return 0;
+    case KEY_USER:
+        arguments->user = argument;
+        return 0;
+    case KEY_NO_SANDBOX:
+        arguments->no_sandbox = true;
+        return 0;
+    case KEY_CORE_DUMPS:
+        arguments->core_dumps = true;
         return 0;
     case KEY_MEMORY_LIMIT:
         if (!och_config_memory(argument, &arguments->memory_limit))
@@ -142,6 +160,10 @@ load_config(const struct arguments *arguments, struct och_arena *arena, struct o
     config->log_level = arguments->has_log_level ? arguments->log_level : config->log_level;
     if (arguments->backup_dir != NULL)
         config->backup_dir = arguments->backup_dir;
+    if (arguments->user != NULL)
+        config->user = arguments->user;
+    config->sandbox &= !arguments->no_sandbox;
+    config->core_dumps |= arguments->core_dumps;
     config->allow_reset |= arguments->allow_reset;
     config->insecure_no_auth |= arguments->insecure_no_auth;
 
@@ -238,6 +260,28 @@ simd_wanted(void)
     return simd == NULL || simd[0] == '\0' ? NULL : simd;
 }
 
+static const char *
+sandbox_name(const struct och_sandbox *sandbox)
+{
+    if (sandbox == NULL)
+        return "off";
+    if (sandbox->files_missing == NULL)
+        return sandbox->calls_missing == NULL ? "on" : "files";
+    return sandbox->calls_missing == NULL ? "calls" : "rights";
+}
+
+/* The server is less confined than was asked for: what is not, and why. */
+static void
+warn_sandbox(const struct och_log *log, const struct och_sandbox *sandbox)
+{
+    if (sandbox != NULL && sandbox->files_missing != NULL)
+        och_log_event(log, OCH_LOG_WARN, "server.sandbox", "missing=files reason=\"%s\"",
+                sandbox->files_missing);
+    if (sandbox != NULL && sandbox->calls_missing != NULL)
+        och_log_event(log, OCH_LOG_WARN, "server.sandbox", "missing=calls reason=\"%s\"",
+                sandbox->calls_missing);
+}
+
 static och_exit
 serve(const struct och_config *config, const struct och_log *log)
 {
@@ -248,6 +292,9 @@ serve(const struct och_config *config, const struct och_log *log)
             .allow_reset = config->allow_reset,
             .backup_dir = config->backup_dir,
             .insecure_no_auth = config->insecure_no_auth,
+            .user = config->user,
+            .no_sandbox = !config->sandbox,
+            .core_dumps = config->core_dumps,
             .body_size_max = config->body_size_max,
             .cors_origins = config->origins.texts,
             .n_cors_origins = config->origins.n,
@@ -275,13 +322,15 @@ serve(const struct och_config *config, const struct och_log *log)
         return status == OCHRE_BUSY ? OCH_EXIT_IN_USE : OCH_EXIT_FAILURE;
     }
     och_log_event(log, OCH_LOG_INFO, "server.ready",
-            "host=%s port=%u path=%s simd=%s memory_limit=%zu",
+            "host=%s port=%u path=%s simd=%s memory_limit=%zu sandbox=%s",
             och_log_quote(
                     (struct ochre_bytes){config->host, strlen(config->host)}, host, sizeof(host)),
             (unsigned) och_single_port(single),
             och_log_quote(
                     (struct ochre_bytes){config->path, strlen(config->path)}, path, sizeof(path)),
-            och_single_simd(single), och_single_memory_limit(single));
+            och_single_simd(single), och_single_memory_limit(single),
+            sandbox_name(och_single_sandbox(single)));
+    warn_sandbox(log, och_single_sandbox(single));
     if (!och_config_is_loopback(config->host))
         och_log_event(log, OCH_LOG_WARN, "server.open",
                 "reason=\"everybody who reaches this address may do everything\"");

@@ -60,6 +60,9 @@ static const struct key keys[] = {
         {"allowed_hosts", KIND_LIST, offsetof(struct och_config, hosts)},
         {"backup_dir", KIND_TEXT, offsetof(struct och_config, backup_dir)},
         {"insecure_no_auth", KIND_BOOL, offsetof(struct och_config, insecure_no_auth)},
+        {"user", KIND_TEXT, offsetof(struct och_config, user)},
+        {"sandbox", KIND_BOOL, offsetof(struct och_config, sandbox)},
+        {"core_dumps", KIND_BOOL, offsetof(struct och_config, core_dumps)},
         {"io_threads", KIND_THREADS, offsetof(struct och_config, n_io_threads)},
         {"threads", KIND_THREADS, offsetof(struct och_config, n_threads)},
         {"memory_limit", KIND_MEMORY, offsetof(struct och_config, memory_limit)},
@@ -97,6 +100,7 @@ och_config_defaults(void)
             .host = "localhost",
             .port = 8000,
             .body_size_max = OCH_BODY_SIZE_MAX,
+            .sandbox = true,
             .log_level = OCH_LOG_INFO};
 }
 

@@ -35,7 +35,9 @@ struct och_config {
     struct och_config_list origins; /* cors_allow_origins */
     bool allow_reset;
 
-    const char *backup_dir;       /* NULL: none */
+    const char *backup_dir; /* NULL: none */
+    const char *user;       /* NULL: the one that started it */
+    bool sandbox, core_dumps;
     struct och_config_list hosts; /* allowed_hosts */
     bool insecure_no_auth;
     unsigned n_io_threads; /* io_threads; 0: chosen from the CPUs */

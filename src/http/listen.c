@@ -53,7 +53,7 @@ open_socket(const struct addrinfo *found, uint16_t port)
     }
     if (set == 0)
         bound = bind(fd, &address.any, found->ai_addrlen);
-    if (bound == 0 && listen(fd, BACKLOG) == 0)
+    if (bound == 0)
         return fd;
     int reason = errno;
     (void) close(fd); /* nothing was written */
@@ -71,7 +71,7 @@ port_of(int fd)
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
-/* Listen on one more host, at listeners->port; errno says why not. */
+/* Bind one more host, at listeners->port; errno says why not. */
 static ochre_status
 add(struct och_http_listeners *listeners, const char *host, int flags, struct ochre_error *err)
 {
@@ -130,7 +130,7 @@ open_loopback(struct och_http_listeners *listeners, uint16_t port, struct ochre_
 }
 
 ochre_status
-och_http_listeners_open(struct och_http_listeners *listeners, const char *host, uint16_t port,
+och_http_listeners_bind(struct och_http_listeners *listeners, const char *host, uint16_t port,
         struct ochre_error *err)
 {
     if (host == NULL || strcasecmp(host, "localhost") == 0)
@@ -140,6 +140,18 @@ och_http_listeners_open(struct och_http_listeners *listeners, const char *host, 
     if (status != OCHRE_OK)
         och_http_listeners_close(listeners);
     return status;
+}
+
+ochre_status
+och_http_listeners_listen(const struct och_http_listeners *listeners, struct ochre_error *err)
+{
+    for (size_t i = 0; i < listeners->n; i++) {
+        char buffer[100];
+        if (listen(listeners->fds[i], BACKLOG) != 0)
+            return och_fail(err, OCHRE_UNAVAILABLE, "cannot listen on port %u: %s",
+                    (unsigned) listeners->port, strerror_r(errno, buffer, sizeof(buffer)));
+    }
+    return OCHRE_OK;
 }
 
 void

@@ -215,6 +215,10 @@ init_server(struct och_http_server *server,
     *server = (struct och_http_server){
             .options = *options, .mem = options->mem, .epoll_fd = -1, .wake_fd = -1};
     fill_defaults(&server->options);
+    if (options->listeners != NULL) {
+        server->listeners = *options->listeners;
+        *options->listeners = (struct och_http_listeners){.n = 0};
+    }
     och_mem_init(&server->bodies, options->mem);
     server->bodies.limit = server->options.bodies_memory_max;
     for (size_t i = 0; i < OCH_HTTP_LINGERS_MAX; i++)
@@ -224,14 +228,30 @@ init_server(struct och_http_server *server,
     fill_host_rule(server);
 }
 
+static ochre_status
+listen_to_all(struct och_http_server *server, struct ochre_error *err)
+{
+    const struct och_http_options *options = &server->options;
+    ochre_status status = OCHRE_OK;
+    if (options->listeners == NULL)
+        status = och_http_listeners_bind(&server->listeners, options->host, options->port, err);
+    if (status == OCHRE_OK)
+        status = och_http_listeners_listen(&server->listeners, err);
+    server->port = server->listeners.port;
+    return status;
+}
+
 ochre_status
 och_http_server_open(const struct och_http_options *options, struct och_http_server **server_out,
         struct ochre_error *err)
 {
     *server_out = NULL;
     struct och_http_server *server = och_mem_take(options->mem, sizeof(*server));
-    if (server == NULL)
+    if (server == NULL) {
+        if (options->listeners != NULL)
+            och_http_listeners_close(options->listeners);
         return och_fail_memory(err);
+    }
     init_server(server, options);
 
     ochre_status status =
@@ -243,10 +263,9 @@ och_http_server_open(const struct och_http_options *options, struct och_http_ser
     status = make_slots(server, err);
     if (status != OCHRE_OK)
         goto done;
-    status = och_http_listeners_open(&server->listeners, options->host, options->port, err);
+    status = listen_to_all(server, err);
     if (status != OCHRE_OK)
         goto done;
-    server->port = server->listeners.port;
     status = make_watch(server, err);
     if (status != OCHRE_OK)
         goto done;

@@ -32,6 +32,7 @@
 #include "ochre/status.h"
 
 struct och_executor;
+struct och_http_listeners;
 struct och_http_server;
 struct och_log;
 struct och_machine;
@@ -63,6 +64,10 @@ struct och_http_options {
     /* "localhost" or NULL listens on 127.0.0.1 and ::1; else a name or address. */
     const char *host;
     uint16_t port; /* 0: any free one (och_http_server_port says which) */
+
+    /* What is bound to `host` and `port` already; taken over, also by a call that
+     * fails.  NULL: they are bound by it. */
+    struct och_http_listeners *listeners;
 
     struct och_http_names hosts; /* Host headers accepted besides loopback and `host`; "*" all */
     struct och_http_names

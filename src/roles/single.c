@@ -5,12 +5,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "distance/distance.h"
+#include "http/listen.h"
 #include "http/routes.h"
 #include "http/server.h"
 #include "os/clock.h"
 #include "os/cpu.h"
 #include "os/executor.h"
 #include "os/process.h"
+#include "os/sandbox.h"
 #include "os/vfs_posix.h"
 
 /* Writers wait for the disk together; so many of them can share one sync. */
@@ -28,6 +30,9 @@ struct och_single {
     struct ochre_db *db;
     struct och_routes_context routes;
     struct och_http_server *server;
+    struct och_http_listeners listeners; /* until the server takes them over */
+    struct och_sandbox sandbox;
+    bool is_confined;
 };
 
 static ochre_status
@@ -42,14 +47,49 @@ choose_kernels(const struct och_single_options *options, const struct och_kernel
     return OCHRE_OK;
 }
 
+/* The backups' directory has to be there to be let through. */
+static ochre_status
+make_backup_dir(struct och_single *single, const char *path, struct ochre_error *err)
+{
+    struct och_vfs *backups = NULL;
+    ochre_status status = och_sandbox_may_use(path, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_posix_open(&single->mem, path, true, &backups, err);
+    if (status == OCHRE_OK)
+        och_vfs_posix_close(backups);
+    return status;
+}
+
+/* Open the directory with the rights that are left, then close the door. */
+static ochre_status
+confine(struct och_single *single, const struct och_single_options *options,
+        struct ochre_error *err)
+{
+    const struct och_sandbox_rights rights = {
+            .user = options->user, .keep = options->no_sandbox, .core_dumps = options->core_dumps};
+    ochre_status status = och_sandbox_give_up(&rights, err);
+    if (status == OCHRE_OK)
+        status = och_sandbox_may_use(options->path, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_posix_open(&single->mem, options->path, true, &single->vfs, err);
+    if (status != OCHRE_OK || options->no_sandbox)
+        return status;
+    const char *dirs[2] = {options->path, options->backup_dir};
+    size_t n_dirs = options->backup_dir == NULL ? 1 : 2;
+    if (options->backup_dir != NULL)
+        status = make_backup_dir(single, options->backup_dir, err);
+    if (status == OCHRE_OK)
+        status = och_sandbox_enter(dirs, n_dirs, &single->sandbox, err);
+    single->is_confined = status == OCHRE_OK;
+    return status;
+}
+
 static ochre_status
 open_database(struct och_single *single, const struct och_single_options *options,
         struct ochre_error *err)
 {
     struct och_cpu cpu = och_cpu_detect();
     ochre_status status = choose_kernels(options, &single->kernels, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_posix_open(&single->mem, options->path, true, &single->vfs, err);
     unsigned n_background = cpu.cores / 2 > BACKGROUND_MIN ? cpu.cores / 2 : BACKGROUND_MIN;
     if (status == OCHRE_OK)
         status = och_executor_open(&single->mem, 0, n_background, &single->background, err);
@@ -88,6 +128,7 @@ open_server(struct och_single *single, const struct och_single_options *options,
             .context = &single->routes,
             .host = options->host,
             .port = options->port,
+            .listeners = &single->listeners,
             .hosts = {options->allowed_hosts, options->n_allowed_hosts},
             .origins = {options->cors_origins, options->n_cors_origins},
             .n_threads = options->n_io_threads == 0 ? cpu.cores : options->n_io_threads,
@@ -95,11 +136,35 @@ open_server(struct och_single *single, const struct och_single_options *options,
     return och_http_server_open(&http, &single->server, err);
 }
 
+/*
+ * The sockets come first, because binding may take rights that are given up, and
+ * the first thread last.  A port that is taken is told only when the directory
+ * could be had: of two servers started the same way, the second's trouble is that
+ * its data is in use.
+ */
+static ochre_status
+open_parts(struct och_single *single, const struct och_single_options *options,
+        struct ochre_error *err)
+{
+    struct ochre_error bind_err = {0};
+    ochre_status bound =
+            och_http_listeners_bind(&single->listeners, options->host, options->port, &bind_err);
+    ochre_status status = confine(single, options, err);
+    if (status == OCHRE_OK)
+        status = open_database(single, options, err);
+    if (status == OCHRE_OK && bound != OCHRE_OK) {
+        *err = bind_err;
+        status = bound;
+    }
+    return status == OCHRE_OK ? open_server(single, options, err) : status;
+}
+
 /* Take down what was put up, the last first. */
 static void
 close_parts(struct och_single *single, uint64_t limit_ms)
 {
     och_http_server_stop(single->server, limit_ms);
+    och_http_listeners_close(&single->listeners);
     och_executor_close(single->workers);
     och_db_close(single->db);
     och_executor_close(single->background);
@@ -129,9 +194,7 @@ och_single_open(const struct och_single_options *options, struct och_single **si
     single->mem.limit = options->memory_limit;
     if (options->memory_limit == 0)
         single->mem.limit = och_process_machine_memory() / 4 * 3;
-    ochre_status status = open_database(single, options, err);
-    if (status == OCHRE_OK)
-        status = open_server(single, options, err);
+    ochre_status status = open_parts(single, options, err);
     if (status != OCHRE_OK) {
         close_parts(single, 0);
         root = single->mem;
@@ -158,6 +221,12 @@ size_t
 och_single_memory_limit(const struct och_single *single)
 {
     return single->mem.limit;
+}
+
+const struct och_sandbox *
+och_single_sandbox(const struct och_single *single)
+{
+    return single->is_confined ? &single->sandbox : NULL;
 }
 
 ochre_status

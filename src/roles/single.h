@@ -17,6 +17,7 @@
 #include "ochre/status.h"
 
 struct och_log;
+struct och_sandbox;
 struct och_single;
 
 struct och_single_options {
@@ -36,6 +37,10 @@ struct och_single_options {
     const char *simd;    /* the instruction set to use; NULL: the best there is */
     size_t memory_limit; /* bytes, SQLite's and RE2's apart; 0: three quarters of the machine's */
 
+    const char *user; /* become this one when the sockets are bound; NULL: stay */
+    bool no_sandbox;  /* keep rights, files and system calls */
+    bool core_dumps;  /* a crash may leave its memory on the disk */
+
     unsigned n_io_threads; /* 0: chosen from the CPUs */
     unsigned n_threads;    /* workers; 0: chosen from the CPUs */
 
@@ -47,11 +52,14 @@ OCH_MUST_CHECK ochre_status och_single_check(
         const struct och_single_options *options, struct ochre_error *err);
 
 /*
- * Open the directory and serve.  On success requests are being answered.  The
+ * Bind, give up what a server does not need (os/sandbox.h), open the directory and
+ * serve.  The process must have no other thread, and what is given up stays so
+ * when this fails.  On success requests are being answered.  The
  * options are borrowed until och_single_stop returns.
  *
  * Errors: OCHRE_BUSY         another process uses the directory; the message has its pid
- *         OCHRE_INVALID      the directory is not ochre's, or the host is unknown
+ *         OCHRE_INVALID      the directory is not ochre's or not this user's, or the host or
+ *                            user is unknown
  *         OCHRE_UNAVAILABLE  the port is taken
  *         OCHRE_CORRUPT OCHRE_IO OCHRE_FULL OCHRE_NO_MEMORY  from opening the directory
  */
@@ -62,6 +70,9 @@ OCH_MUST_CHECK ochre_status och_single_open(const struct och_single_options *opt
 uint16_t och_single_port(const struct och_single *single);
 const char *och_single_simd(const struct och_single *single);
 size_t och_single_memory_limit(const struct och_single *single);
+
+/* What holds of the sandbox; NULL: it is off. */
+const struct och_sandbox *och_single_sandbox(const struct och_single *single);
 
 /*
  * Stop accepting, give requests that have begun up to `limit_ms`, sync and

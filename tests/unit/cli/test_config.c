@@ -48,6 +48,7 @@ an_empty_file_leaves_the_defaults(void **state)
         check(strcmp(config.path, "./ochre-data") == 0);
         check(config.body_size_max == OCH_BODY_SIZE_MAX && !config.allow_reset);
         check(config.origins.n == 0 && config.ignored.n == 0 && !config.insecure_no_auth);
+        check(config.user == NULL && config.sandbox && !config.core_dumps);
     }
 }
 
@@ -66,6 +67,7 @@ every_setting_is_read(void **state)
                    "backup_dir: /var/backups/ochre\n"
                    "allowed_hosts:\n  - db.example\n"
                    "insecure_no_auth: True\n"
+                   "user: ochre\nsandbox: false\ncore_dumps: true\n"
                    "io_threads: 3\nthreads: 0\n"
                    "memory_limit: 3G\n"
                    "log_level: debug\n",
@@ -78,6 +80,7 @@ every_setting_is_read(void **state)
     check(strcmp(config.backup_dir, "/var/backups/ochre") == 0);
     check(config.allow_reset && config.insecure_no_auth && config.log_level == OCH_LOG_DEBUG);
     check(config.hosts.n == 1 && strcmp(config.hosts.texts[0], "db.example") == 0);
+    check(strcmp(config.user, "ochre") == 0 && !config.sandbox && config.core_dumps);
     check(config.n_io_threads == 3 && config.n_threads == 0);
     check(config.memory_limit == (size_t) 3 << 30);
 }
@@ -117,6 +120,8 @@ mistakes_are_told_with_their_place(void **state)
             {"port:", "c.yaml:1:6: port must be a whole number from 0 to 65535"},
             {"port: [1]", "c.yaml:1:7: port must be a whole number from 0 to 65535"},
             {"allow_reset: yes", "c.yaml:1:14: allow_reset must be true or false"},
+            {"sandbox: off", "c.yaml:1:10: sandbox must be true or false"},
+            {"user: [a]", "c.yaml:1:7: user must be a text"},
             {"allow_reset: 'true'", "c.yaml:1:14: allow_reset must be true or false"},
             {"persist_path: ''", "c.yaml:1:15: persist_path must be a text"},
             {"persist_path: {a: b}", "c.yaml:1:15: persist_path must be a text"},
