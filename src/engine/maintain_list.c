@@ -64,7 +64,8 @@ och_maintain_seal_of(struct och_collection *collection, const struct och_source 
             .executor = quick ? NULL : ports->executor,
             .effort = och_collection_settings(collection).ef_construction_floor / 2,
             .quick = quick,
-            .graph_rows = collection->engine->options.merge.graph_rows};
+            .graph_rows = collection->engine->options.merge.graph_rows,
+            .join_rows = collection->engine->options.join_rows};
     parts->parts[0] = och_columns_part;
     parts->parts[1] =
             (struct och_seal_part){.write = och_vector_part_write, .context = &parts->vector};

@@ -21,6 +21,7 @@ struct och_vector_part {
     uint32_t effort;               /* of a build, at least; 0: the usual */
     bool quick;                    /* for rows that will soon be merged: codes, no links */
     uint32_t graph_rows;           /* fewer rows get no links; 0: the usual */
+    uint32_t join_rows;            /* fewer are linked one by one; 0: the usual */
 };
 
 /* An och_seal_part's `write`. */

@@ -66,6 +66,7 @@ struct och_graph_build {
     uint32_t *order;               /* owned: [n], nodes in the order in which they go in */
     uint32_t n_in;                 /* of order: nodes that are in */
     uint32_t n_entries;            /* walks begin at order[0] to order[n_entries - 1] */
+    uint32_t join_min;             /* so many nodes join together, and not one by one */
     bool is_grown;                 /* och_link_add fills free places where it picks anew */
     uint32_t *heads;               /* owned: [n_rows], lists of back links */
     uint8_t *checked;              /* owned: [n_rows], first links that leave none of them out */

@@ -256,7 +256,7 @@ fail(ochre_status status, struct ochre_error *err)
 static bool
 is_many(const struct och_graph_build *graph, uint32_t end)
 {
-    return end >= JOIN_MIN && end <= JOIN_MAX && end - graph->n_in >= end / JOIN_PART;
+    return end >= graph->join_min && end <= JOIN_MAX && end - graph->n_in >= end / JOIN_PART;
 }
 
 /*
@@ -269,10 +269,10 @@ join_by_stages(struct och_graph_build *graph, uint32_t end)
     uint32_t n_in = graph->n_in, rest = end - n_in;
     uint32_t middle = n_in + rest / STAGE;
     ochre_status status = och_graph_insert(graph, n_in + rest / (STAGE * STAGE));
-    if (status == OCHRE_OK)
-        status =
-                middle < JOIN_MIN ? och_graph_insert(graph, middle) : och_graph_join(graph, middle);
-    return status == OCHRE_OK ? och_graph_join(graph, end) : status;
+    if (status == OCHRE_OK && middle > graph->n_in)
+        status = middle < graph->join_min ? och_graph_insert(graph, middle)
+                                          : och_graph_join(graph, middle);
+    return status == OCHRE_OK && end > graph->n_in ? och_graph_join(graph, end) : status;
 }
 
 /* Let nodes in, and see to it that they have enough links. */
@@ -311,6 +311,7 @@ make_links(struct och_graph_builder *builder, struct ochre_error *err)
             .codes4 = builder->codes4,
             .n_rows = builder->n_rows,
             .n = builder->n_nodes,
+            .join_min = build->join_rows != 0 ? build->join_rows : JOIN_MIN,
             .effort = effort};
     ochre_status status = och_graph_begin(graph, builder->nodes, build->seed);
     if (status == OCHRE_OK && builder->kept.links != NULL)

@@ -146,6 +146,7 @@ struct och_vector_build {
     uint32_t effort;         /* candidates a row chooses its links from, at least; 0: the usual */
     bool quick;              /* what is made in no time, for rows that will soon be merged */
     uint32_t graph_rows;     /* fewer rows get no links, whatever they cost; 0: the usual */
+    uint32_t join_rows;      /* so many come in together, not one by one; 0: the usual */
     const atomic_bool *stop; /* set: give up with OCHRE_UNAVAILABLE; NULL: never */
 };
 

@@ -268,6 +268,7 @@ begin(void)
     rig.options.merge.fan_in = 2 + (uint32_t) och_random_below(&seed, 4);
     rig.options.merge.dead_percent = 20 + (uint32_t) och_random_below(&seed, 81);
     rig.options.merge.graph_rows = 36 + (uint32_t) och_random_below(&seed, 80);
+    rig.options.join_rows = och_random_below(&seed, 2) == 0 ? 0 : 40;
     check_ok(rig_open(&rig, &err), &err);
     return rig_create(&rig, "things");
 }
