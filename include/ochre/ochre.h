@@ -91,6 +91,17 @@ OCHRE_API ochre_status ochre_seal(ochre_db *db, struct ochre_error *err);
  */
 OCHRE_API ochre_status ochre_compact(ochre_db *db, struct ochre_error *err);
 
+/*
+ * Compact, and let the log go that held what was deleted, replaced or dropped before
+ * this call: nothing of it is in a file of the database afterwards.  Backups, and blocks
+ * that the file system has freed, are not looked at.
+ *
+ * Errors: those of ochre_compact
+ *         OCHRE_UNAVAILABLE  a backup that is being made, or a damaged collection, still
+ *                            needs some of these files
+ */
+OCHRE_API ochre_status ochre_purge(ochre_db *db, struct ochre_error *err);
+
 /* What a backup has. */
 struct ochre_backup {
     size_t size;                             /* sizeof(struct ochre_backup) */

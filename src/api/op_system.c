@@ -65,6 +65,18 @@ compact_one(struct ochre_db *db, struct och_uuid id, struct ochre_error *err)
 }
 
 ochre_status
+och_op_purge(struct ochre_db *db, struct ochre_error *err)
+{
+    uint64_t lsn = 0;
+    ochre_status status = och_engine_purge_begin(db->engine, &lsn, err);
+    if (status == OCHRE_OK)
+        status = och_op_compact(db, err);
+    if (status == OCHRE_OK)
+        status = och_engine_purge_end(db->engine, lsn, err);
+    return status;
+}
+
+ochre_status
 och_op_compact(struct ochre_db *db, struct ochre_error *err)
 {
     struct och_arena arena;

@@ -67,6 +67,15 @@ OCH_MUST_CHECK ochre_status och_op_reset(struct ochre_db *db, struct ochre_error
  * others from it; the first failure is the answer. */
 OCH_MUST_CHECK ochre_status och_op_compact(struct ochre_db *db, struct ochre_error *err);
 
+/*
+ * Have nothing of what was deleted, replaced or dropped before this call in any file:
+ * compact every collection, and let the log go that held it.  Backups are not looked at,
+ * nor blocks that the file system freed.
+ *
+ * Errors: those of och_op_compact, and of och_engine_purge_end
+ */
+OCH_MUST_CHECK ochre_status och_op_purge(struct ochre_db *db, struct ochre_error *err);
+
 /* --- tenants and databases (op_tenant.c, op_database.c) ---------------------- */
 
 OCH_MUST_CHECK ochre_status och_op_tenant_create(

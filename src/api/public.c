@@ -188,6 +188,12 @@ ochre_compact(ochre_db *db, struct ochre_error *err)
 }
 
 ochre_status
+ochre_purge(ochre_db *db, struct ochre_error *err)
+{
+    return och_op_purge(db, err);
+}
+
+ochre_status
 ochre_backup(ochre_db *db, const char *to, struct ochre_backup *backup_out, struct ochre_error *err)
 {
     struct och_backup_totals totals;

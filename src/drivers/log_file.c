@@ -34,6 +34,12 @@ log_prepare(struct och_record_log *log, struct ochre_error *err)
     return och_wal_prepare(wal_of(log), err);
 }
 
+static void
+log_roll(struct och_record_log *log)
+{
+    och_wal_roll(wal_of(log));
+}
+
 static bool
 log_can_trim(const struct och_record_log *log, uint64_t lsn)
 {
@@ -88,6 +94,7 @@ static const struct och_log_ops log_ops = {
         .append = log_append,
         .wants_prepare = log_wants_prepare,
         .prepare = log_prepare,
+        .roll = log_roll,
         .can_trim = log_can_trim,
         .trim = log_trim,
         .oldest_lsn = log_oldest_lsn,

@@ -142,6 +142,19 @@ OCH_MUST_CHECK ochre_status och_engine_compact(
         struct och_engine *engine, struct och_collection *collection, struct ochre_error *err);
 
 /*
+ * What was deleted before `begin` is in no file after `end`, if every collection was
+ * compacted in between (och_engine_compact): log records of before lie in files of their
+ * own, which go.
+ *
+ * Errors: of `end`: OCHRE_UNAVAILABLE  something still needs some of these files;
+ *         OCHRE_IO, OCHRE_FULL, OCHRE_NO_MEMORY
+ */
+OCH_MUST_CHECK ochre_status och_engine_purge_begin(
+        struct och_engine *engine, uint64_t *lsn_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_engine_purge_end(
+        struct och_engine *engine, uint64_t lsn, struct ochre_error *err);
+
+/*
  * Hold the files: what the catalog lists and what the log holds at this moment stays,
  * until och_engine_let_go, whatever is merged, dropped and trimmed meanwhile.
  * `look` is called once, while nobody writes and no list of segments changes: what

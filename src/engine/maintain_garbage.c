@@ -62,6 +62,21 @@ och_maintain_clear_garbage(struct och_engine *engine)
     }
 }
 
+/* The log knows which catalog there is. */
+static ochre_status
+append_generation(struct och_engine *engine, uint64_t generation, struct ochre_error *err)
+{
+    char payload[8];
+    och_store_u64(payload, generation);
+    struct och_log_record record = {.type = OCH_RECORD_GENERATION,
+            .payload = {payload, sizeof(payload)},
+            .payload_crc = och_crc32c(0, payload, sizeof(payload))};
+    ochre_status status = engine->log->ops->append(engine->log, &record, 1, err);
+    if (status == OCHRE_OK)
+        engine->noted_generation = generation;
+    return status;
+}
+
 /* Before a file goes on the strength of the catalog, the log knows which
  * catalog that was: an older one that turns up later is then recognised. */
 static ochre_status
@@ -72,15 +87,7 @@ note_generation(struct och_engine *engine, struct ochre_error *err)
     ochre_status status = catalog->ops->generation(catalog, &generation, err);
     if (status != OCHRE_OK || generation <= engine->noted_generation)
         return status;
-    char payload[8];
-    och_store_u64(payload, generation);
-    struct och_log_record record = {.type = OCH_RECORD_GENERATION,
-            .payload = {payload, sizeof(payload)},
-            .payload_crc = och_crc32c(0, payload, sizeof(payload))};
-    status = engine->log->ops->append(engine->log, &record, 1, err);
-    if (status == OCHRE_OK)
-        engine->noted_generation = generation;
-    return status;
+    return append_generation(engine, generation, err);
 }
 
 /* Removing a directory's files, one by one. */
@@ -176,4 +183,34 @@ och_engine_let_go(struct och_engine *engine)
     ochre_status status = och_maintain_collect(engine, NULL);
     (void) status;
     och_commit_leave(engine->commit);
+}
+
+ochre_status
+och_engine_purge_begin(struct och_engine *engine, uint64_t *lsn_out, struct ochre_error *err)
+{
+    struct och_catalog *catalog = engine->ports.catalog;
+    uint64_t generation;
+    och_commit_enter(engine->commit);
+    ochre_status status = catalog->ops->generation(catalog, &generation, err);
+    if (status == OCHRE_OK) {
+        *lsn_out = engine->log->ops->next_lsn(engine->log);
+        engine->log->ops->roll(engine->log);
+        status = append_generation(engine, generation, err);
+    }
+    och_commit_leave(engine->commit);
+    return status;
+}
+
+ochre_status
+och_engine_purge_end(struct och_engine *engine, uint64_t lsn, struct ochre_error *err)
+{
+    och_commit_enter(engine->commit);
+    ochre_status status = och_maintain_collect(engine, err);
+    bool is_gone = engine->garbage == NULL && engine->log->ops->oldest_lsn(engine->log) >= lsn;
+    och_commit_leave(engine->commit);
+    if (status == OCHRE_OK && !is_gone)
+        status = och_fail(err, OCHRE_UNAVAILABLE,
+                "What was deleted is still in files that a backup, or a collection that does "
+                "not work, needs; purge again after that");
+    return status;
 }

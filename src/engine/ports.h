@@ -34,6 +34,9 @@ struct och_log_ops {
             struct ochre_error *err);
     bool (*wants_prepare)(const struct och_record_log *log);
     ochre_status (*prepare)(struct och_record_log *log, struct ochre_error *err);
+    /* Keep what is appended from now on apart from what was: so that all of that can be
+     * forgotten. */
+    void (*roll)(struct och_record_log *log);
     /* Forget records below `lsn`, in whole files. */
     bool (*can_trim)(const struct och_record_log *log, uint64_t lsn);
     ochre_status (*trim)(struct och_record_log *log, uint64_t lsn, struct ochre_error *err);

@@ -67,6 +67,23 @@ och_route_reset(void *context, struct och_http_request *request, struct och_http
     return och_call_end_with(&call, 200, "true");
 }
 
+och_http_outcome
+och_route_compact(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    call.status = och_op_compact(call.db, &call.err);
+    return och_call_end_with(&call, 200, "{}");
+}
+
+och_http_outcome
+och_route_purge(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    call.status = och_op_purge(call.db, &call.err);
+    return och_call_end_with(&call, 200, "{}");
+}
+
 /* Ours, and not below /api/v2, whose names are the reference's to give.  It takes no
  * path: where backups go is for whoever starts the server to say. */
 och_http_outcome

@@ -84,6 +84,10 @@ void och_wal_close(struct och_wal *wal);
 OCH_MUST_CHECK ochre_status och_wal_append(
         struct och_wal *wal, struct och_log_record *records, size_t n, struct ochre_error *err);
 
+/* Have the next append begin a file, however much room the current one has; once it
+ * has, that one can be trimmed.  What was appended stays durable. */
+void och_wal_roll(struct och_wal *wal);
+
 /* Is there no file prepared for when the current one is full? */
 bool och_wal_wants_prepare(const struct och_wal *wal);
 

@@ -326,6 +326,13 @@ och_wal_append(
     return OCHRE_OK;
 }
 
+void
+och_wal_roll(struct och_wal *wal)
+{
+    och_file_close(wal->file);
+    wal->file = NULL;
+}
+
 /* --- trimming --------------------------------------------------------------- */
 
 bool

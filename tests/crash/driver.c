@@ -336,6 +336,8 @@ do_compact(struct session *session, struct batch *batch, const struct model_op *
         struct ochre_error *err)
 {
     struct och_collection *collection;
+    if (op->flag)
+        return och_op_purge(session->db, err);
     ochre_status status = find_collection(session, batch, op, &collection, err);
     if (status == OCHRE_OK)
         status = och_engine_compact(session->db->engine, collection, err);

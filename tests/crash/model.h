@@ -105,7 +105,7 @@ enum model_op_kind {
     MODEL_RESET,
     /* What must change nothing: */
     MODEL_SEAL,
-    MODEL_COMPACT,
+    MODEL_COMPACT, /* flag: purge */
     MODEL_RESTART,
     MODEL_N_KINDS,
 };

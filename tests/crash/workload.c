@@ -341,6 +341,7 @@ workload_next(struct workload *w, const struct model *model, struct model_op *op
         op->kind = MODEL_SEAL;
     else if (pick < 71) {
         op->kind = MODEL_COMPACT;
+        op->flag = pick == 70;
         name_collection(op, pick_collection(w, model));
     } else if (pick < 75)
         op->kind = MODEL_RESTART;

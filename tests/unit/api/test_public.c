@@ -1007,6 +1007,91 @@ a_memory_limit_is_an_answer_and_not_the_end(void **state)
     check(db == NULL);
 }
 
+static const char secret[] = "xyzzy-never-to-be-seen-again";
+static size_t n_seen; /* files that have it */
+
+static int
+look_for_secret(const char *file_path, const struct stat *info, int kind, struct FTW *where)
+{
+    (void) where;
+    if (kind != FTW_F || info->st_size == 0)
+        return 0;
+    char *bytes = malloc((size_t) info->st_size);
+    FILE *file = fopen(file_path, "rb");
+    check(bytes != NULL && file != NULL);
+    size_t size = fread(bytes, 1, (size_t) info->st_size, file);
+    n_seen += memmem(bytes, size, secret, sizeof(secret) - 1) != NULL;
+    check(fclose(file) == 0);
+    free(bytes);
+    return 0;
+}
+
+static size_t
+files_with_secret(void)
+{
+    n_seen = 0;
+    check(nftw(directory, look_for_secret, 8, FTW_PHYS) == 0);
+    return n_seen;
+}
+
+/* One record with the secret in its id, document and metadata. */
+static void
+add_secret(ochre_collection *collection, const char *id, bool is_secret)
+{
+    const char *word = is_secret ? secret : "harmless";
+    const struct ochre_bytes id_bytes = text(id), bytes = text(word);
+    const float vector[DIM] = {1, 2};
+    struct ochre_field field = {{"word", 4}, {.type = OCHRE_VALUE_STRING, .as.string = bytes}};
+    struct ochre_metadata metadata = {&field, 1};
+    struct ochre_records records = {.n = 1,
+            .ids = &id_bytes,
+            .embeddings = vector,
+            .dim = DIM,
+            .documents = &bytes,
+            .metadatas = &metadata};
+    check_ok(ochre_upsert(collection, &records, &err), &err);
+}
+
+/* Deleted from a head, from a file, replaced, dropped: gone from every file. */
+static void
+what_was_deleted_is_in_no_file_after_a_purge(void **state)
+{
+    (void) state;
+    for (unsigned n_threads = 0; n_threads < 3; n_threads += 2) {
+        ochre_close(db);
+        check_ok(open_with((struct ochre_options){.n_threads = n_threads, .seal_rows = 10}), &err);
+        ochre_collection *kept = create(n_threads == 0 ? "kept-0" : "kept-2");
+        ochre_collection *dropped = create("dropped");
+        check_ok(add_numbers(kept, 0, 15), &err);
+        add_secret(kept, secret, true);
+        add_secret(kept, "replaced", true);
+        check_ok(ochre_seal(db, &err), &err);
+        add_secret(kept, "in-head", true);
+        add_secret(dropped, secret, true);
+        check(files_with_secret() > 0);
+        const struct ochre_bytes ids[] = {{secret, sizeof(secret) - 1}, {"in-head", 7}};
+        struct ochre_selection selection = {.ids = ids, .n_ids = 2};
+        uint64_t n;
+        check_ok(ochre_delete(kept, &selection, UINT64_MAX, &n, &err), &err);
+        check(n == 2);
+        add_secret(kept, "replaced", false);
+        ochre_collection_close(dropped);
+        check_ok(ochre_collection_delete(db, NULL, NULL, "dropped", &err), &err);
+        check(files_with_secret() > 0);
+        check_ok(ochre_purge(db, &err), &err);
+        check(files_with_secret() == 0);
+        check(count_of(kept) == 16);
+        ochre_collection_close(kept);
+        reopen();
+        check(files_with_secret() == 0);
+        check_ok(ochre_collection_open(
+                         db, NULL, NULL, n_threads == 0 ? "kept-0" : "kept-2", &kept, &err),
+                &err);
+        check(count_of(kept) == 16);
+        ochre_collection_close(kept);
+    }
+}
+
 static void
 a_database_in_use_is_backed_up(void **state)
 {
@@ -1136,6 +1221,8 @@ main(void)
             cmocka_unit_test_setup_teardown(a_reset_must_be_allowed, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_memory_limit_is_an_answer_and_not_the_end, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    what_was_deleted_is_in_no_file_after_a_purge, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_database_in_use_is_backed_up, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     compacting_changes_nothing_but_the_number_of_files, set_up, tear_down),
