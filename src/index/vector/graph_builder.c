@@ -30,7 +30,8 @@ enum {
     JOIN_MIN = 2048,
     JOIN_MAX = 1048576,
     JOIN_PART = 32,
-    STAGE = 8, /* how many times as many each stage has */
+    STAGE = 8,      /* how many times as many each stage has */
+    FIRST_MIN = 32, /* so many walk in, at least */
 };
 
 static struct och_code4 *
@@ -267,8 +268,9 @@ static ochre_status
 join_by_stages(struct och_graph_build *graph, uint32_t end)
 {
     uint32_t n_in = graph->n_in, rest = end - n_in;
+    uint32_t first = rest / (STAGE * STAGE) > FIRST_MIN ? rest / (STAGE * STAGE) : FIRST_MIN;
     uint32_t middle = n_in + rest / STAGE;
-    ochre_status status = och_graph_insert(graph, n_in + rest / (STAGE * STAGE));
+    ochre_status status = och_graph_insert(graph, first < rest ? n_in + first : end);
     if (status == OCHRE_OK && middle > graph->n_in)
         status = middle < graph->join_min ? och_graph_insert(graph, middle)
                                           : och_graph_join(graph, middle);
