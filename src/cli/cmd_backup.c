@@ -104,22 +104,6 @@ word_of(och_exit code)
 }
 
 static void
-print_json_text(const char *text)
-{
-    (void) putchar('"');
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char) *text;
-        if (byte == '"' || byte == '\\')
-            (void) printf("\\%c", byte);
-        else if (byte < 0x20)
-            (void) printf("\\u%04x", byte);
-        else
-            (void) putchar(byte);
-    }
-    (void) putchar('"');
-}
-
-static void
 print_json(och_exit code, const struct och_backup_totals *totals, const char *message)
 {
     (void) printf("{\"result\": \"%s\", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64
@@ -127,7 +111,7 @@ print_json(och_exit code, const struct och_backup_totals *totals, const char *me
                   ", \"made_unix_s\": %" PRIu64 ", \"message\": ",
             word_of(code), totals->n_files, totals->n_bytes, totals->n_files_copied,
             totals->n_bytes_copied, totals->made_s);
-    print_json_text(message);
+    och_command_put_json(message);
     (void) puts("}");
 }
 

@@ -6,11 +6,13 @@
 
 struct arguments {
     char *path; /* in argv */
-    bool quiet;
+    bool quiet, json;
+    bool has_found; /* something, so far */
 };
 
 static const struct argp_option options[] = {
         {"quiet", 'q', NULL, 0, "Print the last line only", 0},
+        {"json", 'j', NULL, 0, "Print findings and result as one JSON object", 0},
         {0},
 };
 
@@ -20,6 +22,10 @@ parse_option(int key, char *argument, struct argp_state *state)
     struct arguments *arguments = state->input;
     if (key == 'q') {
         arguments->quiet = true;
+        return 0;
+    }
+    if (key == 'j') {
+        arguments->json = true;
         return 0;
     }
     if (key == ARGP_KEY_ARG && state->arg_num == 0) {
@@ -45,11 +51,39 @@ static const struct argp argp = {
 static void
 print_finding(void *context, const struct och_check_finding *finding)
 {
-    const struct arguments *arguments = context;
-    if (arguments->quiet)
-        return;
-    (void) printf("%s %s: %s\n", finding->kind == OCH_CHECK_DAMAGE ? "damaged" : "note",
-            finding->path, finding->message);
+    struct arguments *arguments = context;
+    const char *kind = finding->kind == OCH_CHECK_DAMAGE ? "damaged" : "note";
+    if (arguments->json) {
+        (void) printf("%s{\"kind\": \"%s\", \"path\": ", arguments->has_found ? ", " : "", kind);
+        och_command_put_json(finding->path);
+        (void) printf(", \"message\": ");
+        och_command_put_json(finding->message);
+        (void) putchar('}');
+    } else if (!arguments->quiet) {
+        (void) printf("%s %s: %s\n", kind, finding->path, finding->message);
+    }
+    arguments->has_found = true;
+}
+
+static bool
+print_json(const char *result, const struct och_check_totals *totals, const char *message)
+{
+    (void) printf("], \"result\": \"%s\", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64
+                  ", \"collections\": %" PRIu64 ", \"segments\": %" PRIu64
+                  ", \"log_records\": %" PRIu64 ", \"message\": ",
+            result, totals->n_files, totals->n_bytes, totals->n_collections, totals->n_segments,
+            totals->n_log_records);
+    och_command_put_json(message);
+    return puts("}") >= 0;
+}
+
+static bool
+print_line(const char *path, const char *result, const struct och_check_totals *totals)
+{
+    return printf("%s: %s; %" PRIu64 " files, %" PRIu64 " bytes, %" PRIu64 " collections, %" PRIu64
+                  " segments, %" PRIu64 " log records\n",
+                   path, result, totals->n_files, totals->n_bytes, totals->n_collections,
+                   totals->n_segments, totals->n_log_records) >= 0;
 }
 
 static och_exit
@@ -62,20 +96,24 @@ run(int argc, char **argv)
     const struct och_check_options check_options = {.report = print_finding, .context = &arguments};
     struct och_check_totals totals = {0};
     struct ochre_error err = {0};
+    if (arguments.json)
+        (void) printf("{\"findings\": [");
     ochre_status status = och_check_directory(arguments.path, &check_options, &totals, &err);
-    if (status == OCHRE_BUSY) {
-        och_command_complain("%s", err.message);
+    bool told = status == OCHRE_OK || status == OCHRE_CORRUPT;
+    const char *result = status == OCHRE_OK ? "sound"
+            : status == OCHRE_CORRUPT       ? "damaged"
+            : status == OCHRE_BUSY          ? "in_use"
+                                            : "unknown";
+    if (!told)
+        och_command_complain("%s%s", status == OCHRE_BUSY ? "" : "could not tell: ", err.message);
+    bool printed = true;
+    if (arguments.json)
+        printed = print_json(result, &totals, told ? "" : err.message);
+    else if (told)
+        printed = print_line(arguments.path, result, &totals);
+    if (status == OCHRE_BUSY)
         return OCH_EXIT_IN_USE;
-    }
-    if (status != OCHRE_OK && status != OCHRE_CORRUPT) {
-        och_command_complain("could not tell: %s", err.message);
-        return OCH_EXIT_USAGE;
-    }
-    int printed = printf("%s: %s; %" PRIu64 " files, %" PRIu64 " bytes, %" PRIu64
-                         " collections, %" PRIu64 " segments, %" PRIu64 " log records\n",
-            arguments.path, status == OCHRE_OK ? "sound" : "damaged", totals.n_files,
-            totals.n_bytes, totals.n_collections, totals.n_segments, totals.n_log_records);
-    if (printed < 0 || fflush(stdout) != 0)
+    if (!told || !printed || fflush(stdout) != 0)
         return OCH_EXIT_USAGE; /* a verdict nobody can read is none */
     return status == OCHRE_OK ? OCH_EXIT_OK : OCH_EXIT_FAILURE;
 }

@@ -51,8 +51,7 @@ exit_of(ochre_status status)
         return OCH_EXIT_OK;
     if (status == OCHRE_BUSY)
         return OCH_EXIT_IN_USE;
-    return status == OCHRE_NOT_FOUND || status == OCHRE_INVALID ? OCH_EXIT_USAGE
-                                                                : OCH_EXIT_FAILURE;
+    return status == OCHRE_NOT_FOUND || status == OCHRE_INVALID ? OCH_EXIT_USAGE : OCH_EXIT_FAILURE;
 }
 
 static och_exit
@@ -64,9 +63,8 @@ run(int argc, char **argv, const struct argp *argp,
     ochre_db *db = NULL;
     if (!och_command_parse(argp, argc, argv, &arguments))
         return OCH_EXIT_USAGE;
-    struct ochre_options options = {.size = sizeof(options),
-            .must_exist = true,
-            .n_threads = och_cpu_detect().cores};
+    struct ochre_options options = {
+            .size = sizeof(options), .must_exist = true, .n_threads = och_cpu_detect().cores};
     ochre_status status = ochre_open(arguments.path, &options, &db, &err);
     if (status == OCHRE_OK)
         status = work(db, &err);

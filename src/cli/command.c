@@ -82,3 +82,19 @@ och_command_parse(const struct argp *argp, int argc, char **argv, void *input)
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): no thread has been started yet */
     return argp_parse(argp, argc, argv, 0, NULL, input) == 0;
 }
+
+void
+och_command_put_json(const char *text)
+{
+    (void) putchar('"');
+    for (; *text != '\0'; text++) {
+        unsigned char byte = (unsigned char) *text;
+        if (byte == '"' || byte == '\\')
+            (void) printf("\\%c", byte);
+        else if (byte < 0x20)
+            (void) printf("\\u%04x", byte);
+        else
+            (void) putchar(byte);
+    }
+    (void) putchar('"');
+}

@@ -38,4 +38,7 @@ void och_command_usage(const struct argp_state *state, const char *format, ...)
 /* "ochre: TEXT" and a line break, to standard error. */
 void och_command_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Print a text as a JSON string, with its quotes. */
+void och_command_put_json(const char *text);
+
 #endif /* OCH_CLI_COMMAND_H */

@@ -141,6 +141,40 @@ class Backup(unittest.TestCase):
         second = json.loads(ochre("backup", self.data, self.backup, "--json").stdout)
         self.assertEqual((second["files"], second["files_copied"]), (first["files"], 0))
 
+    def test_check_says_in_json_what_it_found(self):
+        done = ochre("check", "--json", self.data)
+        said = json.loads(done.stdout)
+        self.assertEqual((done.returncode, said["result"], said["message"]), (0, "sound", ""))
+        self.assertEqual([x for x in said["findings"] if x["kind"] == "damaged"], [])
+        self.assertGreaterEqual(said["collections"], 1)
+        log = min((self.data / "log").iterdir())
+        with open(log, "r+b") as file:
+            file.seek(4096 + 100)
+            file.write(b"\0\1\2\3")
+        done = ochre("check", "--json", self.data)
+        said = json.loads(done.stdout)
+        self.assertEqual((done.returncode, said["result"]), (1, "damaged"))
+        self.assertIn("log", [x["path"] for x in said["findings"] if x["kind"] == "damaged"])
+        with server.Server(OCHRE, self.scratch / "other"):
+            done = ochre("check", "--json", self.scratch / "other")
+            self.assertEqual((done.returncode, json.loads(done.stdout)["result"]), (73, "in_use"))
+
+    def test_compacting_and_purging_change_nothing_that_is_read(self):
+        for verb, said in (("compact", "compacted"), ("purge", "purged")):
+            done = ochre(verb, self.data)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn(said, done.stdout)
+            self.assertEqual(self.restored(self.data), self.records)
+            self.assertEqual(ochre(verb, self.scratch / "none").returncode, 2)
+        with server.Server(OCHRE, self.data) as running:
+            self.assertEqual(ochre("purge", self.data).returncode, 73)
+            for verb in ("compact", "purge"):
+                request = urllib.request.Request(f"{running.base}/ochre/v1/{verb}", b"",
+                                                 method="POST")
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    self.assertEqual(json.load(answer), {})
+            self.assertEqual(read(running, self.collection), self.records)
+
     def test_a_damaged_backup_is_refused_by_name_and_nothing_is_made(self):
         self.assertEqual(ochre("backup", self.data, self.backup).returncode, 0)
         largest = max((self.backup / "files").iterdir(), key=lambda x: x.stat().st_size)
