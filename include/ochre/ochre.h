@@ -86,6 +86,7 @@ OCHRE_API ochre_status ochre_seal(ochre_db *db, struct ochre_error *err);
  *
  * Errors: the first one met; other collections are compacted all the same.
  *         OCHRE_CORRUPT  a damaged file, which is left as it is
+ *         OCHRE_BUSY     another thread compacts or purges
  *         OCHRE_FULL     there is not as much space free as the new file takes
  * Cost:   reads and writes what there is, once.
  */
@@ -96,9 +97,8 @@ OCHRE_API ochre_status ochre_compact(ochre_db *db, struct ochre_error *err);
  * this call: nothing of it is in a file of the database afterwards.  Backups, and blocks
  * that the file system has freed, are not looked at.
  *
- * Errors: those of ochre_compact
- *         OCHRE_UNAVAILABLE  a backup that is being made, or a damaged collection, still
- *                            needs some of these files
+ * Errors: those of ochre_compact: after OCHRE_CORRUPT it may still be in the damaged file
+ *         OCHRE_UNAVAILABLE  a backup that is being made still needs some of these files
  */
 OCHRE_API ochre_status ochre_purge(ochre_db *db, struct ochre_error *err);
 

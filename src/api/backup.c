@@ -149,7 +149,8 @@ static ochre_status
 check_source(struct backup *backup, struct ochre_error *err)
 {
     struct ochre_error first = {.status = OCHRE_OK};
-    struct och_check_options options = {.report = note_damage, .context = &first};
+    struct och_check_options options = {
+            .report = note_damage, .context = &first, .mem = backup->copier.options->mem};
     ochre_status status = och_check_held(
             backup->from, backup->copier.options->machine, &backup->directory, &options, NULL, err);
     if (status == OCHRE_CORRUPT && first.status == OCHRE_CORRUPT)
@@ -377,7 +378,8 @@ ochre_status
 och_backup_database_to(struct ochre_db *db, const char *to, struct och_backup_totals *totals_out,
         struct ochre_error *err)
 {
-    struct och_backup_options options = {.mem = &db->mem, .machine = db->options.machine};
+    struct och_backup_options options = {
+            .mem = &db->mem, .machine = db->options.machine, .stop = &db->gives_up};
     struct och_vfs *target = NULL;
     *totals_out = (struct och_backup_totals){.n_files = 0};
     ochre_status status = och_vfs_posix_open(options.mem, to, true, &target, err);

@@ -25,6 +25,7 @@
 #ifndef OCH_API_BACKUP_H
 #define OCH_API_BACKUP_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -41,6 +42,7 @@ struct och_backup_options {
     /* How far it is: bytes read, out of how many; may be NULL. */
     void (*progress)(void *context, uint64_t done, uint64_t total);
     void *context;
+    const atomic_bool *stop; /* set: give up with OCHRE_UNAVAILABLE; NULL: never */
 };
 
 /* What was done; complete only after success. */

@@ -41,6 +41,9 @@ pump(struct och_copier *copier, struct och_file *from, struct och_file *to,
     uint64_t hash = 0;
     size_t n_read = OCH_BACKUP_BLOCK_SIZE;
     while (n_read == OCH_BACKUP_BLOCK_SIZE) {
+        const atomic_bool *stop = copier->options->stop;
+        if (stop != NULL && atomic_load_explicit(stop, memory_order_relaxed))
+            return och_fail(err, OCHRE_UNAVAILABLE, "the backup was stopped");
         ochre_status status =
                 och_file_read(from, offset, copier->block, OCH_BACKUP_BLOCK_SIZE, &n_read, err);
         if (status == OCHRE_OK && to != NULL && n_read > 0)

@@ -425,7 +425,7 @@ run_check(struct och_vfs *vfs, const struct och_machine *machine, const struct o
             .machine = machine,
             .options = options != NULL ? options : &silent,
             .totals = &totals};
-    och_mem_init(&check.mem, NULL);
+    och_mem_init(&check.mem, check.options->mem);
     och_arena_init(&check.arena, &check.mem);
     ochre_status status = OCHRE_OK;
     if (held != NULL)

@@ -21,6 +21,7 @@
 
 struct och_directory;
 struct och_machine;
+struct och_mem;
 struct och_vfs;
 
 typedef enum och_check_kind {
@@ -39,6 +40,7 @@ struct och_check_options {
     /* May be NULL: only the counts matter. */
     void (*report)(void *context, const struct och_check_finding *finding);
     void *context;
+    struct och_mem *mem; /* borrowed: pays; NULL: nobody counts */
 };
 
 /* What was looked at; complete only when the status is OCHRE_OK or OCHRE_CORRUPT. */

@@ -69,6 +69,15 @@ och_db_open(const struct och_db_options *options, struct ochre_db **db_out, stru
 }
 
 void
+och_db_give_up(struct ochre_db *db)
+{
+    if (db == NULL)
+        return;
+    atomic_store_explicit(&db->gives_up, true, memory_order_relaxed);
+    och_engine_stop_merges(db->engine);
+}
+
+void
 och_db_close(struct ochre_db *db)
 {
     if (db == NULL)

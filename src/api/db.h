@@ -6,6 +6,7 @@
 #ifndef OCH_API_DB_H
 #define OCH_API_DB_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -41,6 +42,8 @@ struct ochre_db {
     struct och_wal_options log_options;
     struct och_catalog *catalog; /* owned */
     struct och_engine *engine;   /* owned */
+    atomic_bool gives_up;        /* och_db_give_up */
+    atomic_flag is_tidied;       /* someone compacts or purges all of it */
     /* What public.c made and must take down: */
     struct och_vfs *own_vfs;
     struct och_executor *own_executor;
@@ -53,6 +56,10 @@ struct ochre_db {
  */
 OCH_MUST_CHECK ochre_status och_db_open(
         const struct och_db_options *options, struct ochre_db **db_out, struct ochre_error *err);
+
+/* It will be closed: backups, compactions and purges end early, with OCHRE_UNAVAILABLE.
+ * Any thread. */
+void och_db_give_up(struct ochre_db *db);
 
 /* Close: no verb may be in progress.  NULL is fine. */
 void och_db_close(struct ochre_db *db);

@@ -2,17 +2,22 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/db.h"
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "drivers/catalog_sqlite.h"
 #include "engine/catalog.h"
 #include "engine/engine.h"
 #include "engine/ports.h"
 #include "os/vfs.h"
+#include "segment/deletes.h"
+#include "segment/segment.h"
 #include "storage/backup_manifest.h"
 
 #define CATALOG "catalog.db"
@@ -33,10 +38,7 @@ struct och_held_files {
     size_t n_members, room;
     struct och_buf catalog;
     bool is_held;
-    /* While it is looked: */
-    char dir[OCH_BACKUP_PATH_SIZE];
-    uint64_t log_number, log_size;
-    struct ochre_error *err;
+    struct ochre_error *err; /* borrowed: while it is looked */
 };
 
 /* An open one: in memory, or another vfs's. */
@@ -176,13 +178,27 @@ static const struct och_file_ops file_ops = {
 
 /* --- the vfs ----------------------------------------------------------------- */
 
+/* The first member whose path is not less than this. */
+static size_t
+lower_bound(const struct och_held_files *held, const char *path)
+{
+    size_t low = 0, high = held->n_members;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(held->members[middle].path, path) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 static const struct member *
 find(const struct och_held_files *held, const char *path)
 {
-    for (size_t i = 0; i < held->n_members; i++)
-        if (strcmp(held->members[i].path, path) == 0)
-            return &held->members[i];
-    return NULL;
+    size_t i = lower_bound(held, path);
+    return i < held->n_members && strcmp(held->members[i].path, path) == 0 ? &held->members[i]
+                                                                           : NULL;
 }
 
 static ochre_status
@@ -242,14 +258,19 @@ vfs_sync_dir(struct och_vfs *vfs, const char *path, struct ochre_error *err)
     return OCHRE_OK;
 }
 
-/* A path below `dir`: where the rest begins, or NULL. */
-static const char *
-below(const char *path, const char *dir)
+/* The members below a directory ("": all), as they come in byte order: the prefix of
+ * their paths and the first of them. */
+static size_t
+first_below(const struct och_held_files *held, const char *dir, char prefix[OCH_PATH_SIZE_MAX])
 {
-    size_t size = strlen(dir);
-    if (size == 0)
-        return path;
-    return strncmp(path, dir, size) == 0 && path[size] == '/' ? path + size + 1 : NULL;
+    (void) snprintf(prefix, OCH_PATH_SIZE_MAX, "%s%s", dir, dir[0] == '\0' ? "" : "/");
+    return lower_bound(held, prefix);
+}
+
+static bool
+is_below(const struct och_held_files *held, size_t i, const char *prefix)
+{
+    return i < held->n_members && strncmp(held->members[i].path, prefix, strlen(prefix)) == 0;
 }
 
 static ochre_status
@@ -258,12 +279,11 @@ vfs_list(struct och_vfs *vfs, const char *path,
         struct ochre_error *err)
 {
     struct och_held_files *held = held_of(vfs);
+    char prefix[OCH_PATH_SIZE_MAX];
     char previous[OCH_BACKUP_PATH_SIZE] = "";
     (void) err;
-    for (size_t i = 0; i < held->n_members; i++) {
-        const char *rest = below(held->members[i].path, path);
-        if (rest == NULL)
-            continue;
+    for (size_t i = first_below(held, path, prefix); is_below(held, i, prefix); i++) {
+        const char *rest = held->members[i].path + strlen(prefix);
         size_t size = strcspn(rest, "/");
         bool is_dir = rest[size] == '/';
         if (strncmp(rest, previous, size) == 0 && previous[size] == '\0')
@@ -280,11 +300,10 @@ static ochre_status
 vfs_exists(struct och_vfs *vfs, const char *path, bool *exists_out, struct ochre_error *err)
 {
     struct och_held_files *held = held_of(vfs);
+    char prefix[OCH_PATH_SIZE_MAX];
     (void) err;
-    *exists_out = strcmp(path, "log") == 0 || strcmp(path, OCH_DIR_SEGMENTS) == 0;
-    for (size_t i = 0; i < held->n_members && !*exists_out; i++)
-        *exists_out = strcmp(held->members[i].path, path) == 0 ||
-                below(held->members[i].path, path) != NULL;
+    *exists_out = strcmp(path, "log") == 0 || strcmp(path, OCH_DIR_SEGMENTS) == 0 ||
+            find(held, path) != NULL || is_below(held, first_below(held, path, prefix), prefix);
     return OCHRE_OK;
 }
 
@@ -327,70 +346,123 @@ add_member(
     return OCHRE_OK;
 }
 
-/* False: not a name that ochre gives. */
-static bool
-join(const char *dir, const char *name, char path[OCH_BACKUP_PATH_SIZE])
-{
-    int size = snprintf(path, OCH_BACKUP_PATH_SIZE, "%s/%s", dir, name);
-    return size > 0 && size < OCH_BACKUP_PATH_SIZE;
-}
-
-/* Not the files that are prepared for later: they are newer than the newest. */
 static ochre_status
-visit_log(void *context, const char *name, bool is_dir)
-{
-    struct och_held_files *held = context;
-    char path[OCH_BACKUP_PATH_SIZE], newest[OCH_BACKUP_PATH_SIZE];
-    if (is_dir || !join("log", name, path) || !och_backup_is_member(path))
-        return OCHRE_OK;
-    (void) snprintf(newest, sizeof(newest), "log/%016" PRIx64 ".log", held->log_number);
-    int order = strcmp(path, newest);
-    if (order > 0)
-        return OCHRE_OK;
-    return add_member(held, path, order == 0 ? held->log_size : UINT64_MAX, held->err);
-}
-
-static ochre_status
-visit_file(void *context, const char *name, bool is_dir)
+visit_log(void *context, uint64_t number, uint64_t size)
 {
     struct och_held_files *held = context;
     char path[OCH_BACKUP_PATH_SIZE];
-    if (is_dir || !join(held->dir, name, path) || !och_backup_is_member(path))
-        return OCHRE_OK;
-    return add_member(held, path, UINT64_MAX, held->err);
+    (void) snprintf(path, sizeof(path), "log/%016" PRIx64 ".log", number);
+    return add_member(held, path, size, held->err);
 }
 
-static ochre_status
-visit_collection(void *context, const char *name, bool is_dir)
-{
-    struct och_held_files *held = context;
-    if (!is_dir || !join(OCH_DIR_SEGMENTS, name, held->dir))
-        return OCHRE_OK;
-    ochre_status status = och_vfs_list(held->base, held->dir, visit_file, held, held->err);
-    return status == OCHRE_NOT_FOUND ? OCHRE_OK : status; /* dropped, and empty */
-}
-
-/* While nobody writes (och_engine_hold). */
+/* While nobody writes (och_engine_hold): the log first, since the catalog may go on. */
 static ochre_status
 look(void *context, struct och_engine *engine, struct ochre_error *err)
 {
     struct och_held_files *held = context;
     struct och_catalog *catalog = engine->ports.catalog;
     held->err = err;
-    engine->log->ops->end(engine->log, &held->log_number, &held->log_size);
-    ochre_status status = catalog->ops->copy(catalog, &held->catalog, err);
-    /* In byte order. */
-    if (status == OCHRE_OK)
-        status = add_member(held, "FORMAT", UINT64_MAX, err);
+    ochre_status status = engine->log->ops->each_file(engine->log, visit_log, held);
+    return status == OCHRE_OK ? catalog->ops->copy(catalog, &held->catalog, err) : status;
+}
+
+/* --- what the copied catalog lists --------------------------------------------- */
+
+struct listing {
+    struct och_held_files *held;
+    struct och_catalog *catalog;
+    struct och_buf ids; /* of collections */
+};
+
+/* The catalog answers one question at a time. */
+static ochre_status
+remember(void *context, struct och_uuid id, uint32_t number,
+        const struct och_collection_state *state, size_t n_segments)
+{
+    struct listing *listing = context;
+    (void) number;
+    (void) state;
+    if (n_segments > 0)
+        och_buf_put(&listing->ids, id.bytes, sizeof(id.bytes));
+    return OCHRE_OK;
+}
+
+static ochre_status
+add_segment(struct och_held_files *held, struct och_uuid collection,
+        const struct och_segment_row *row, struct ochre_error *err)
+{
+    char path[OCH_PATH_SIZE_MAX];
+    och_segment_path(path, sizeof(path), collection, row->id);
+    ochre_status status = add_member(held, path, UINT64_MAX, err);
+    if (status != OCHRE_OK || row->deletes_id == 0)
+        return status;
+    och_deletes_path(path, sizeof(path), collection, row->id, row->deletes_id);
+    return add_member(held, path, UINT64_MAX, err);
+}
+
+static ochre_status
+add_collection(struct listing *listing, struct och_arena *arena, struct och_uuid id,
+        struct ochre_error *err)
+{
+    struct och_collection_state state;
+    struct och_segment_row *rows;
+    size_t n;
+    ochre_status status =
+            listing->catalog->ops->state_get(listing->catalog, arena, id, &state, &rows, &n, err);
+    for (size_t i = 0; i < n && status == OCHRE_OK; i++)
+        status = add_segment(listing->held, id, &rows[i], err);
+    return status;
+}
+
+static ochre_status
+add_collections(struct listing *listing, struct ochre_error *err)
+{
+    struct och_arena arena;
+    struct och_uuid id;
+    och_arena_init(&arena, listing->held->mem);
+    ochre_status status = listing->catalog->ops->each_collection(
+            listing->catalog, &arena, remember, listing, err);
+    if (status == OCHRE_OK && och_buf_status(&listing->ids) != OCHRE_OK)
+        status = och_fail_memory(err);
+    for (size_t at = 0; at < listing->ids.size && status == OCHRE_OK; at += sizeof(id.bytes)) {
+        struct och_arena_mark mark = och_arena_mark(&arena);
+        memcpy(id.bytes, listing->ids.data + at, sizeof(id.bytes));
+        status = add_collection(listing, &arena, id, err);
+        och_arena_rewind(&arena, &mark);
+    }
+    och_arena_clear(&arena);
+    return status;
+}
+
+static int
+compare_members(const void *a, const void *b)
+{
+    return strcmp(((const struct member *) a)->path, ((const struct member *) b)->path);
+}
+
+/* Add what the catalog lists, which is held by now. */
+static ochre_status
+list_members(struct och_held_files *held, struct ochre_error *err)
+{
+    struct listing listing = {.held = held};
+    ochre_status status = add_member(held, "FORMAT", UINT64_MAX, err);
     if (status == OCHRE_OK)
         status = add_member(held, LOCK, 0, err);
     if (status == OCHRE_OK)
         status = add_member(held, CATALOG, held->catalog.size, err);
+    if (status != OCHRE_OK)
+        return status;
+    qsort(held->members, held->n_members, sizeof(*held->members), compare_members);
+    och_buf_init(&listing.ids, held->mem, SIZE_MAX);
+    status = och_catalog_sqlite_open(held->mem, &held->vfs, false, &listing.catalog, err);
     if (status == OCHRE_OK)
-        status = och_vfs_list(held->base, "log", visit_log, held, err);
+        status = add_collections(&listing, err);
+    if (listing.catalog != NULL)
+        listing.catalog->ops->close(listing.catalog);
+    och_buf_clear(&listing.ids);
     if (status == OCHRE_OK)
-        status = och_vfs_list(held->base, OCH_DIR_SEGMENTS, visit_collection, held, err);
-    return status == OCHRE_NOT_FOUND ? OCHRE_OK : status;
+        qsort(held->members, held->n_members, sizeof(*held->members), compare_members);
+    return status;
 }
 
 ochre_status
@@ -408,6 +480,8 @@ och_held_files_make(struct och_mem *mem, struct ochre_db *db, struct och_held_fi
     och_buf_init(&held->catalog, mem, SIZE_MAX);
     ochre_status status = och_engine_hold(db->engine, look, held, err);
     held->is_held = status == OCHRE_OK;
+    if (status == OCHRE_OK)
+        status = list_members(held, err);
     if (status != OCHRE_OK) {
         och_held_files_release(held);
         return status;

@@ -6,8 +6,8 @@
  * far as it went then.
  *
  *      catalog.db   a copy in memory
- *      log/...      the files there were, the newest one cut
- *      seg/...      the files there were
+ *      log/...      the files there were, as far as they held records
+ *      seg/...      the files that this catalog lists
  *
  * What reads a directory that nobody uses (check, backup) reads these files as well:
  * they come as a struct och_vfs.  Whatever would change one is refused, but for LOCK,
@@ -32,7 +32,7 @@ struct ochre_db;
  * release.  At most one at a time is needed; any number is possible.
  *
  * Errors: OCHRE_IO, OCHRE_CORRUPT, OCHRE_NO_MEMORY
- * Cost:   writers wait while directories are listed and the catalog is read.
+ * Cost:   writers wait while the catalog is read.
  */
 OCH_MUST_CHECK ochre_status och_held_files_make(struct och_mem *mem, struct ochre_db *db,
         struct och_held_files **held_out, struct ochre_error *err);

@@ -64,20 +64,8 @@ compact_one(struct ochre_db *db, struct och_uuid id, struct ochre_error *err)
     return status == OCHRE_NOT_FOUND ? OCHRE_OK : status;
 }
 
-ochre_status
-och_op_purge(struct ochre_db *db, struct ochre_error *err)
-{
-    uint64_t lsn = 0;
-    ochre_status status = och_engine_purge_begin(db->engine, &lsn, err);
-    if (status == OCHRE_OK)
-        status = och_op_compact(db, err);
-    if (status == OCHRE_OK)
-        status = och_engine_purge_end(db->engine, lsn, err);
-    return status;
-}
-
-ochre_status
-och_op_compact(struct ochre_db *db, struct ochre_error *err)
+static ochre_status
+compact_all(struct ochre_db *db, struct ochre_error *err)
 {
     struct och_arena arena;
     struct och_buf ids;
@@ -92,7 +80,9 @@ och_op_compact(struct ochre_db *db, struct ochre_error *err)
     for (size_t at = 0; listed && at < ids.size; at += sizeof(id.bytes)) {
         struct ochre_error why;
         memcpy(id.bytes, ids.data + at, sizeof(id.bytes));
-        ochre_status status = compact_one(db, id, &why);
+        ochre_status status = atomic_load_explicit(&db->gives_up, memory_order_relaxed)
+                ? och_fail(&why, OCHRE_UNAVAILABLE, "The database is being closed")
+                : compact_one(db, id, &why);
         if (status == OCHRE_OK || first_failure != OCHRE_OK)
             continue;
         first_failure = status;
@@ -102,4 +92,40 @@ och_op_compact(struct ochre_db *db, struct ochre_error *err)
     och_buf_clear(&ids);
     och_arena_clear(&arena);
     return first_failure;
+}
+
+/* One at a time: a second one would wait for the first, collection by collection. */
+static ochre_status
+begin_tidying(struct ochre_db *db, struct ochre_error *err)
+{
+    if (!atomic_flag_test_and_set(&db->is_tidied))
+        return OCHRE_OK;
+    return och_fail(err, OCHRE_BUSY, "The database is being compacted or purged already");
+}
+
+ochre_status
+och_op_compact(struct ochre_db *db, struct ochre_error *err)
+{
+    ochre_status status = begin_tidying(db, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = compact_all(db, err);
+    atomic_flag_clear(&db->is_tidied);
+    return status;
+}
+
+ochre_status
+och_op_purge(struct ochre_db *db, struct ochre_error *err)
+{
+    uint64_t lsn = 0;
+    ochre_status status = begin_tidying(db, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_engine_purge_begin(db->engine, &lsn, err);
+    if (status == OCHRE_OK)
+        status = compact_all(db, err);
+    if (status == OCHRE_OK)
+        status = och_engine_purge_end(db->engine, lsn, err);
+    atomic_flag_clear(&db->is_tidied);
+    return status;
 }

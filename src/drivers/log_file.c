@@ -70,10 +70,11 @@ log_size(const struct och_record_log *log)
     return och_wal_size(wal_of(log));
 }
 
-static void
-log_end(const struct och_record_log *log, uint64_t *number_out, uint64_t *size_out)
+static ochre_status
+log_each_file(const struct och_record_log *log,
+        ochre_status (*visit)(void *context, uint64_t number, uint64_t size), void *context)
 {
-    och_wal_end(wal_of(log), number_out, size_out);
+    return och_wal_each_file(wal_of(log), visit, context);
 }
 
 static struct och_log_stats
@@ -100,7 +101,7 @@ static const struct och_log_ops log_ops = {
         .oldest_lsn = log_oldest_lsn,
         .next_lsn = log_next_lsn,
         .size = log_size,
-        .end = log_end,
+        .each_file = log_each_file,
         .stats = log_stats,
         .close = log_close,
 };

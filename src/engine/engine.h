@@ -88,6 +88,9 @@ OCH_MUST_CHECK ochre_status och_engine_open(const struct och_ports *ports,
         const struct och_engine_options *options, och_settings_of settings_of,
         void *settings_context, struct och_engine **engine_out, struct ochre_error *err);
 
+/* Merges that run, and those to come of collections that are loaded, give up. */
+void och_engine_stop_merges(struct och_engine *engine);
+
 /* Wait for background work, note the close in the log, free everything.  No
  * other call may be in progress.  NULL is fine. */
 void och_engine_close(struct och_engine *engine);
@@ -157,8 +160,9 @@ OCH_MUST_CHECK ochre_status och_engine_purge_end(
 /*
  * Hold the files: what the catalog lists and what the log holds at this moment stays,
  * until och_engine_let_go, whatever is merged, dropped and trimmed meanwhile.
- * `look` is called once, while nobody writes and no list of segments changes: what
- * catalog, log and directory say then is one state.  It must not write.
+ * `look` is called once, while nobody writes: the log that it sees first, and then the
+ * catalog, are one state.  (A seal or merge may change the catalog in between; it then
+ * knows of the same records.)  It must not write.
  *
  * Errors: those of `look`, and then nothing is held.
  * Cost:   writers wait for `look`.  Files that are held take space.

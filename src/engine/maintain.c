@@ -1,3 +1,5 @@
+#include <inttypes.h>
+
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -330,6 +332,21 @@ och_maintain_queue_merge(struct och_collection *collection)
     }
 }
 
+/* A segment that a merge found damaged is left as it is from then on. */
+static ochre_status
+check_none_left_alone(struct och_collection *collection, struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    struct och_view *view = och_maintain_view(collection);
+    for (uint32_t i = 0; i < view->n_segments && status == OCHRE_OK; i++)
+        if (atomic_load_explicit(&view->segments[i]->damaged, memory_order_relaxed))
+            status = och_fail(err, OCHRE_CORRUPT,
+                    "segment %016" PRIx64 " is damaged and was left as it is; run `ochre check`",
+                    view->segments[i]->id);
+    och_view_release(view);
+    return status;
+}
+
 ochre_status
 och_maintain_compact(struct och_collection *collection, struct ochre_error *err)
 {
@@ -346,6 +363,8 @@ och_maintain_compact(struct och_collection *collection, struct ochre_error *err)
         return status;
     take_merging(collection);
     status = merge_all(collection, OCH_MERGE_ALL, false, err);
+    if (status == OCHRE_OK)
+        status = check_none_left_alone(collection, err);
     och_commit_enter(engine->commit);
     give_merging(collection);
     if (status == OCHRE_OK) /* as above */
@@ -434,13 +453,19 @@ och_maintain_read(struct och_collection *collection, const struct och_view *view
 }
 
 void
-och_maintain_stop(struct och_engine *engine)
+och_engine_stop_merges(struct och_engine *engine)
 {
     och_mutex_lock(&engine->table_lock);
     for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++)
         for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table)
             atomic_store_explicit(&c->stop, true, memory_order_relaxed);
     och_mutex_unlock(&engine->table_lock);
+}
+
+void
+och_maintain_stop(struct och_engine *engine)
+{
+    och_engine_stop_merges(engine);
     och_mutex_lock(&engine->work_lock);
     engine->closing = true;
     if (engine->timer.armed && och_executor_cancel(engine->ports.executor, &engine->timer.task))
@@ -494,7 +519,8 @@ och_maintain_log(struct och_engine *engine)
             (void) status; /* the next append makes a file itself */
         }
     }
-    if (log->ops->size(log) <= engine->options.log_size_seal)
+    /* What is held does not get shorter by sealing. */
+    if (log->ops->size(log) <= engine->options.log_size_seal || engine->n_holds > 0)
         return;
     uint64_t lsn;
     struct och_collection *oldest = och_maintain_oldest(engine, true, &lsn);

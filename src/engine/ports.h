@@ -43,8 +43,9 @@ struct och_log_ops {
     uint64_t (*oldest_lsn)(const struct och_record_log *log);
     uint64_t (*next_lsn)(const struct och_record_log *log);
     uint64_t (*size)(const struct och_record_log *log);
-    /* Where what was promised ends: in which file, after how many of its bytes. */
-    void (*end)(const struct och_record_log *log, uint64_t *number_out, uint64_t *size_out);
+    /* Visit the files that hold records, and the bytes of each that count, oldest first. */
+    ochre_status (*each_file)(const struct och_record_log *log,
+            ochre_status (*visit)(void *context, uint64_t number, uint64_t size), void *context);
     struct och_log_stats (*stats)(const struct och_record_log *log);
     void (*close)(struct och_record_log *log);
 };

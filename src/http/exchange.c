@@ -348,7 +348,9 @@ run(struct och_http_connection *connection)
     exchange->has_run = true;
     if (exchange->body != NULL)
         exchange->request.body = (struct ochre_bytes){exchange->body, (size_t) exchange->body_size};
-    set_deadline(connection, exchange->begin_ns + server->options.total_timeout_ms * OCH_NS_PER_MS);
+    uint64_t total_ns = server->options.total_timeout_ms * OCH_NS_PER_MS;
+    bool is_long = (exchange->request.route->flags & OCH_HTTP_LONG) != 0;
+    set_deadline(connection, is_long ? UINT64_MAX : exchange->begin_ns + total_ns);
     return is_short(server, exchange) ? run_here(connection) : run_away(connection);
 }
 

@@ -45,6 +45,8 @@ enum och_http_route_flags {
     OCH_HTTP_ANY_METHOD = 1 << 2,
     /* Open to everybody: the server does not ask `authorize`. */
     OCH_HTTP_PUBLIC = 1 << 3,
+    /* Takes as long as it takes: no deadline once the request is there. */
+    OCH_HTTP_LONG = 1 << 4,
 };
 
 struct och_http_route {

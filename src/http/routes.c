@@ -22,9 +22,9 @@ const struct och_http_route och_routes[] = {
         {OCH_HTTP_GET, "/api/v2/pre-flight-checks", OPEN, och_route_pre_flight, NULL},
         {OCH_HTTP_GET, "/api/v2/auth/identity", OCH_HTTP_INLINE, och_route_identity, NULL},
         {OCH_HTTP_POST, "/api/v2/reset", 0, och_route_reset, NULL},
-        {OCH_HTTP_POST, "/ochre/v1/backup", 0, och_route_backup, NULL},
-        {OCH_HTTP_POST, "/ochre/v1/compact", 0, och_route_compact, NULL},
-        {OCH_HTTP_POST, "/ochre/v1/purge", 0, och_route_purge, NULL},
+        {OCH_HTTP_POST, "/ochre/v1/backup", OCH_HTTP_LONG, och_route_backup, NULL},
+        {OCH_HTTP_POST, "/ochre/v1/compact", OCH_HTTP_LONG, och_route_compact, NULL},
+        {OCH_HTTP_POST, "/ochre/v1/purge", OCH_HTTP_LONG, och_route_purge, NULL},
         {OCH_HTTP_GET, "/api/v1/{*rest}", OPEN | OCH_HTTP_ANY_METHOD, och_route_v1, NULL},
 
         {OCH_HTTP_POST, "/api/v2/tenants", BODY, och_route_tenant_create, NULL},

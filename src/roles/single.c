@@ -163,6 +163,7 @@ open_parts(struct och_single *single, const struct och_single_options *options,
 static void
 close_parts(struct och_single *single, uint64_t limit_ms)
 {
+    och_db_give_up(single->db);
     och_http_server_stop(single->server, limit_ms);
     och_http_listeners_close(&single->listeners);
     och_executor_close(single->workers);

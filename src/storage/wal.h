@@ -108,10 +108,12 @@ uint64_t och_wal_next_lsn(const struct och_wal *wal);
 /* Bytes that records take in all files. */
 uint64_t och_wal_size(const struct och_wal *wal);
 
-/* The newest file that holds records, and the bytes of it that are header and groups; a
- * copy of so much of it, with the files before it, is the log as it is now.  A number
- * of 0: no file has been begun. */
-void och_wal_end(const struct och_wal *wal, uint64_t *number_out, uint64_t *size_out);
+/* Visit the files that hold records, the oldest first, with the bytes of each that are
+ * header and groups: copies of so much of each are the log as it is now.  Ends with the
+ * first status that is not OCHRE_OK. */
+typedef ochre_status (*och_wal_visit_file)(void *context, uint64_t number, uint64_t size);
+OCH_MUST_CHECK ochre_status och_wal_each_file(
+        const struct och_wal *wal, och_wal_visit_file visit, void *context);
 
 struct och_log_stats och_wal_stats(const struct och_wal *wal);
 

@@ -335,11 +335,20 @@ och_wal_roll(struct och_wal *wal)
 
 /* --- trimming --------------------------------------------------------------- */
 
+/* Are there records in it?  One that was begun, and failed at once, has none: its header
+ * may not be there. */
+static bool
+has_records(const struct och_wal *wal, const struct wal_file *file)
+{
+    return file->first_lsn < wal->next_lsn;
+}
+
 bool
 och_wal_can_trim(const struct och_wal *wal, uint64_t lsn)
 {
     const struct wal_file *file = wal->oldest;
-    return file != NULL && file->next != NULL && file->next->first_lsn <= lsn;
+    return file != NULL && file->next != NULL && file->next->first_lsn <= lsn &&
+            has_records(wal, file->next);
 }
 
 ochre_status
@@ -387,11 +396,15 @@ och_wal_size(const struct och_wal *wal)
     return size;
 }
 
-void
-och_wal_end(const struct och_wal *wal, uint64_t *number_out, uint64_t *size_out)
+ochre_status
+och_wal_each_file(const struct och_wal *wal, och_wal_visit_file visit, void *context)
 {
-    *number_out = wal->newest != NULL ? wal->newest->number : 0;
-    *size_out = wal->newest != NULL ? wal->newest->used : 0;
+    ochre_status status = OCHRE_OK;
+    for (const struct wal_file *file = wal->oldest; file != NULL && status == OCHRE_OK;
+            file = file->next)
+        if (has_records(wal, file))
+            status = visit(context, file->number, file->used);
+    return status;
 }
 
 struct och_log_stats

@@ -374,6 +374,43 @@ the_log_is_trimmed_when_the_catalog_holds_its_records(void **state)
     end(collection);
 }
 
+static ochre_status
+see_nothing(void *context, struct och_engine *engine, struct ochre_error *err)
+{
+    (void) engine;
+    (void) err;
+    return *(ochre_status *) context;
+}
+
+/* A log that is held gets no shorter by sealing, so that nothing is sealed for it. */
+static void
+what_is_held_is_neither_trimmed_nor_sealed_for_nothing(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_collection *collection = begin(10000);
+    ochre_status saw = OCHRE_IO;
+    check(och_engine_hold(rig.engine, see_nothing, &saw, &err) == OCHRE_IO);
+    check(rig.engine->n_holds == 0);
+    saw = OCHRE_OK;
+    check_ok(och_engine_hold(rig.engine, see_nothing, &saw, &err), &err);
+    check_ok(och_engine_hold(rig.engine, see_nothing, &saw, &err), &err);
+    rig.engine->options.log_size_seal = 1;
+    for (uint32_t i = 0; i < 600; i++)
+        add(collection, i, 1, 1);
+    check(collection->view->n_segments == 0 && between.n_trims == 0);
+    check_ok(och_engine_seal_all(rig.engine, &err), &err);
+    check(between.n_trims == 0);
+    och_engine_let_go(rig.engine);
+    check(between.n_trims == 0);
+    och_engine_let_go(rig.engine);
+    check(between.n_trims > 0);
+    add(collection, 600, 1, 1);
+    check(collection->view->n_segments == 2);
+    check_collection(&rig, collection, &model);
+    end(collection);
+}
+
 static void
 a_dropped_collection_lets_the_log_go(void **state)
 {
@@ -697,6 +734,7 @@ main(void)
             cmocka_unit_test(a_seal_that_fails_anywhere_is_tried_again),
             cmocka_unit_test(deaths_since_the_freeze_are_carried_over),
             cmocka_unit_test(the_log_is_trimmed_when_the_catalog_holds_its_records),
+            cmocka_unit_test(what_is_held_is_neither_trimmed_nor_sealed_for_nothing),
             cmocka_unit_test(a_dropped_collection_lets_the_log_go),
             cmocka_unit_test(opening_removes_what_nothing_lists_and_nothing_else),
             cmocka_unit_test(garbage_that_cannot_be_removed_goes_later),

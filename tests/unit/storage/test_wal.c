@@ -541,6 +541,34 @@ any_allocation_may_fail_without_harm(void **state)
     check_each_allocation_failing(append_and_reopen);
 }
 
+/* The last file with records stays, until another one has some. */
+static void
+a_file_that_failed_to_begin_lets_no_other_go(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    struct ochre_error err;
+    for (uint64_t n = 1; n < 40; n++) {
+        begin(&f);
+        check_ok(open_log(&f, &err), &err);
+        check_ok(append(&f, 3, 100, &err), &err);
+        och_wal_roll(f.wal);
+        sim_disk_fail(f.disk, n, SIM_IO_ONCE);
+        ochre_status status = append(&f, 1, 100, &err);
+        sim_disk_fail(f.disk, 0, SIM_IO_ONCE);
+        uint64_t next = och_wal_next_lsn(f.wal);
+        check(next == (status == OCHRE_OK ? 5 : 4));
+        check(och_wal_can_trim(f.wal, next) == (status == OCHRE_OK));
+        check_ok(och_wal_trim(f.wal, next, &err), &err);
+        sim_disk_recover(f.disk, SIM_NONE_KEPT, n);
+        f.options.lsn_min = next - 1;
+        check_ok(open_log(&f, &err), &err);
+        check(och_wal_next_lsn(f.wal) >= next);
+        f.options.lsn_min = 0;
+        end(&f);
+    }
+}
+
 int
 main(void)
 {
@@ -558,6 +586,7 @@ main(void)
             cmocka_unit_test(a_crash_loses_nothing_that_was_acknowledged),
             cmocka_unit_test(after_one_failed_call_the_log_goes_on),
             cmocka_unit_test(a_file_that_failed_to_begin_overrides_nothing),
+            cmocka_unit_test(a_file_that_failed_to_begin_lets_no_other_go),
             cmocka_unit_test(any_allocation_may_fail_without_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
