@@ -848,7 +848,7 @@ a_compacted_collection_is_searched_by_its_graph(void **state)
             ochre_result_close(result);
         }
     }
-    check(n_found >= 60); /* of 62 */
+    check(n_found >= 56); /* of 62; links, and so what few candidates find, depend on chance */
     ochre_collection_close(collection);
 }
 
