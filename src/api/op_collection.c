@@ -189,6 +189,21 @@ insert(struct ochre_db *db, struct och_arena *arena, const struct och_create *cr
     return status;
 }
 
+/* On a full disk none is made, but one that is there is found. */
+static ochre_status
+get_anyway(struct ochre_db *db, struct och_arena *arena, const struct och_create *create,
+        struct och_collection_info *info_out, struct ochre_error *err)
+{
+    struct ochre_error why;
+    ochre_status status = och_op_collection_get(
+            db, arena, create->tenant, create->database, create->name, info_out, &why);
+    if (status == OCHRE_NOT_FOUND)
+        return OCHRE_FULL; /* err says so already */
+    if (status != OCHRE_OK && err != NULL)
+        *err = why;
+    return status;
+}
+
 ochre_status
 och_op_collection_create(struct ochre_db *db, struct och_arena *arena,
         const struct och_create *create, struct och_collection_info *info_out,
@@ -198,7 +213,11 @@ och_op_collection_create(struct ochre_db *db, struct och_arena *arena,
     ochre_status status = check_create(create, err);
     if (status != OCHRE_OK)
         return status;
-    status = insert(db, arena, create, info_out, err);
+    status = och_space_admit(&db->engine->space, err);
+    if (status == OCHRE_FULL && create->get_or_create)
+        return get_anyway(db, arena, create, info_out, err);
+    if (status == OCHRE_OK)
+        status = insert(db, arena, create, info_out, err);
     if (status == OCHRE_EXISTS && create->get_or_create)
         return och_op_collection_get(
                 db, arena, create->tenant, create->database, create->name, info_out, err);
@@ -388,6 +407,8 @@ och_op_collection_update(struct ochre_db *db, const struct och_target *target,
         row.name = update->new_name;
     bool changes =
             update->change != NULL || update->new_metadata != NULL || update->new_name.data != NULL;
+    if (status == OCHRE_OK && changes)
+        status = och_space_admit(&db->engine->space, err);
     if (status == OCHRE_OK && changes)
         status = och_engine_update(db->engine, &row, err);
     och_commit_leave(db->engine->commit);

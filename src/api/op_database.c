@@ -17,6 +17,9 @@ och_op_database_create(struct ochre_db *db, struct ochre_bytes tenant, struct oc
         return och_fail(err, OCHRE_INVALID,
                 "Validation error: tenant: it has %zu bytes; 1 to %u are allowed", tenant.size,
                 OCH_TENANT_SIZE_MAX);
+    status = och_space_admit(&db->engine->space, err);
+    if (status != OCHRE_OK)
+        return status;
     uint8_t random[16];
     status = och_machine_entropy(db->options.machine, random, sizeof(random), err);
     if (status != OCHRE_OK)

@@ -15,6 +15,9 @@ och_op_tenant_create(struct ochre_db *db, struct ochre_bytes name, struct ochre_
         return och_fail(err, OCHRE_INVALID,
                 "Validation error: name: a tenant's name has %zu bytes; the limit is %u", name.size,
                 OCH_TENANT_SIZE_MAX);
+    status = och_space_admit(&db->engine->space, err);
+    if (status != OCHRE_OK)
+        return status;
     return db->catalog->ops->tenant_create(db->catalog, name, err);
 }
 
@@ -33,5 +36,8 @@ och_op_tenant_update(struct ochre_db *db, struct ochre_bytes name, struct ochre_
         return och_fail(err, OCHRE_INVALID,
                 "Validation error: resource_name: it has %zu bytes; 1 to %u are allowed",
                 resource_name.size, OCH_TENANT_SIZE_MAX);
+    ochre_status status = och_space_admit(&db->engine->space, err);
+    if (status != OCHRE_OK)
+        return status;
     return db->catalog->ops->tenant_set_resource_name(db->catalog, name, resource_name, err);
 }

@@ -97,7 +97,7 @@ struct och_collection {
      * made of, which is as good; id 0: none. */
     struct och_segment_row stray;
 
-    atomic_bool seal_failed;            /* the last try; it will be tried again */
+    _Atomic(ochre_status) seal_failure; /* of the last try; it will be tried again */
     atomic_bool stop;                   /* merges give up: dropped, or closing */
     _Atomic(uint64_t) written_ns;       /* the last write, by the machine's clock */
     _Atomic(uint64_t) merge_not_before; /* so long a failed merge is left alone, likewise */

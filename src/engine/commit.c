@@ -19,6 +19,10 @@
 #define GROUP_MAX 256u
 #define GROUP_BYTES_MAX ((size_t) 16 << 20)
 
+/* So often a deletion that found the disk full tries again: beside it there may have
+ * been what adds, which by now is refused. */
+#define FULL_TRIES 2
+
 /* A request that is being committed. */
 struct member {
     struct och_commit_request *request;
@@ -134,6 +138,9 @@ stage_member(struct group *group, size_t i, struct ochre_error *err)
     struct member *member = &group->members[i];
     struct och_commit_request *request = member->request;
     ochre_status status = och_collection_usable(request->collection, err);
+    /* It came when there was space; now there is for deletions. */
+    if (status == OCHRE_OK && !request->deletes)
+        status = och_space_admit(&group->engine->space, err);
     if (status == OCHRE_OK && request->doomed != NULL)
         status = resolve_doomed(member, err);
     if (status != OCHRE_OK || request->payload.size == 0)
@@ -280,13 +287,21 @@ commit_group(struct och_commit *commit) OCH_NO_THREAD_ANALYSIS
     och_mutex_lock(&commit->lock);
 }
 
-ochre_status
-och_commit_run(
-        struct och_commit *commit, struct och_commit_request *request, struct ochre_error *err)
+/* A deletion makes room: it waits for nothing but memory. */
+static ochre_status
+admit(struct och_commit *commit, const struct och_commit_request *request, struct ochre_error *err)
 {
-    ochre_status status = och_maintain_admit(request->collection, err);
-    if (status != OCHRE_OK)
-        return status;
+    ochre_status status = OCHRE_OK;
+    if (!request->deletes)
+        status = och_space_admit(&commit->engine->space, err);
+    if (status == OCHRE_OK)
+        status = och_maintain_admit(request->collection, err);
+    return status == OCHRE_FULL && request->deletes ? OCHRE_OK : status;
+}
+
+static void
+run_request(struct och_commit *commit, struct och_commit_request *request)
+{
     och_mutex_lock(&commit->lock);
     enqueue(commit, request);
     while (!request->done) {
@@ -301,6 +316,25 @@ och_commit_run(
         och_cond_broadcast(&commit->changed);
     }
     och_mutex_unlock(&commit->lock);
+}
+
+ochre_status
+och_commit_run(
+        struct och_commit *commit, struct och_commit_request *request, struct ochre_error *err)
+{
+    request->deletes = request->doomed != NULL || och_write_deletes(request->payload);
+    ochre_status status = admit(commit, request, err);
+    if (status != OCHRE_OK)
+        return status;
+    run_request(commit, request);
+    /* Nothing of it has happened.  Once more, with the reserve to use, unless somebody
+     * gave it up before, and perhaps uses it. */
+    for (int i = 0; i < FULL_TRIES && request->status == OCHRE_FULL && request->deletes; i++) {
+        (void) och_space_give(&commit->engine->space);
+        if (request->doomed != NULL)
+            request->payload = (struct ochre_bytes){NULL, 0};
+        run_request(commit, request);
+    }
     if (request->status != OCHRE_OK && err != NULL)
         *err = request->error;
     return request->status;

@@ -45,6 +45,7 @@ struct och_commit_request {
     /* Private: */
     struct och_commit_request *next;
     bool done;
+    bool deletes; /* and nothing else: a full disk does not refuse it */
 };
 
 OCH_MUST_CHECK ochre_status och_commit_make(
@@ -58,7 +59,8 @@ void och_commit_release(struct och_commit *commit);
  *         OCHRE_INVALID     wrong dimension
  *         OCHRE_TOO_LARGE   a delete that does not fit a log record
  *         OCHRE_UNAVAILABLE sealing cannot keep up
- *         OCHRE_FULL, OCHRE_IO, OCHRE_CORRUPT, OCHRE_NO_MEMORY
+ *         OCHRE_FULL        the disk is; deletions have a reserve (space.h)
+ *         OCHRE_IO, OCHRE_CORRUPT, OCHRE_NO_MEMORY
  * After an error nothing of it is visible.
  */
 OCH_MUST_CHECK ochre_status och_commit_run(

@@ -30,6 +30,7 @@ free_engine(struct och_engine *engine)
         engine->log->ops->close(engine->log);
     och_maintain_clear_garbage(engine);
     och_commit_release(engine->commit);
+    och_space_clear(&engine->space);
     och_cond_clear(&engine->work_done);
     och_mutex_clear(&engine->work_lock);
     och_mutex_clear(&engine->table_lock);
@@ -109,12 +110,15 @@ och_engine_open(const struct och_ports *ports, const struct och_engine_options *
     och_mutex_init(&engine->table_lock);
     och_mutex_init(&engine->work_lock);
     och_cond_init(&engine->work_done);
+    och_space_init(&engine->space, ports->vfs);
 
     ochre_status status = och_commit_make(engine, &engine->commit);
     if (status != OCHRE_OK)
         status = och_fail_memory(err);
     if (status == OCHRE_OK)
         status = och_recover(engine, err);
+    if (status == OCHRE_OK)
+        och_space_begin(&engine->space);
     if (status == OCHRE_OK)
         status = settle(engine, err);
     if (status != OCHRE_OK) {
@@ -299,6 +303,10 @@ och_engine_drop_many(struct och_engine *engine,
     size_t n = 0;
     och_commit_enter(engine->commit);
     ochre_status status = change(context, &dropped, &n, err);
+    if (status == OCHRE_FULL) {
+        (void) och_space_give(&engine->space); /* or somebody else just did */
+        status = change(context, &dropped, &n, err);
+    }
     if (status == OCHRE_OK) {
         for (size_t i = 0; i < n; i++) {
             forget(engine, dropped[i]);
@@ -359,6 +367,10 @@ och_engine_reset(struct och_engine *engine, struct ochre_error *err)
     struct och_catalog *catalog = engine->ports.catalog;
     och_commit_enter(engine->commit);
     ochre_status status = catalog->ops->reset(catalog, err);
+    if (status == OCHRE_FULL) {
+        (void) och_space_give(&engine->space);
+        status = catalog->ops->reset(catalog, err);
+    }
     if (status == OCHRE_OK) {
         forget_all(engine);
         ochre_status swept = och_maintain_sweep(engine, NULL);

@@ -19,6 +19,7 @@
 #include "engine/merge_policy.h"
 #include "engine/ports.h"
 #include "engine/settings.h"
+#include "engine/space.h"
 #include "ochre/status.h"
 #include "os/executor.h"
 #include "os/thread.h"
@@ -59,6 +60,7 @@ struct och_engine {
     struct och_collection *table[OCH_ENGINE_TABLE_SIZE]; /* by id; counted */
 
     struct och_commit *commit; /* owned: the queue of writes */
+    struct och_space space;    /* what is kept of the disk for when it is full */
 
     struct och_mutex work_lock; /* guards what is said of background work: */
     struct och_cond work_done;

@@ -382,10 +382,12 @@ tidy(struct och_collection *collection)
 {
     const struct och_view *view = collection->view;
     uint32_t least = collection->engine->options.idle_rows_min;
+    /* On a full disk what was deleted is let go of, however little it is. */
+    uint32_t least_kills = och_space_is_short(&collection->engine->space) ? 1 : least;
     if (och_collection_usable(collection, NULL) != OCHRE_OK)
         return false;
     bool freezes = (view->head != NULL && view->head->n_rows >= least) ||
-            collection->n_sealed_kills >= least;
+            collection->n_sealed_kills >= least_kills;
     if (!freezes && view->n_frozen == 0 && !och_maintain_wants_merge(collection, OCH_MERGE_QUIET))
         return false;
     if (!och_maintain_is_idle(collection))
@@ -606,13 +608,19 @@ is_admitted(struct och_collection *collection)
     return limit_in_sight(engine->ports.mem) == 0 || (n_frozen == 0 && !is_sealing(engine));
 }
 
+static ochre_status
+seal_failure(struct och_collection *collection)
+{
+    return atomic_load_explicit(&collection->seal_failure, memory_order_relaxed);
+}
+
 ochre_status
 och_maintain_admit(struct och_collection *collection, struct ochre_error *err)
 {
     struct och_engine *engine = collection->engine;
     for (unsigned n_waits = 0; !is_admitted(collection);) {
-        bool failed = atomic_load_explicit(&collection->seal_failed, memory_order_relaxed);
-        if (engine->ports.executor == NULL || failed || n_waits == ADMIT_WAITS_MAX)
+        if (engine->ports.executor == NULL || seal_failure(collection) != OCHRE_OK ||
+                n_waits == ADMIT_WAITS_MAX)
             break;
         och_mutex_lock(&engine->work_lock);
         /* Other collections' work wakes us too: only time that passed counts. */
@@ -635,6 +643,8 @@ och_maintain_admit(struct och_collection *collection, struct ochre_error *err)
     och_commit_leave(engine->commit);
     if (count_frozen(collection) < FROZEN_MAX)
         return OCHRE_OK;
+    if (seal_failure(collection) == OCHRE_FULL)
+        return och_space_fail(&engine->space, "records that wait to be sealed need more", err);
     return och_fail(err, OCHRE_UNAVAILABLE,
             "sealed files cannot be written as fast as records come; try again later");
 }

@@ -29,7 +29,7 @@ struct och_view;
 /* May a write to this collection go on, or is too much waiting to be sealed?  Too
  * much is four heads, or one when less than a quarter of the memory is left.
  * Waits while sealing makes progress; OCHRE_UNAVAILABLE when it does not and four
- * heads wait. */
+ * heads wait, OCHRE_FULL when that is for lack of space. */
 OCH_MUST_CHECK ochre_status och_maintain_admit(
         struct och_collection *collection, struct ochre_error *err);
 

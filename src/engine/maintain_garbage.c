@@ -139,6 +139,8 @@ och_maintain_collect(struct och_engine *engine, struct ochre_error *err)
     if (engine->garbage == NULL && !log->ops->can_trim(log, keep))
         return OCHRE_OK;
     ochre_status status = note_generation(engine, err);
+    if (status == OCHRE_FULL && och_space_give(&engine->space))
+        status = note_generation(engine, err);
     if (status != OCHRE_OK)
         return status;
     /* What cannot be removed stays in the list, and stops nothing else. */

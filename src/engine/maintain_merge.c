@@ -17,6 +17,7 @@
 /* A failed merge is tried again after a second, then two, four, ... */
 #define NS_PER_SECOND UINT64_C(1000000000)
 #define WAIT_SECONDS_MAX 300u
+#define WAIT_SECONDS_FULL 10u /* on a full disk, where it is what gives space back */
 
 /* After so many failures in a row a segment that cannot be read is left out. */
 #define READ_FAILURES_MAX 3u
@@ -460,7 +461,9 @@ note_outcome(struct merging *m, ochre_status status)
         atomic_store_explicit(&segment->damaged, true, memory_order_relaxed);
     } else {
         uint64_t wait = UINT64_C(1) << (collection->n_merge_failures & 15);
-        wait = wait < WAIT_SECONDS_MAX ? wait : WAIT_SECONDS_MAX;
+        bool is_short = och_space_is_short(&m->engine->space);
+        uint64_t most = is_short && status == OCHRE_FULL ? WAIT_SECONDS_FULL : WAIT_SECONDS_MAX;
+        wait = wait < most ? wait : most;
         collection->n_merge_failures += collection->n_merge_failures < 15;
         not_before = och_machine_monotonic_ns(m->engine->ports.machine) + wait * NS_PER_SECOND;
     }

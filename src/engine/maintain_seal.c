@@ -279,6 +279,17 @@ seal_oldest(struct sealing *s, bool committer, struct ochre_error *err)
     return status;
 }
 
+/* A file has so much beside what is in a head's rows. */
+#define FILE_OVERHEAD ((uint64_t) 128 << 10)
+
+/* On a full disk a head is sealed only if something is left for deletions. */
+static ochre_status
+check_space(struct och_engine *engine, const struct och_head *head, struct ochre_error *err)
+{
+    bool has_rows = head != NULL && head->n_rows > 0;
+    return och_space_spare(&engine->space, has_rows ? head->bytes + FILE_OVERHEAD : 0, err);
+}
+
 /* Seal one frozen head; *more_out says whether there was one. */
 static ochre_status
 seal_one(struct och_collection *collection, bool committer, bool *more_out, struct ochre_error *err)
@@ -289,6 +300,8 @@ seal_one(struct och_collection *collection, bool committer, bool *more_out, stru
     *more_out = view->n_frozen > 0;
     if (*more_out)
         status = och_collection_usable(collection, err);
+    if (*more_out && status == OCHRE_OK)
+        status = check_space(collection->engine, view->frozen[0].head, err);
     if (*more_out && status == OCHRE_OK) {
         struct sealing s = {.collection = collection, .engine = collection->engine, .view = view};
         status = seal_oldest(&s, committer, err);
@@ -305,7 +318,10 @@ och_maintain_seal(struct och_collection *collection, bool committer, struct ochr
     bool more = true;
     while (more) {
         status = seal_one(collection, committer, &more, err);
-        atomic_store_explicit(&collection->seal_failed, status != OCHRE_OK, memory_order_relaxed);
+        /* A sealed head gives its part of the log back, and its deaths may free segments. */
+        if (status == OCHRE_FULL && och_space_give(&collection->engine->space))
+            status = seal_one(collection, committer, &more, err);
+        atomic_store_explicit(&collection->seal_failure, status, memory_order_relaxed);
         if (status != OCHRE_OK)
             break;
     }

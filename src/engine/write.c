@@ -230,3 +230,9 @@ och_write_next(struct och_write *write, struct och_write_row *row_out)
     }
     return true;
 }
+
+bool
+och_write_deletes(struct ochre_bytes payload)
+{
+    return payload.size > 0 && payload.data[0] == OCH_WRITE_DELETE;
+}

@@ -72,6 +72,9 @@ OCH_MUST_CHECK ochre_status och_write_encode(struct och_buf *buf, struct och_are
  * more.  Afterwards och_write_next gives the rows. */
 OCH_MUST_CHECK bool och_write_decode(struct och_write *write_out, struct ochre_bytes payload);
 
+/* Is it a request that deletes, as far as its first byte tells? */
+bool och_write_deletes(struct ochre_bytes payload);
+
 /* The next row; false at the end. */
 bool och_write_next(struct och_write *write, struct och_write_row *row_out);
 

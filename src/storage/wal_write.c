@@ -9,6 +9,7 @@
 #include "storage/wal_internal.h"
 
 #define ZERO_CHUNK ((size_t) 256 * 1024)
+#define SMALL_FILE ((uint64_t) 16 * 4096)
 
 ochre_status
 och_wal_add_file(struct och_wal *wal, uint64_t number, uint64_t first_lsn, uint64_t used)
@@ -86,21 +87,33 @@ make_file(struct och_wal *wal, uint64_t number, uint64_t size, struct och_file *
     och_file_close(file);
     ochre_status removed = och_vfs_remove(vfs, tmp, NULL);
     (void) removed; /* the error that brought us here is the one to report */
+    uint64_t space = 0;
+    if (status == OCHRE_FULL && och_vfs_space_free(vfs, &space, NULL) == OCHRE_OK)
+        (void) och_fail(err, OCHRE_FULL,
+                "the disk of the data directory is full: the log wants a file of %llu bytes, and "
+                "%llu are free",
+                (unsigned long long) size, (unsigned long long) space);
     return status;
 }
 
 /* The size for a new file: what is wanted, at most 1/16 of what is free, but
- * enough for `need` bytes behind the header. */
+ * enough for `need` bytes behind the header.  Where little is free, not a page more
+ * than SMALL_FILE if that is enough. */
 static uint64_t
 choose_size(struct och_wal *wal, uint64_t want, uint64_t need)
 {
-    uint64_t space = 0;
+    uint64_t space = UINT64_MAX;
+    uint64_t unit = ZERO_CHUNK;
     if (och_vfs_space_free(wal->options.vfs, &space, NULL) == OCHRE_OK && want > space / 16)
         want = space / 16;
+    if (space / 16 < ZERO_CHUNK) {
+        unit = WAL_PAGE;
+        want = want < SMALL_FILE && SMALL_FILE <= space ? SMALL_FILE : want;
+    }
     need += WAL_PAGE;
     if (want < need)
         want = need;
-    return (want + ZERO_CHUNK - 1) / ZERO_CHUNK * ZERO_CHUNK;
+    return (want + unit - 1) / unit * unit;
 }
 
 bool
@@ -141,8 +154,8 @@ och_wal_prepare(struct och_wal *wal, struct ochre_error *err)
 
 /* Take the prepared file, or make one now, with room for `need` bytes. */
 static ochre_status
-next_file(struct och_wal *wal, uint64_t need, uint64_t *number_out, struct och_file **file_out,
-        struct ochre_error *err)
+next_file(struct och_wal *wal, uint64_t need, uint64_t *size_out, uint64_t *number_out,
+        struct och_file **file_out, struct ochre_error *err)
 {
     och_mutex_lock(&wal->lock);
     struct och_file *file = wal->prepared;
@@ -163,7 +176,7 @@ next_file(struct och_wal *wal, uint64_t need, uint64_t *number_out, struct och_f
     och_mutex_unlock(&wal->lock);
 
     if (fits) {
-        wal->file_size = size;
+        *size_out = size;
         *number_out = number;
         *file_out = file;
         return OCHRE_OK;
@@ -175,9 +188,9 @@ next_file(struct och_wal *wal, uint64_t need, uint64_t *number_out, struct och_f
         ochre_status removed = och_vfs_remove(wal->options.vfs, path, NULL);
         (void) removed; /* an empty file left behind does no harm */
     }
-    wal->file_size = choose_size(wal, want, need);
+    *size_out = choose_size(wal, want, need);
     *number_out = new_number;
-    return make_file(wal, new_number, wal->file_size, file_out, err);
+    return make_file(wal, new_number, *size_out, file_out, err);
 }
 
 /* Begin a new file: its header is durable before anything else is in it. */
@@ -186,17 +199,21 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
 {
     struct och_file *file = NULL;
     uint64_t number = 0;
+    uint64_t size = 0;
     char *page = NULL;
-    och_file_close(wal->file);
-    wal->file = NULL;
 
     struct wal_header header = {.database = wal->options.database, .first_lsn = wal->next_lsn};
     ochre_status status =
             och_machine_entropy(wal->options.machine, &header.salt, sizeof(header.salt), err);
+    /* As long as nothing of the new file can be on disk, the old one goes on: what it
+     * has no room for may be more than the next group wants. */
     if (status == OCHRE_OK)
-        status = next_file(wal, need, &number, &file, err);
+        status = next_file(wal, need, &size, &number, &file, err);
     if (status != OCHRE_OK)
         goto done;
+    och_file_close(wal->file);
+    wal->file = NULL;
+    wal->file_size = size;
     header.number = number;
     page = och_mem_take(wal->options.mem, WAL_PAGE);
     if (page == NULL) {

@@ -388,3 +388,31 @@ workload_probe(uint64_t number, const struct model_collection *touched,
     probe_record(&w, number, touched->dim == 0 ? 4 : touched->dim, &ops[2]);
     return 3;
 }
+
+size_t
+workload_deletions(
+        uint64_t number, const struct model *model, struct model_op ops[WORKLOAD_N_DELETIONS])
+{
+    const struct model_collection *chosen = NULL;
+    memset(ops, 0, WORKLOAD_N_DELETIONS * sizeof(*ops));
+    for (size_t i = 0; i < model->n_collections; i++) {
+        const struct model_collection *one =
+                &model->collections[(number + i) % model->n_collections];
+        if (one->n > 0)
+            chosen = one;
+    }
+    if (chosen == NULL)
+        return 0;
+    for (size_t i = 0; i < WORKLOAD_N_DELETIONS; i++)
+        name_collection(&ops[i], chosen);
+    ops[0].kind = MODEL_DELETE;
+    ops[0].has_ids = true;
+    ops[0].n_records = 1;
+    set_text(ops[0].records[0].id, sizeof(ops[0].records[0].id),
+            chosen->records[number % chosen->n].id);
+    ops[1].kind = MODEL_DELETE;
+    ops[1].filter = MODEL_N_BELOW;
+    ops[1].number = 5;
+    ops[2].kind = MODEL_COLLECTION_DELETE;
+    return WORKLOAD_N_DELETIONS;
+}

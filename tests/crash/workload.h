@@ -27,6 +27,12 @@ enum { WORKLOAD_N_PROBES = 3 };
 size_t workload_probe(uint64_t number, const struct model_collection *touched,
         struct model_op ops_out[WORKLOAD_N_PROBES]);
 
+/* Deletions that a state has something for: of a record, of all records with a tag, and
+ * of the collection they are in.  Returns how many there are: none in an empty state. */
+enum { WORKLOAD_N_DELETIONS = 3 };
+size_t workload_deletions(
+        uint64_t number, const struct model *model, struct model_op ops_out[WORKLOAD_N_DELETIONS]);
+
 /* A number below `n` (not 0), moving the seed on. */
 uint64_t workload_below(uint64_t *seed, uint64_t n);
 

@@ -805,8 +805,8 @@ only_paths_of_a_database_are_members(void **state)
             "seg/01234567-89ab-4def-8123-456789abcdef/00000000000000ff.seg",
             "seg/01234567-89ab-4def-8123-456789abcdef/00000000000000ff.0000000000000001.del"};
     static const char *const bad[] = {"", "LOCK", "format", "../FORMAT", "/FORMAT", "FORMAT/",
-            "catalog.db-journal", "log/1.log", "log/0000000000000001.LOG", "log/../FORMAT",
-            "log/000000000000000G.log", "log/00000000000000001.log",
+            "catalog.db-journal", "RESERVE", "log/1.log", "log/0000000000000001.LOG",
+            "log/../FORMAT", "log/000000000000000G.log", "log/00000000000000001.log",
             "seg/01234567-89AB-4DEF-8123-456789ABCDEF/00000000000000ff.seg",
             "seg/0123456789ab4def8123456789abcdef/00000000000000ff.seg",
             "seg/01234567-89ab-4def-8123-456789abcdef/../../x",

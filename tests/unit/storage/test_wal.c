@@ -396,6 +396,37 @@ a_file_cut_within_a_record_is_damaged(void **state)
     end(&f);
 }
 
+/* A group that would want a new file, which finds no room, leaves the old one to
+ * groups that fit into it. */
+static void
+without_room_for_a_new_file_the_old_one_goes_on(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    sim_disk_set_capacity(f.disk, 8 << 20);
+    check_ok(open_log(&f, &err), &err);
+    check_ok(append(&f, 1, 100, &err), &err);
+    sim_disk_set_capacity(f.disk, sim_disk_used(f.disk) + 4096);
+    check(append(&f, 1, 2000000, &err) == OCHRE_FULL);
+    check(strstr(err.message, " 4096 are free") != NULL);
+    for (size_t i = 0; i < 5; i++)
+        check_ok(append(&f, 1, 100, &err), &err);
+    check(append(&f, 1, 2000000, &err) == OCHRE_FULL);
+    check_ok(append(&f, 1, 100, &err), &err);
+    check_ok(open_log(&f, &err), &err);
+    check(f.seen.n == 7 && f.seen.n_damaged == 0);
+    /* Where little is free a file is small. */
+    sim_disk_set_capacity(f.disk, sim_disk_used(f.disk) + (100 << 10));
+    check_ok(append(&f, 1, 100, &err), &err);
+    sim_disk_set_capacity(f.disk, UINT64_MAX);
+    check_ok(append(&f, 1, 2000000, &err), &err);
+    check_ok(open_log(&f, &err), &err);
+    check(f.seen.n == 9 && f.seen.n_damaged == 0);
+    end(&f);
+}
+
 /* Crash at every call of a run of appends: what was acknowledged is there, and
  * what is there is a prefix. */
 static void
@@ -583,6 +614,7 @@ main(void)
             cmocka_unit_test(a_file_cut_before_its_first_record_is_damaged),
             cmocka_unit_test(a_file_never_begun_is_known_whatever_is_behind),
             cmocka_unit_test(a_file_cut_within_a_record_is_damaged),
+            cmocka_unit_test(without_room_for_a_new_file_the_old_one_goes_on),
             cmocka_unit_test(a_crash_loses_nothing_that_was_acknowledged),
             cmocka_unit_test(after_one_failed_call_the_log_goes_on),
             cmocka_unit_test(a_file_that_failed_to_begin_overrides_nothing),
