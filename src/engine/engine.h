@@ -74,6 +74,7 @@ struct och_engine {
     uint64_t noted_generation;   /* of the catalog, durable in the log */
     struct och_garbage *garbage; /* files nothing lists any more */
     uint32_t n_holds;            /* och_engine_hold: they stay meanwhile */
+    uint64_t vouched_lsn;        /* the next record's after the newest vouching one */
 };
 
 struct och_engine_stats {

@@ -7,6 +7,7 @@
 #include "engine/commit.h"
 #include "engine/engine.h"
 #include "engine/maintain_internal.h"
+#include "engine/recover.h"
 #include "os/clock.h"
 #include "segment/head.h"
 #include "segment/segment.h"
@@ -414,6 +415,10 @@ run_timer(struct och_task *task)
         for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table)
             more = tidy(c) || more;
     och_mutex_unlock(&engine->table_lock);
+    /* Damage to the newest group looks like a write that power failed in, unless another
+     * one says that it was durable. */
+    if (engine->log->ops->next_lsn(engine->log) != engine->vouched_lsn)
+        och_engine_vouch(engine);
     och_commit_leave(engine->commit);
 
     och_mutex_lock(&engine->work_lock);

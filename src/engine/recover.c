@@ -157,7 +157,8 @@ och_engine_vouch(struct och_engine *engine)
 {
     struct och_log_record record = {.type = OCH_RECORD_CLOSE, .payload = {"", 0}};
     ochre_status noted = engine->log->ops->append(engine->log, &record, 1, NULL);
-    (void) noted;
+    if (noted == OCHRE_OK)
+        engine->vouched_lsn = engine->log->ops->next_lsn(engine->log);
 }
 
 ochre_status
@@ -177,6 +178,8 @@ och_recover(struct och_engine *engine, struct ochre_error *err)
         status = check_generation(&recovery, err);
     if (status == OCHRE_OK && recovery.last_type != 0 && recovery.last_type != OCH_RECORD_CLOSE)
         och_engine_vouch(engine);
+    else if (status == OCHRE_OK)
+        engine->vouched_lsn = engine->log->ops->next_lsn(engine->log);
     och_arena_clear(&recovery.arena);
     engine->recovering = false;
     return status;
