@@ -10,6 +10,8 @@
 #include "cli/command.h"
 #include "cli/config.h"
 #include "cli/log_stderr.h"
+#include "os/cpu.h"
+#include "os/process.h"
 #include "os/sandbox.h"
 #include "roles/single.h"
 
@@ -314,6 +316,7 @@ serve(const struct och_config *config, const struct och_log *log)
         och_command_complain("%s", err.message);
         return OCH_EXIT_USAGE;
     }
+    och_process_return_memory(och_cpu_detect().cores);
     block_signals(&signals);
 
     ochre_status status = och_single_open(&single_options, &single, &err);

