@@ -12,7 +12,7 @@
 size_t och_process_machine_memory(void);
 
 /*
- * Have memory that is freed go back to the system: blocks of 256 KiB and more at once,
+ * Have memory that is freed go back to the system: blocks of 4 MiB and more at once,
  * and small ones come from no more heaps than there are processors.  For a program of
  * ours, before its first thread; a library leaves this to its host.
  */
