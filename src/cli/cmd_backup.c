@@ -115,18 +115,6 @@ print_json(och_exit code, const struct och_backup_totals *totals, const char *me
     (void) puts("}");
 }
 
-static och_exit
-exit_of(ochre_status status)
-{
-    if (status == OCHRE_OK)
-        return OCH_EXIT_OK;
-    if (status == OCHRE_BUSY)
-        return OCH_EXIT_IN_USE;
-    bool is_argument =
-            status == OCHRE_EXISTS || status == OCHRE_INVALID || status == OCHRE_NOT_FOUND;
-    return is_argument ? OCH_EXIT_USAGE : OCH_EXIT_FAILURE;
-}
-
 typedef ochre_status work_fn(const struct och_backup_options *options, const char *from,
         const char *to, struct och_backup_totals *totals_out, struct ochre_error *err);
 
@@ -149,7 +137,7 @@ run(int argc, char **argv, const struct argp *argp, work_fn *work, const char *d
     ochre_status status = work(&how, arguments.paths[0], arguments.paths[1], &totals, &err);
     if (shown)
         (void) fprintf(stderr, "\r%60s\r", "");
-    och_exit code = exit_of(status);
+    och_exit code = och_command_exit_of(status);
     if (code != OCH_EXIT_OK)
         och_command_complain("%s", err.message);
     if (arguments.json)

@@ -1,6 +1,5 @@
 #include <stdio.h>
 
-#include "base/error.h"
 #include "cli/command.h"
 #include "ochre/ochre.h"
 #include "os/cpu.h"
@@ -45,16 +44,6 @@ static const struct argp argp_purge = {
 };
 
 static och_exit
-exit_of(ochre_status status)
-{
-    if (status == OCHRE_OK)
-        return OCH_EXIT_OK;
-    if (status == OCHRE_BUSY)
-        return OCH_EXIT_IN_USE;
-    return status == OCHRE_NOT_FOUND || status == OCHRE_INVALID ? OCH_EXIT_USAGE : OCH_EXIT_FAILURE;
-}
-
-static och_exit
 run(int argc, char **argv, const struct argp *argp,
         ochre_status (*work)(ochre_db *db, struct ochre_error *err), const char *done)
 {
@@ -71,7 +60,7 @@ run(int argc, char **argv, const struct argp *argp,
     ochre_close(db);
     if (status != OCHRE_OK) {
         och_command_complain("%s", err.message);
-        return exit_of(status);
+        return och_command_exit_of(status);
     }
     bool printed = printf("%s: %s\n", arguments.path, done) > 0 && fflush(stdout) == 0;
     return printed ? OCH_EXIT_OK : OCH_EXIT_FAILURE;

@@ -98,3 +98,15 @@ och_command_put_json(const char *text)
     }
     (void) putchar('"');
 }
+
+och_exit
+och_command_exit_of(ochre_status status)
+{
+    if (status == OCHRE_OK)
+        return OCH_EXIT_OK;
+    if (status == OCHRE_BUSY)
+        return OCH_EXIT_IN_USE;
+    bool is_argument =
+            status == OCHRE_EXISTS || status == OCHRE_INVALID || status == OCHRE_NOT_FOUND;
+    return is_argument ? OCH_EXIT_USAGE : OCH_EXIT_FAILURE;
+}

@@ -7,6 +7,8 @@
 #include <argp.h>
 #include <stdbool.h>
 
+#include "ochre/status.h"
+
 typedef enum och_exit {
     OCH_EXIT_OK = 0,      /* done; for `check`: sound */
     OCH_EXIT_FAILURE = 1, /* it went wrong; for `check`: damaged */
@@ -37,6 +39,9 @@ void och_command_usage(const struct argp_state *state, const char *format, ...)
 
 /* "ochre: TEXT" and a line break, to standard error. */
 void och_command_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* What a command that does something to a directory exits with. */
+och_exit och_command_exit_of(ochre_status status);
 
 /* Print a text as a JSON string, with its quotes. */
 void och_command_put_json(const char *text);

@@ -5,7 +5,7 @@
  *      maintain_seal.c      a frozen head becomes a segment
  *      maintain_merge.c     segments become one
  *      maintain_list.c      the list of segments: who may change it, in catalog and view
- *      maintain_garbage.c   files that nothing lists any more
+ *      maintain_garbage.c   files that nothing lists any more: removed, held, purged
  *
  * The list of a collection's segments is changed by one at a time: whoever took
  * it.  With an executor it is taken before the committer role, and held while
