@@ -24,6 +24,12 @@ static const uint32_t ladder[] = {10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40
         512, 576, 640};
 enum { N_RUNGS = sizeof(ladder) / sizeof(ladder[0]) };
 
+/* Where looking begins: the lowest target takes about so many. */
+enum { FIRST_RUNG = 5 };
+
+/* Parts of a hit (rungs_up). */
+#define SCALE (UINT64_C(1) << 20)
+
 /* One-sided 90 %; an effort that the first few probes are 99 % sure of failing is refused.  None is
  * taken by so few: what misses everything once in a hundred times would not show. */
 #define SURENESS 1.2816
@@ -210,24 +216,50 @@ try_effort(struct calibrating *c, struct found *found, uint32_t n_probes, uint32
     return status;
 }
 
-/* The lowest rung from `low` on that reaches a target, by halves: more effort finds
- * more.  N_RUNGS: none does. */
+/*
+ * How many rungs up a target is probably reached, from what was found on one: a rung
+ * up, an eighth less is missed.  Of what may be missed a quarter is left for being
+ * sure.  In whole numbers, so that it is the same everywhere.
+ */
+static size_t
+rungs_up(const struct found *found, float target)
+{
+    uint64_t n_asked = (uint64_t) found->n_probes * found->k;
+    uint64_t missed = (n_asked - found->n) * SCALE;
+    uint64_t allowed = (uint64_t) ((1 - (double) target) * 0.75 * SCALE) * n_asked;
+    size_t n = 0;
+    for (; missed > allowed && n < N_RUNGS; n++)
+        missed -= missed / 8;
+    return n;
+}
+
+/*
+ * The lowest rung from `low` on that reaches a target: more effort finds more.
+ * N_RUNGS: none does.  Each guess starts from the rung below, and after one that is
+ * enough goes back, further each time: high rungs cost most and are tried least.
+ */
 static ochre_status
 find_rung(struct calibrating *c, struct found *rungs, uint32_t n_probes, float target,
         size_t *low_inout, struct ochre_error *err)
 {
-    size_t low = *low_inout, high = N_RUNGS;
+    size_t low = *low_inout, high = N_RUNGS, back = 1;
+    size_t guess = rungs[low].n_probes > 0 ? low + rungs_up(&rungs[low], target) : FIRST_RUNG;
     while (low < high) {
-        size_t middle = low + (high - low) / 2;
+        size_t rung = guess < low ? low : guess < high ? guess : high - 1;
         bool is_enough;
         ochre_status status =
-                try_effort(c, &rungs[middle], n_probes, ladder[middle], target, &is_enough, err);
+                try_effort(c, &rungs[rung], n_probes, ladder[rung], target, &is_enough, err);
         if (status != OCHRE_OK)
             return status;
-        if (is_enough)
-            high = middle;
-        else
-            low = middle + 1;
+        if (is_enough) {
+            high = rung;
+            guess = rung > back ? rung - back : 0;
+            back *= 2;
+        } else {
+            low = rung + 1;
+            guess = rung + rungs_up(&rungs[rung], target);
+            back = 1;
+        }
     }
     *low_inout = low;
     return OCHRE_OK;
