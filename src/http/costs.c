@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-enum { FALL = 8, RISE = 4 };
+enum { FALL = 8, RISE = 16 };
 
 static_assert((OCH_HTTP_COSTS_N & (OCH_HTTP_COSTS_N - 1)) == 0, "bits of a kind choose a place");
 static_assert(OCH_HTTP_COST_SURE_NS < UINT32_MAX, "it fits a place");

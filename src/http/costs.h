@@ -11,10 +11,12 @@
  *      kind    tag (32 bits) | the rest; its lowest bits choose the place
  *      place   tag (32 bits) | cost in ns (32 bits), in one atomic word
  *
- * A cost rises by a quarter of the difference, lest one unlucky moment (a virtual
- * processor that did not run) make a kind look slow; but to OCH_HTTP_COST_SURE_NS
- * and beyond at once, as waiting for that a second time would hurt.  It falls by an
- * eighth: after a very slow request some dozens of quick ones are needed.
+ * A cost rises by a sixteenth of the difference, lest an unlucky moment (a virtual
+ * processor that did not run, for some milliseconds) make a kind look slow: all
+ * connections would be handed over at once, and the workers' turns cost each of them
+ * what a round of requests does.  But to OCH_HTTP_COST_SURE_NS and beyond it rises at
+ * once, as waiting for that a second time would hurt.  It falls by an eighth: after a
+ * very slow request some dozens of quick ones are needed.
  * Two kinds with the same place throw each other out; forgetting is harmless.
  *
  * Threads: any.
@@ -31,7 +33,7 @@ enum { OCH_HTTP_COSTS_N = 1024 }; /* a power of two */
 #define OCH_HTTP_COST_UNKNOWN UINT64_MAX
 
 /* So much is no accident. */
-#define OCH_HTTP_COST_SURE_NS UINT64_C(10000000)
+#define OCH_HTTP_COST_SURE_NS UINT64_C(50000000)
 
 /* All zero: nothing is known. */
 struct och_http_costs {
