@@ -13,7 +13,7 @@
 #include "os/vfs.h"
 
 /* In the header of catalog.db: "Ochr", and the version of the tables below. */
-enum { APPLICATION_ID = 0x4f636872, FORMAT_VERSION = 1 };
+enum { FORMAT_VERSION = 1 };
 
 /*
  * Before anything is read.  secure_delete is on because it makes SQLite write
@@ -305,19 +305,13 @@ static ochre_status
 check_format(struct och_catalog_db *db, struct ochre_error *err)
 {
     int64_t application = 0;
-    int64_t version = 0;
     ochre_status status = ask_number(db, "PRAGMA application_id", &application, err);
+    if (status == OCHRE_OK && application != OCH_CATALOG_APPLICATION)
+        status = och_fail(err, OCHRE_CORRUPT, "catalog: not a catalog of ochre");
+    /* Recovery may have put back the first page of another version. */
     if (status == OCHRE_OK)
-        status = ask_number(db, "PRAGMA user_version", &version, err);
-    if (status != OCHRE_OK)
-        return status;
-    if (application != APPLICATION_ID)
-        return och_fail(err, OCHRE_CORRUPT, "catalog: not a catalog of ochre");
-    if (version != FORMAT_VERSION) {
-        return och_fail(err, OCHRE_UNSUPPORTED,
-                "catalog: format %" PRId64 "; this build reads format %d", version, FORMAT_VERSION);
-    }
-    return OCHRE_OK;
+        status = och_catalog_check_version(db->vfs, FORMAT_VERSION, err);
+    return status;
 }
 
 static ochre_status
@@ -349,7 +343,9 @@ connect_anew(struct och_catalog_db *db, bool create, struct ochre_error *err)
     och_sqlite_vfs_thaw(db->files);
     och_sqlite_vfs_forget(db->files);
     bool exists = false;
-    ochre_status status = och_catalog_recover(db->vfs, err);
+    ochre_status status = och_catalog_check_version(db->vfs, FORMAT_VERSION, err);
+    if (status == OCHRE_OK)
+        status = och_catalog_recover(db->vfs, err);
     if (status == OCHRE_OK)
         status = och_vfs_exists(db->vfs, OCH_CATALOG_FILE, &exists, err);
     if (status == OCHRE_OK && !exists && !create)

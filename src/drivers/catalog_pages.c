@@ -16,6 +16,9 @@
 /* SQLite's sum of a journalled page takes every 200th byte, counted from the end. */
 #define SUM_STRIDE 200
 
+/* Where SQLite keeps two numbers of ours, in the first page. */
+enum { USER_VERSION_AT = 60, APPLICATION_AT = 68 };
+
 /* How SQLite begins a header it completes. */
 static const unsigned char magic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
 
@@ -70,6 +73,28 @@ och_journal_header_stamp(unsigned char header[OCH_JOURNAL_HEADER_SIZE], uint64_t
 {
     och_store_u64(header + OCH_JOURNAL_FACTS_SIZE,
             och_hash64_seeded(header, OCH_JOURNAL_FACTS_SIZE, offset));
+}
+
+ochre_status
+och_catalog_check_version(struct och_vfs *vfs, uint32_t version, struct ochre_error *err)
+{
+    struct och_file *file = NULL;
+    unsigned char page[OCH_CATALOG_PAGE_SIZE];
+    size_t n_read = 0;
+    ochre_status status = och_vfs_open(vfs, OCH_CATALOG_FILE, OCH_OPEN_READ, &file, err);
+    if (status == OCHRE_NOT_FOUND)
+        return OCHRE_OK;
+    if (status == OCHRE_OK)
+        status = och_file_read(file, 0, page, sizeof(page), &n_read, err);
+    och_file_close(file);
+    if (status != OCHRE_OK || n_read < sizeof(page) || !och_catalog_page_is_sound(page, 1) ||
+            number_at(page + APPLICATION_AT) != OCH_CATALOG_APPLICATION)
+        return status;
+    uint32_t found = number_at(page + USER_VERSION_AT);
+    if (found != version)
+        return och_fail(err, OCHRE_UNSUPPORTED,
+                "catalog: format %" PRIu32 "; this build reads format %" PRIu32, found, version);
+    return OCHRE_OK;
 }
 
 static ochre_status

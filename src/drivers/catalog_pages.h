@@ -32,6 +32,9 @@
 
 struct och_vfs;
 
+/* "Ochr", where SQLite keeps a program's mark. */
+#define OCH_CATALOG_APPLICATION 0x4f636872u
+
 #define OCH_CATALOG_FILE "catalog.db"
 #define OCH_CATALOG_JOURNAL "catalog.db-journal"
 
@@ -51,6 +54,16 @@ bool och_catalog_page_is_sound(const unsigned char *page, uint32_t number);
 
 /* Fill in the checksum that makes the header at `offset` sound. */
 void och_journal_header_stamp(unsigned char header[OCH_JOURNAL_HEADER_SIZE], uint64_t offset);
+
+/*
+ * Whether catalog.db has tables of `version`, by its first page alone, where that is
+ * sound and ochre's; what is not, others judge.  Asked before recovery as well, which
+ * would change what another version has left.
+ *
+ * Errors: OCHRE_UNSUPPORTED when the version is another one; nothing is changed.
+ */
+OCH_MUST_CHECK ochre_status och_catalog_check_version(
+        struct och_vfs *vfs, uint32_t version, struct ochre_error *err);
 
 /*
  * Leave catalog.db as the last whole transaction made it, and no journal, both

@@ -12,7 +12,8 @@
 #include "segment/segment.h"
 #include "storage/directory.h"
 
-#define DELETES_MAGIC UINT64_C(0x314c45445248434f) /* "OCHRDEL1" */
+#define DELETES_MAGIC UINT64_C(0x314c45445248434f)     /* "OCHRDEL1" */
+#define DELETES_NAME_MASK UINT64_C(0x00ffffffffffffff) /* of it, "OCHRDEL"; then the version */
 #define HEADER_SIZE ((size_t) 32)
 
 void
@@ -100,6 +101,10 @@ apply_file(struct och_segment *segment, const char *bytes, size_t size, const ch
     uint32_t n_dead = och_reader_u32(&reader);
     if (och_load_u64(bytes + size - 8) != och_hash64(bytes, size - 8))
         return och_fail(err, OCHRE_CORRUPT, "%s: the file fails its checksum", path);
+    if (magic != DELETES_MAGIC && ((magic ^ DELETES_MAGIC) & DELETES_NAME_MASK) == 0)
+        return och_fail(err, OCHRE_UNSUPPORTED,
+                "%s: format %c; this version of ochre reads format %c", path, bytes[7],
+                (int) (DELETES_MAGIC >> 56));
     if (magic != DELETES_MAGIC || segment_id != segment->id || n_rows != segment->n_rows)
         return och_fail(err, OCHRE_CORRUPT, "%s: the file belongs to another segment", path);
     uint32_t n_marked = 0;

@@ -20,12 +20,14 @@
 #ifndef OCH_SEGMENT_LAYOUT_H
 #define OCH_SEGMENT_LAYOUT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define OCH_ALIVE UINT64_MAX /* as the log position at which a row died: never */
 
 #define OCH_SEGMENT_MAGIC UINT64_C(0x314745535248434f) /* "OCHRSEG1" */
 #define OCH_SEGMENT_VERSION 1u
+#define OCH_SEGMENT_VERSION_AT ((size_t) 8)
 #define OCH_SEGMENT_ALIGNMENT ((uint64_t) 4096)
 #define OCH_SEGMENT_FOOTER_SIZE ((uint64_t) 64)
 #define OCH_SEGMENT_ENTRY_SIZE ((uint64_t) 48)

@@ -164,6 +164,33 @@ read_root(struct och_segment *segment, const struct footer *footer, struct ochre
     return status;
 }
 
+/*
+ * The header says which version wrote the file.  Another number is believed where its
+ * page is sound; damage to a page that nobody needs is left to whoever verifies all.
+ */
+static ochre_status
+check_version(const struct och_segment *segment, struct ochre_error *err)
+{
+    char header[OCH_SEGMENT_VERSION_AT + 4];
+    char path[OCH_PATH_SIZE_MAX];
+    ochre_status status = och_file_read_all(segment->file, 0, header, sizeof(header), err);
+    uint32_t version = status == OCHRE_OK ? och_load_u32(header + OCH_SEGMENT_VERSION_AT) : 0;
+    if (status != OCHRE_OK || version == OCH_SEGMENT_VERSION)
+        return status;
+    char *page = och_mem_take(segment->mem, OCH_PAGE_SIZE);
+    if (page == NULL)
+        return och_fail_memory(err);
+    status = och_file_read_all(segment->file, 0, page, OCH_PAGE_SIZE, err);
+    if (status == OCHRE_OK && och_hash64(page, OCH_PAGE_SIZE) == segment->page_hashes[0]) {
+        och_segment_path(path, sizeof(path), segment->collection, segment->id);
+        status = och_fail(err, OCHRE_UNSUPPORTED,
+                "%s: format %u; this version of ochre reads format %u", path, (unsigned) version,
+                OCH_SEGMENT_VERSION);
+    }
+    och_mem_release(segment->mem, page, OCH_PAGE_SIZE);
+    return status;
+}
+
 ochre_status
 och_segment_open(struct och_mem *mem, struct och_vfs *vfs, struct och_uuid collection, uint64_t id,
         struct och_segment **segment_out, struct ochre_error *err)
@@ -190,6 +217,8 @@ och_segment_open(struct och_mem *mem, struct och_vfs *vfs, struct och_uuid colle
         status = read_footer(segment, &footer, err);
     if (status == OCHRE_OK)
         status = read_root(segment, &footer, err);
+    if (status == OCHRE_OK)
+        status = check_version(segment, err);
     if (status == OCHRE_OK)
         status = och_file_map(segment->file, segment->file_size, &map, err);
     segment->map = map;

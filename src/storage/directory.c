@@ -206,6 +206,9 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
         return status;
     if (!has_format && !create)
         return och_fail(err, OCHRE_NOT_FOUND, "no ochre database here (no FORMAT file)");
+    /* Another version's directory stays as it is, to the text in LOCK. */
+    if (has_format && read_format(vfs, &directory.database, err) == OCHRE_UNSUPPORTED)
+        return OCHRE_UNSUPPORTED;
 
     status = take_lock(vfs, machine, create, &directory.lock, err);
     /* Only now is what is found here what will be here: another process may have

@@ -6,7 +6,6 @@
 #include "storage/wal_internal.h"
 
 #define HEADER_MAGIC UINT64_C(0x474f4c455248434f) /* "OCHRELOG" */
-#define HEADER_VERSION 1u
 #define HEADER_SIZE ((size_t) 56)
 #define NUMBER_DIGITS 16
 
@@ -83,7 +82,7 @@ static void
 put_header_copy(char *bytes, const struct wal_header *header)
 {
     och_store_u64(bytes, HEADER_MAGIC);
-    och_store_u32(bytes + 8, HEADER_VERSION);
+    och_store_u32(bytes + 8, WAL_VERSION);
     memcpy(bytes + 12, header->database.bytes, sizeof(header->database.bytes));
     och_store_u64(bytes + 28, header->number);
     och_store_u64(bytes + 36, header->first_lsn);
@@ -102,10 +101,13 @@ och_wal_header_put(char page[WAL_PAGE], const struct wal_header *header)
 static bool
 get_header_copy(const char *bytes, struct wal_header *header_out)
 {
-    if (och_load_u64(bytes) != HEADER_MAGIC || och_load_u32(bytes + 8) != HEADER_VERSION)
+    if (och_load_u64(bytes) != HEADER_MAGIC)
         return false;
     if (och_load_u32(bytes + HEADER_SIZE - 4) != och_crc32c(0, bytes, HEADER_SIZE - 4))
         return false;
+    *header_out = (struct wal_header){.version = och_load_u32(bytes + 8)};
+    if (header_out->version != WAL_VERSION)
+        return true; /* a later one keeps these 56 bytes and their checksum where they are */
     memcpy(header_out->database.bytes, bytes + 12, sizeof(header_out->database.bytes));
     header_out->number = och_load_u64(bytes + 28);
     header_out->first_lsn = och_load_u64(bytes + 36);

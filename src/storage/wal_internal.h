@@ -16,6 +16,7 @@
 #define WAL_HEADER_COPY_AT ((size_t) 2048)
 #define WAL_FLAG_LAST_IN_GROUP 1u
 #define WAL_PATH_SIZE 32
+#define WAL_VERSION 1u
 #define WAL_NEVER_BEGUN UINT64_C(0) /* as a file's first LSN: nothing is in it */
 #define WAL_SUFFIX ".log"
 #define WAL_SUFFIX_TMP ".tmp" /* being filled with zeros */
@@ -31,6 +32,7 @@ struct wal_frame {
 struct wal_header {
     struct och_uuid database;
     uint64_t number, first_lsn, salt;
+    uint32_t version; /* another one than WAL_VERSION: nothing else is known */
 };
 
 /* A file of the log that may still hold needed records. */
@@ -72,7 +74,7 @@ bool och_wal_frame_get(const char *bytes, uint64_t salt, struct wal_frame *frame
 uint64_t och_wal_record_size(uint64_t payload_size);
 
 void och_wal_header_put(char page[WAL_PAGE], const struct wal_header *header);
-/* False when neither copy in the page is whole. */
+/* False when neither copy in the page is whole; of another version nothing but that is told. */
 bool och_wal_header_get(const char page[WAL_PAGE], struct wal_header *header_out);
 
 /* Remember a file at the newer end of the list. */

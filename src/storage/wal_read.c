@@ -307,7 +307,11 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
         found->first_lsn = header.first_lsn;
         found->salt = header.salt;
         found->size = scan.file_size;
-        if (!och_uuid_equal(header.database, wal->options.database))
+        if (header.version != WAL_VERSION)
+            status = och_fail(err, OCHRE_UNSUPPORTED,
+                    "%s: format %u; this version of ochre reads format %u", path,
+                    (unsigned) header.version, WAL_VERSION);
+        else if (!och_uuid_equal(header.database, wal->options.database))
             status = och_fail(err, OCHRE_CORRUPT, "%s belongs to another database", path);
         else if (header.number != found->number)
             status = och_fail(err, OCHRE_CORRUPT, "%s was renamed from file %llu", path,
@@ -395,18 +399,22 @@ recover_listing(struct och_wal *wal, struct listing *listing, och_log_visit visi
 {
     ochre_status status = OCHRE_OK;
     size_t n_used = 0;
+    /* All are looked at before any is removed: where one is another version's, or
+     * damaged, nothing is changed. */
     for (size_t i = 0; i < listing->n && status == OCHRE_OK; i++) {
         struct found *found = &listing->files[i];
         if (found->number >= wal->next_number)
             wal->next_number = found->number + 1;
-        if (found->half_made) {
+        if (!found->half_made)
+            status = inspect(wal, found, err);
+    }
+    for (size_t i = 0; i < listing->n && status == OCHRE_OK; i++) {
+        const struct found *found = &listing->files[i];
+        if (found->half_made)
             status = remove_file(wal, found->number, WAL_SUFFIX_TMP, err);
-            continue;
-        }
-        status = inspect(wal, found, err);
-        if (status == OCHRE_OK && found->unused)
+        else if (found->unused)
             status = remove_file(wal, found->number, WAL_SUFFIX, err);
-        else if (status == OCHRE_OK)
+        else
             listing->files[n_used++] = *found;
     }
     for (size_t i = 0; i < n_used && status == OCHRE_OK; i++) {
@@ -486,7 +494,7 @@ note_owner(void *context, const char *name, bool is_dir)
     if (status == OCHRE_OK)
         status = och_file_read_all(file, 0, page, sizeof(page), NULL);
     och_file_close(file);
-    if (status != OCHRE_OK || !och_wal_header_get(page, &header))
+    if (status != OCHRE_OK || !och_wal_header_get(page, &header) || header.version != WAL_VERSION)
         return OCHRE_OK;
     if (owner->is_known && !och_uuid_equal(header.database, owner->database))
         owner->is_in_doubt = true;

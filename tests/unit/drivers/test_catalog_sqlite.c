@@ -210,6 +210,10 @@ a_newer_format_is_refused(void **state)
     ochre_status status =
             och_catalog_sqlite_open(&f->mem, sim_disk_vfs(f->disk), true, &f->catalog, &f->err);
     check_said(f, status, OCHRE_UNSUPPORTED, "catalog: format 2; this build reads format 1");
+    /* Nothing was recovered: an empty journal, which goes at each opening, is there. */
+    bool there = false;
+    check_ok(och_vfs_exists(sim_disk_vfs(f->disk), OCH_CATALOG_JOURNAL, &there, &f->err), &f->err);
+    check(there);
 }
 
 static void

@@ -158,6 +158,7 @@ a_writers_mistakes_are_refused_under_a_right_checksum(void **state)
     begin(&f);
     check(forge(&f, 16, 77, 8) == OCHRE_OK);                    /* the position is for people */
     check(forge(&f, 0, 1, 8) == OCHRE_CORRUPT);                 /* magic */
+    check(forge(&f, 7, '2', 1) == OCHRE_UNSUPPORTED);           /* a later version */
     check(forge(&f, 8, 2, 8) == OCHRE_CORRUPT);                 /* another segment */
     check(forge(&f, 24, 71, 4) == OCHRE_CORRUPT);               /* rows */
     check(forge(&f, 28, 1, 4) == OCHRE_CORRUPT);                /* dead rows */

@@ -631,6 +631,72 @@ a_damaged_id_table_is_made_anew(void **state)
     rows_end(&rows);
 }
 
+/* Write the header's page with another version, its checksum and those above it. */
+static void
+forge_version(struct rows *rows, uint32_t version)
+{
+    static char bytes[1 << 20];
+    char path[OCH_PATH_SIZE_MAX];
+    struct ochre_error err;
+    struct och_file *file;
+    uint64_t size;
+    path_of(rows, 1, path);
+    check_ok(och_vfs_open(rows->vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_size(file, &size, &err), &err);
+    check(size <= sizeof(bytes));
+    check_ok(och_file_read_all(file, 0, bytes, (size_t) size, &err), &err);
+    char *footer = bytes + size - OCH_SEGMENT_FOOTER_SIZE;
+    char *root = bytes + och_load_u64(footer);
+    size_t root_size = (size_t) och_load_u64(footer + 8);
+    char *hashes = root + 4 + och_load_u32(root) * OCH_SEGMENT_ENTRY_SIZE + 16 + 8 + 8 + 4;
+    check(och_load_u64(hashes) == och_hash64(bytes, OCH_PAGE_SIZE));
+    och_store_u32(bytes + OCH_SEGMENT_VERSION_AT, version);
+    och_store_u64(hashes, och_hash64(bytes, OCH_PAGE_SIZE));
+    och_store_u64(footer + 32, och_hash64(root, root_size));
+    och_store_u64(footer + 48, och_hash64(footer, 48));
+    check_ok(och_file_write(file, 0, bytes, (size_t) size, &err), &err);
+    och_file_close(file);
+}
+
+static void
+another_version_is_refused_by_its_number(void **state)
+{
+    (void) state;
+    struct rows rows;
+    struct ochre_error err;
+    char path[OCH_PATH_SIZE_MAX];
+    rows_begin(&rows, 40, 3, 5);
+    path_of(&rows, 1, path);
+    struct och_segment *segment = rows_segment(&rows, 1);
+    och_segment_release(segment);
+    forge_version(&rows, 2);
+    check(och_segment_open(&rows.mem, rows.vfs, rows.collection, 1, &segment, &err) ==
+            OCHRE_UNSUPPORTED);
+    check(strstr(err.message, path) != NULL && strstr(err.message, "format 2") != NULL);
+    /* Whatever fails on the way, what is damaged is not taken for a version. */
+    ochre_status status = OCHRE_NO_MEMORY;
+    unsigned n_points = 0;
+    while (status == OCHRE_NO_MEMORY) {
+        rows.mem.fail_at = atomic_load(&rows.mem.n_grants) + ++n_points;
+        status = och_segment_open(&rows.mem, rows.vfs, rows.collection, 1, &segment, &err);
+        rows.mem.fail_at = 0;
+    }
+    check(status == OCHRE_UNSUPPORTED && n_points > 5);
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        sim_disk_fail(rows.disk, n, SIM_IO_ONCE);
+        status = och_segment_open(&rows.mem, rows.vfs, rows.collection, 1, &segment, &err);
+        failed = sim_disk_has_failed(rows.disk);
+        check(status == (failed ? OCHRE_IO : OCHRE_UNSUPPORTED));
+    }
+    sim_disk_fail(rows.disk, 0, SIM_IO_ONCE);
+    check(sim_disk_flip(rows.disk, path, OCH_SEGMENT_VERSION_AT, 3));
+    check_ok(och_segment_open(&rows.mem, rows.vfs, rows.collection, 1, &segment, &err), &err);
+    check(och_segment_verify(segment, &err) == OCHRE_CORRUPT);
+    och_segment_release(segment);
+    rows_end(&rows);
+}
+
 /* --- failing -------------------------------------------------------------------------- */
 
 /* With a fresh descriptor: a disk that failed for a moment is no answer. */
@@ -768,6 +834,7 @@ main(void)
             cmocka_unit_test(a_writers_mistakes_are_refused_under_right_checksums),
             cmocka_unit_test(a_full_id_table_ends_the_search),
             cmocka_unit_test(a_damaged_id_table_is_made_anew),
+            cmocka_unit_test(another_version_is_refused_by_its_number),
             cmocka_unit_test(a_page_that_cannot_be_read_is_read_once_more),
             cmocka_unit_test(marks_are_kept_by_row_and_position),
             cmocka_unit_test(any_call_of_the_disk_may_fail_and_be_tried_again),

@@ -1,5 +1,7 @@
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "os/vfs.h"
 #include "sim/sim_disk.h"
@@ -139,6 +141,37 @@ every_flipped_bit_of_format_is_noticed(void **state)
     end(&f);
 }
 
+/* Not even the text in LOCK. */
+static void
+another_version_is_refused_untouched(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    struct och_directory directory;
+    struct och_file *file;
+    char bytes[48];
+    begin(&f);
+    check_ok(take(&f, true, &directory, &err), &err);
+    och_directory_close(&directory);
+    check_ok(och_vfs_open(sim_disk_vfs(f.disk), "FORMAT", OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_read_all(file, 0, bytes, sizeof(bytes), &err), &err);
+    och_store_u32(bytes + 16, 2);
+    och_store_u64(bytes + 40, och_hash64(bytes, 40));
+    check_ok(och_file_write(file, 0, bytes, sizeof(bytes), &err), &err);
+    och_file_close(file);
+    check_ok(och_vfs_open(sim_disk_vfs(f.disk), "LOCK", OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_write(file, 0, "theirs", 6, &err), &err);
+    for (int create = 0; create < 2; create++) {
+        check(take(&f, create == 1, &directory, &err) == OCHRE_UNSUPPORTED);
+        check(strstr(err.message, "format 2") != NULL && strstr(err.message, "format 1") != NULL);
+        check_ok(och_file_read_all(file, 0, bytes, 6, &err), &err);
+        check(memcmp(bytes, "theirs", 6) == 0);
+    }
+    och_file_close(file);
+    end(&f);
+}
+
 static ochre_status
 note_nothing(
         void *context, const struct och_log_record *record, bool damaged, struct ochre_error *err)
@@ -256,6 +289,7 @@ main(void)
             cmocka_unit_test(a_chroma_directory_is_refused_untouched),
             cmocka_unit_test(data_without_a_catalog_is_corrupt),
             cmocka_unit_test(every_flipped_bit_of_format_is_noticed),
+            cmocka_unit_test(another_version_is_refused_untouched),
             cmocka_unit_test(a_damaged_format_is_made_anew_from_the_log),
             cmocka_unit_test(a_crash_while_making_one_leaves_one_or_none),
     };

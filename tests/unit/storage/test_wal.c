@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -287,6 +288,57 @@ either_copy_of_a_file_header_is_enough(void **state)
     f.wal = NULL;
     check(sim_disk_flip(f.disk, path, 2048 + 20, 3));
     check(open_log(&f, &err) == OCHRE_CORRUPT);
+    end(&f);
+}
+
+/* Write another version into the header's copy at `offset`, under a right checksum. */
+static void
+forge_version(struct fixture *f, const char *path, uint64_t offset, uint32_t version)
+{
+    struct och_file *file;
+    struct ochre_error err;
+    char bytes[56];
+    check_ok(och_vfs_open(f->options.vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_read_all(file, offset, bytes, sizeof(bytes), &err), &err);
+    och_store_u32(bytes + 8, version);
+    och_store_u32(bytes + 52, och_crc32c(0, bytes, 52));
+    check_ok(och_file_write(file, offset, bytes, sizeof(bytes), &err), &err);
+    och_file_close(file);
+}
+
+/* What a later version began is not damage, and nothing beside it is touched. */
+static void
+a_file_of_another_version_is_refused_and_none_is_removed(void **state)
+{
+    (void) state;
+    static const char half_made[] = "log/0000000000000000.tmp"; /* removed by an opening */
+    struct fixture f;
+    struct ochre_error err;
+    bool exists;
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    check_ok(append(&f, 1, 100, &err), &err);
+    check_ok(och_wal_prepare(f.wal, &err), &err);
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    check_ok(och_vfs_rename(f.options.vfs, "log/0000000000000002.log", half_made, &err), &err);
+    char path[64];
+    newest_file(&f, path);
+    forge_version(&f, path, 0, 2);
+    forge_version(&f, path, 2048, 2);
+    struct och_uuid database;
+    check(!och_wal_find_database(f.options.vfs, &database));
+    check(open_log(&f, &err) == OCHRE_UNSUPPORTED);
+    check(strstr(err.message, "log/0000000000000001.log: format 2") != NULL);
+    check_ok(och_vfs_exists(f.options.vfs, half_made, &exists, &err), &err);
+    check(exists);
+    /* One whole copy of our own version is enough, as ever. */
+    check(sim_disk_flip(f.disk, path, 20, 3));
+    forge_version(&f, path, 2048, 1);
+    check_ok(open_log(&f, &err), &err);
+    check(f.seen.n == 1);
+    check_ok(och_vfs_exists(f.options.vfs, half_made, &exists, &err), &err);
+    check(!exists);
     end(&f);
 }
 
@@ -611,6 +663,7 @@ main(void)
             cmocka_unit_test(a_file_of_another_database_is_refused),
             cmocka_unit_test(a_flipped_bit_below_the_synced_end_is_always_noticed),
             cmocka_unit_test(either_copy_of_a_file_header_is_enough),
+            cmocka_unit_test(a_file_of_another_version_is_refused_and_none_is_removed),
             cmocka_unit_test(a_file_cut_before_its_first_record_is_damaged),
             cmocka_unit_test(a_file_never_begun_is_known_whatever_is_behind),
             cmocka_unit_test(a_file_cut_within_a_record_is_damaged),
