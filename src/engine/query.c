@@ -89,7 +89,8 @@ search_rows(
         struct och_vector_search search = {.queries = fan->prepared,
                 .n_queries = fan->query->n_queries,
                 .source = fan->n_pieces,
-                .allowed = rows->all ? NULL : &part};
+                .allowed = rows->all ? NULL : &part,
+                .scratch = &fan->result->arena};
         fan->pieces[fan->n_pieces++] = (struct piece){index, first};
         status = och_flat_search(&vectors, &search, fan->best, work, err);
         first = next;

@@ -153,12 +153,14 @@ reserve_chunk(struct och_head *head, unsigned chunk)
     vectors = och_size_align(vectors, VECTOR_ALIGNMENT);
     size_t row_size =
             sizeof(struct och_row_texts) + 3 * sizeof(uint64_t) + sizeof(uint32_t) + sizeof(float);
-    size_t total = vectors + rows * row_size;
+    size_t codes = rows * och_tail_row_size(head->dim);
+    size_t total = vectors + codes + rows * row_size;
     char *block = och_mem_take_aligned(head->mem, VECTOR_ALIGNMENT, total);
     if (block == NULL)
         return OCHRE_NO_MEMORY;
     head->chunk_bytes[chunk] = total;
-    char *next = block + vectors;
+    och_tail_place(&columns->tail, block + vectors, head->dim, (uint32_t) rows);
+    char *next = block + vectors + codes;
     columns->texts = (struct och_row_texts *) (void *) next;
     next += rows * sizeof(struct och_row_texts);
     columns->ordinals = (uint64_t *) (void *) next;
@@ -192,7 +194,8 @@ texts_size(const struct och_row_texts *texts)
 static size_t
 row_bytes(const struct och_head *head, const struct och_row_texts *texts)
 {
-    return head->dim * sizeof(float) + sizeof(*texts) + 32 + texts_size(texts);
+    return head->dim * sizeof(float) + och_tail_row_size(head->dim) + sizeof(*texts) + 32 +
+            texts_size(texts);
 }
 
 ochre_status
@@ -215,8 +218,10 @@ och_head_append(struct och_head *head, const struct och_head_insert *insert)
     }
 
     struct och_head_chunk *chunk = &head->chunks[c];
-    if (head->dim > 0)
+    if (head->dim > 0) {
         memcpy(chunk->vectors + (size_t) at * head->dim, insert->vector, head->dim * sizeof(float));
+        och_tail_encode(&chunk->tail, at, insert->vector, head->dim);
+    }
     chunk->norms[at] = insert->norm;
     chunk->ordinals[at] = insert->ordinal;
     chunk->born[at] = insert->position;

@@ -13,7 +13,7 @@
  * undone, newest first (och_head_undo_*).
  *
  *      chunk 0: 64 rows | chunk 1: 128 | chunk 2: 256 | ...      rows never move
- *      a chunk: vectors [n][dim] | norms | ordinals | born | dead | previous | texts
+ *      a chunk: vectors [n][dim] | codes | texts | ordinals | born | dead | previous | norms
  *
  * Threads: one writer; readers concurrently, for rows below a count they were
  * given through a lock, and for `dead` at any time (it is atomic).  The id map
@@ -29,6 +29,7 @@
 #include "base/arena.h"
 #include "base/bitset.h"
 #include "base/compiler.h"
+#include "index/vector/tail.h"
 #include "ochre/status.h"
 #include "ochre/types.h"
 #include "segment/layout.h"
@@ -50,6 +51,7 @@ struct och_head_chunk {
     _Atomic(uint64_t) *dead;
     uint32_t *previous; /* the row that held the same id before, in this head */
     struct och_row_texts *texts;
+    struct och_tail tail; /* codes of the vectors */
 };
 
 struct och_head {

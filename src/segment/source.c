@@ -179,6 +179,7 @@ och_source_vectors(
     *rows_out = (struct och_vector_rows){.rows = chunk->vectors,
             .norms = chunk->norms,
             .ordinals = chunk->ordinals,
-            .n_rows = n};
+            .n_rows = n,
+            .tail = source->head->dim > 0 ? &chunk->tail : NULL};
     return first + n;
 }

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "distance/distance.h"
+#include "index/vector/tail.h"
 #include "index/vector/topk.h"
 
 enum {
@@ -113,6 +114,8 @@ och_flat_search(const struct och_vector_rows *rows, const struct och_vector_sear
 {
     if (search->n_queries == 0)
         return OCHRE_OK;
+    if (rows->tail != NULL)
+        return och_tail_search(rows, search, best, work, err);
 
     uint32_t step = rows_per_block(search->queries[0].dim);
     struct block block;

@@ -21,11 +21,14 @@
 
 #include "ochre/status.h"
 
+struct och_tail;
+
 struct och_vector_rows {
     const float *rows;        /* [n_rows][dim], dim being the query's */
     const float *norms;       /* [n_rows] och_vector_norm; NULL unless cosine */
     const uint64_t *ordinals; /* [n_rows] */
     uint32_t n_rows;
+    const struct och_tail *tail; /* codes of the rows, which are in memory; NULL: none */
 
     /* Make n rows from `row` on safe to read, norms and ordinals included, or
      * say why not.  NULL: they are in memory.  Cheap when called again. */
