@@ -49,6 +49,7 @@ struct ochre_options {
     size_t size;         /* sizeof(struct ochre_options) */
     bool must_exist;     /* do not make a new database */
     bool allow_reset;    /* ochre_reset may drop everything */
+    bool read_only;      /* only read, beside whoever writes; see below */
     unsigned n_threads;  /* background threads, of low priority; 0: work is done inside calls */
     size_t memory_limit; /* bytes this database may take, SQLite's apart; 0: no limit */
     const char *simd;    /* "scalar", "avx2", "avx512", "avx512_vnni", "neon"; otherwise the best */
@@ -57,6 +58,14 @@ struct ochre_options {
 
 /*
  * Open the database in directory `path`, making it if it is not there.
+ *
+ * With read_only any number of processes may open it beside the one that writes, or when
+ * none does, for instance because it was killed.  Nothing is locked, made or changed in the
+ * directory, so it may also be one that this process may not write.  Calls that read see
+ * what that process has acknowledged, in its order, at most 100 ms late, with or without
+ * background threads; calls that write answer OCHRE_DENIED.  A collection handle goes on
+ * when the writer is started anew.  When what there is cannot be read for a second, calls
+ * say why, instead of answering from the past.
  *
  * Errors: OCHRE_INVALID      options of another size
  *         OCHRE_BUSY         another process has it open; the message has its pid

@@ -3,6 +3,7 @@
 #include "api/schema.h"
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "drivers/catalog_sqlite.h"
 #include "drivers/log_file.h"
 #include "os/vfs.h"
@@ -23,10 +24,46 @@ settings_of(void *context, struct ochre_bytes text, struct och_collection_settin
     return status;
 }
 
+static struct och_ports
+ports_of(struct ochre_db *db)
+{
+    const struct och_db_options *options = &db->options;
+    db->log_options = (struct och_wal_options){.mem = &db->mem,
+            .vfs = options->vfs,
+            .machine = options->machine,
+            .database = db->directory.database};
+    return (struct och_ports){.mem = &db->mem,
+            .vfs = options->vfs,
+            .machine = options->machine,
+            .kernels = options->kernels,
+            .catalog = db->catalog,
+            .executor = options->executor};
+}
+
+/* Beside whoever writes: nothing is locked. */
+static ochre_status
+open_parts_to_read(struct ochre_db *db, struct ochre_error *err)
+{
+    const struct och_db_options *options = &db->options;
+    ochre_status status = och_directory_look(options->vfs, &db->directory, err);
+    if (status == OCHRE_OK)
+        status = och_catalog_sqlite_open_beside(&db->mem, options->vfs, &db->catalog, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct och_ports ports = ports_of(db);
+    status = och_log_file_tail(&db->log_options, &db->tail, err);
+    if (status != OCHRE_OK)
+        return status;
+    ports.tail = db->tail;
+    return och_engine_open(&ports, &options->engine, settings_of, db, &db->engine, err);
+}
+
 static ochre_status
 open_parts(struct ochre_db *db, struct ochre_error *err)
 {
     const struct och_db_options *options = &db->options;
+    if (options->read_only)
+        return open_parts_to_read(db, err);
     ochre_status status = och_directory_open(
             options->vfs, options->machine, options->create, &db->directory, err);
     if (status != OCHRE_OK)
@@ -35,17 +72,8 @@ open_parts(struct ochre_db *db, struct ochre_error *err)
             &db->mem, options->vfs, db->directory.is_new, &db->catalog, err);
     if (status != OCHRE_OK)
         return status;
-    db->log_options = (struct och_wal_options){.mem = &db->mem,
-            .vfs = options->vfs,
-            .machine = options->machine,
-            .database = db->directory.database};
-    struct och_ports ports = {.mem = &db->mem,
-            .vfs = options->vfs,
-            .machine = options->machine,
-            .kernels = options->kernels,
-            .catalog = db->catalog,
-            .log = och_log_file_source(&db->log_options),
-            .executor = options->executor};
+    struct och_ports ports = ports_of(db);
+    ports.log = och_log_file_source(&db->log_options);
     return och_engine_open(&ports, &options->engine, settings_of, db, &db->engine, err);
 }
 
@@ -77,12 +105,32 @@ och_db_give_up(struct ochre_db *db)
     och_engine_stop_merges(db->engine);
 }
 
+ochre_status
+och_db_admit_change(struct ochre_db *db, struct ochre_error *err)
+{
+    if (!db->options.read_only)
+        return OCHRE_OK;
+    return och_fail(err, OCHRE_DENIED,
+            "the database is open read-only (--read-only): write through the process that has "
+            "it open for writing");
+}
+
+ochre_status
+och_db_be_current(struct ochre_db *db, struct ochre_error *err)
+{
+    if (!db->options.read_only)
+        return OCHRE_OK;
+    return och_follow_now(db->engine, OCH_FOLLOW_LATE_MS * UINT64_C(1000000), err);
+}
+
 void
 och_db_close(struct ochre_db *db)
 {
     if (db == NULL)
         return;
     och_engine_close(db->engine);
+    if (db->tail != NULL)
+        db->tail->ops->close(db->tail);
     if (db->catalog != NULL)
         db->catalog->ops->close(db->catalog);
     och_directory_close(&db->directory);

@@ -30,6 +30,7 @@ struct och_db_options {
     struct och_executor *executor; /* borrowed; NULL: no background work */
     unsigned n_cpus;
     bool create;
+    bool read_only; /* beside whoever writes; then `create` is not */
     bool allow_reset;
     const char *backup_dir; /* borrowed: where och_op_backup writes; NULL: it is refused */
     struct och_engine_options engine;
@@ -41,6 +42,7 @@ struct ochre_db {
     struct och_directory directory; /* the lock is held */
     struct och_wal_options log_options;
     struct och_catalog *catalog; /* owned */
+    struct och_log_tail *tail;   /* owned; NULL unless read_only */
     struct och_engine *engine;   /* owned */
     atomic_bool gives_up;        /* och_db_give_up */
     atomic_flag is_tidied;       /* someone compacts or purges all of it */
@@ -60,6 +62,14 @@ OCH_MUST_CHECK ochre_status och_db_open(
 /* It will be closed: backups, compactions and purges end early, with OCHRE_UNAVAILABLE.
  * Any thread. */
 void och_db_give_up(struct ochre_db *db);
+
+/* Verbs that change something begin with this: OCHRE_DENIED where the database was opened
+ * to be read. */
+OCH_MUST_CHECK ochre_status och_db_admit_change(struct ochre_db *db, struct ochre_error *err);
+
+/* Verbs that only look begin with this, so that they answer with what there is, or was a
+ * moment ago: OCH_FOLLOW_LATE_MS.  Errors: those of och_follow_now. */
+OCH_MUST_CHECK ochre_status och_db_be_current(struct ochre_db *db, struct ochre_error *err);
 
 /* Close: no verb may be in progress.  NULL is fine. */
 void och_db_close(struct ochre_db *db);

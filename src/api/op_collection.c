@@ -189,16 +189,16 @@ insert(struct ochre_db *db, struct och_arena *arena, const struct och_create *cr
     return status;
 }
 
-/* On a full disk none is made, but one that is there is found. */
+/* On a full disk, or where it is only read, none is made, but one that is there is found. */
 static ochre_status
 get_anyway(struct ochre_db *db, struct och_arena *arena, const struct och_create *create,
-        struct och_collection_info *info_out, struct ochre_error *err)
+        ochre_status refused, struct och_collection_info *info_out, struct ochre_error *err)
 {
     struct ochre_error why;
     ochre_status status = och_op_collection_get(
             db, arena, create->tenant, create->database, create->name, info_out, &why);
     if (status == OCHRE_NOT_FOUND)
-        return OCHRE_FULL; /* err says so already */
+        return refused; /* err says so already */
     if (status != OCHRE_OK && err != NULL)
         *err = why;
     return status;
@@ -213,9 +213,11 @@ och_op_collection_create(struct ochre_db *db, struct och_arena *arena,
     ochre_status status = check_create(create, err);
     if (status != OCHRE_OK)
         return status;
-    status = och_space_admit(&db->engine->space, err);
-    if (status == OCHRE_FULL && create->get_or_create)
-        return get_anyway(db, arena, create, info_out, err);
+    status = och_db_admit_change(db, err);
+    if (status == OCHRE_OK)
+        status = och_space_admit(&db->engine->space, err);
+    if ((status == OCHRE_FULL || status == OCHRE_DENIED) && create->get_or_create)
+        return get_anyway(db, arena, create, status, info_out, err);
     if (status == OCHRE_OK)
         status = insert(db, arena, create, info_out, err);
     if (status == OCHRE_EXISTS && create->get_or_create)
@@ -232,8 +234,10 @@ och_op_collection_get(struct ochre_db *db, struct och_arena *arena, struct ochre
         struct ochre_error *err)
 {
     *info_out = (struct och_collection_info){.dim = 0};
-    ochre_status status = db->catalog->ops->collection_by_name(
-            db->catalog, arena, tenant, database, name, &info_out->row, err);
+    ochre_status status = och_db_be_current(db, err);
+    if (status == OCHRE_OK)
+        status = db->catalog->ops->collection_by_name(
+                db->catalog, arena, tenant, database, name, &info_out->row, err);
     if (status != OCHRE_OK)
         return status;
     return fill_info(db, arena, info_out, err);
@@ -268,7 +272,9 @@ och_op_collection_get_by_id(struct ochre_db *db, struct och_arena *arena,
         struct ochre_error *err)
 {
     *info_out = (struct och_collection_info){.dim = 0};
-    ochre_status status = find_row(db, arena, target, &info_out->row, err);
+    ochre_status status = och_db_be_current(db, err);
+    if (status == OCHRE_OK)
+        status = find_row(db, arena, target, &info_out->row, err);
     if (status != OCHRE_OK)
         return status;
     return fill_info(db, arena, info_out, err);
@@ -310,8 +316,10 @@ och_op_collection_get_by_crn(struct ochre_db *db, struct och_arena *arena, struc
         return och_fail(err, OCHRE_INVALID,
                 "a collection resource name has three parts: tenant_resource_name:database:name");
     struct ochre_bytes tenant;
-    ochre_status status =
-            db->catalog->ops->tenant_by_resource_name(db->catalog, arena, parts[0], &tenant, err);
+    ochre_status status = och_db_be_current(db, err);
+    if (status == OCHRE_OK)
+        status = db->catalog->ops->tenant_by_resource_name(
+                db->catalog, arena, parts[0], &tenant, err);
     if (status == OCHRE_NOT_FOUND)
         tenant = parts[0];
     else if (status != OCHRE_OK)
@@ -328,8 +336,10 @@ och_op_collection_list(struct ochre_db *db, struct och_arena *arena, struct ochr
     *n_out = 0;
     struct och_collection_row *rows;
     size_t n;
-    ochre_status status = db->catalog->ops->collection_list(
-            db->catalog, arena, tenant, database, limit, offset, &rows, &n, err);
+    ochre_status status = och_db_be_current(db, err);
+    if (status == OCHRE_OK)
+        status = db->catalog->ops->collection_list(
+                db->catalog, arena, tenant, database, limit, offset, &rows, &n, err);
     if (status != OCHRE_OK)
         return status;
     struct och_collection_info *infos = och_arena_take_array(arena, n, sizeof(*infos));
@@ -354,6 +364,10 @@ ochre_status
 och_op_collection_count(struct ochre_db *db, struct ochre_bytes tenant, struct ochre_bytes database,
         uint64_t *count_out, struct ochre_error *err)
 {
+    *count_out = 0;
+    ochre_status status = och_db_be_current(db, err);
+    if (status != OCHRE_OK)
+        return status;
     return db->catalog->ops->collection_count(db->catalog, tenant, database, count_out, err);
 }
 
@@ -395,6 +409,8 @@ och_op_collection_update(struct ochre_db *db, const struct och_target *target,
     och_arena_init(&arena, &db->mem);
     struct och_collection_row row;
     ochre_status status = check_update(update, err);
+    if (status == OCHRE_OK)
+        status = och_db_admit_change(db, err);
     /* Read and replaced as one: two changes at once must not undo each other. */
     och_commit_enter(db->engine->commit);
     if (status == OCHRE_OK)
@@ -423,8 +439,10 @@ och_op_collection_delete(struct ochre_db *db, struct ochre_bytes tenant,
     struct och_arena arena;
     och_arena_init(&arena, &db->mem);
     struct och_collection_row row;
-    ochre_status status = db->catalog->ops->collection_by_name(
-            db->catalog, &arena, tenant, database, name, &row, err);
+    ochre_status status = och_db_admit_change(db, err);
+    if (status == OCHRE_OK)
+        status = db->catalog->ops->collection_by_name(
+                db->catalog, &arena, tenant, database, name, &row, err);
     if (status == OCHRE_OK)
         status = och_engine_drop(db->engine, row.id, err);
     och_arena_clear(&arena);

@@ -17,7 +17,9 @@ och_op_database_create(struct ochre_db *db, struct ochre_bytes tenant, struct oc
         return och_fail(err, OCHRE_INVALID,
                 "Validation error: tenant: it has %zu bytes; 1 to %u are allowed", tenant.size,
                 OCH_TENANT_SIZE_MAX);
-    status = och_space_admit(&db->engine->space, err);
+    status = och_db_admit_change(db, err);
+    if (status == OCHRE_OK)
+        status = och_space_admit(&db->engine->space, err);
     if (status != OCHRE_OK)
         return status;
     uint8_t random[16];
@@ -33,6 +35,10 @@ ochre_status
 och_op_database_get(struct ochre_db *db, struct och_arena *arena, struct ochre_bytes tenant,
         struct ochre_bytes name, struct och_database_row *row_out, struct ochre_error *err)
 {
+    *row_out = (struct och_database_row){.name = {.data = NULL}};
+    ochre_status status = och_db_be_current(db, err);
+    if (status != OCHRE_OK)
+        return status;
     return db->catalog->ops->database_get(db->catalog, arena, tenant, name, row_out, err);
 }
 
@@ -41,6 +47,11 @@ och_op_database_list(struct ochre_db *db, struct och_arena *arena, struct ochre_
         uint64_t limit, uint64_t offset, struct och_database_row **rows_out, size_t *n_out,
         struct ochre_error *err)
 {
+    *rows_out = NULL;
+    *n_out = 0;
+    ochre_status status = och_db_be_current(db, err);
+    if (status != OCHRE_OK)
+        return status;
     return db->catalog->ops->database_list(
             db->catalog, arena, tenant, limit, offset, rows_out, n_out, err);
 }
@@ -67,7 +78,9 @@ och_op_database_delete(struct ochre_db *db, struct ochre_bytes tenant, struct oc
 {
     struct dropping dropping = {.db = db, .tenant = tenant, .name = name};
     och_arena_init(&dropping.arena, &db->mem);
-    ochre_status status = och_engine_drop_many(db->engine, drop_database, &dropping, err);
+    ochre_status status = och_db_admit_change(db, err);
+    if (status == OCHRE_OK)
+        status = och_engine_drop_many(db->engine, drop_database, &dropping, err);
     och_arena_clear(&dropping.arena);
     return status;
 }

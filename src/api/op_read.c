@@ -250,7 +250,9 @@ och_op_delete(struct ochre_db *db, const struct och_target *target,
     ochre_status status = och_validate_target(db, target, &collection, err);
     if (status != OCHRE_OK)
         return status;
-    status = och_validate_deferred(&input->deferred, err);
+    status = och_db_admit_change(db, err);
+    if (status == OCHRE_OK)
+        status = och_validate_deferred(&input->deferred, err);
     if (status == OCHRE_OK && limit != UINT64_MAX && !input->has_filter)
         status = och_fail(err, OCHRE_INVALID,
                 "limit can only be specified when a where or where_document clause is provided");

@@ -19,6 +19,9 @@ ochre_status
 och_op_backup(struct ochre_db *db, struct och_backup_totals *totals_out, struct ochre_error *err)
 {
     *totals_out = (struct och_backup_totals){.n_files = 0};
+    ochre_status status = och_db_admit_change(db, err);
+    if (status != OCHRE_OK)
+        return status;
     if (db->options.backup_dir == NULL)
         return och_fail(err, OCHRE_DENIED,
                 "Backups are off: start the server with --backup-dir DIR (backup_dir)");
@@ -28,6 +31,9 @@ och_op_backup(struct ochre_db *db, struct och_backup_totals *totals_out, struct 
 ochre_status
 och_op_reset(struct ochre_db *db, struct ochre_error *err)
 {
+    ochre_status status = och_db_admit_change(db, err);
+    if (status != OCHRE_OK)
+        return status;
     if (!db->options.allow_reset)
         return och_fail(err, OCHRE_DENIED, "Reset is disabled by config");
     return och_engine_reset(db->engine, err);
@@ -98,6 +104,9 @@ compact_all(struct ochre_db *db, struct ochre_error *err)
 static ochre_status
 begin_tidying(struct ochre_db *db, struct ochre_error *err)
 {
+    ochre_status status = och_db_admit_change(db, err);
+    if (status != OCHRE_OK)
+        return status;
     if (!atomic_flag_test_and_set(&db->is_tidied))
         return OCHRE_OK;
     return och_fail(err, OCHRE_BUSY, "The database is being compacted or purged already");

@@ -15,7 +15,9 @@ och_op_tenant_create(struct ochre_db *db, struct ochre_bytes name, struct ochre_
         return och_fail(err, OCHRE_INVALID,
                 "Validation error: name: a tenant's name has %zu bytes; the limit is %u", name.size,
                 OCH_TENANT_SIZE_MAX);
-    status = och_space_admit(&db->engine->space, err);
+    status = och_db_admit_change(db, err);
+    if (status == OCHRE_OK)
+        status = och_space_admit(&db->engine->space, err);
     if (status != OCHRE_OK)
         return status;
     return db->catalog->ops->tenant_create(db->catalog, name, err);
@@ -25,6 +27,10 @@ ochre_status
 och_op_tenant_get(struct ochre_db *db, struct och_arena *arena, struct ochre_bytes name,
         struct ochre_bytes *resource_name_out, struct ochre_error *err)
 {
+    *resource_name_out = (struct ochre_bytes){.data = NULL};
+    ochre_status status = och_db_be_current(db, err);
+    if (status != OCHRE_OK)
+        return status;
     return db->catalog->ops->tenant_get(db->catalog, arena, name, resource_name_out, err);
 }
 
@@ -36,7 +42,9 @@ och_op_tenant_update(struct ochre_db *db, struct ochre_bytes name, struct ochre_
         return och_fail(err, OCHRE_INVALID,
                 "Validation error: resource_name: it has %zu bytes; 1 to %u are allowed",
                 resource_name.size, OCH_TENANT_SIZE_MAX);
-    ochre_status status = och_space_admit(&db->engine->space, err);
+    ochre_status status = och_db_admit_change(db, err);
+    if (status == OCHRE_OK)
+        status = och_space_admit(&db->engine->space, err);
     if (status != OCHRE_OK)
         return status;
     return db->catalog->ops->tenant_set_resource_name(db->catalog, name, resource_name, err);

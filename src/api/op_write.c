@@ -51,7 +51,9 @@ och_op_write(struct ochre_db *db, const struct och_target *target, enum och_writ
     if (status != OCHRE_OK)
         return status;
     uint32_t dim;
-    status = och_collection_usable(collection, err);
+    status = och_db_admit_change(db, err);
+    if (status == OCHRE_OK)
+        status = och_collection_usable(collection, err);
     if (status == OCHRE_OK)
         status = och_validate_records(input, op, dim_now(collection), &dim, err);
     if (status == OCHRE_OK && input->records.n > 0)

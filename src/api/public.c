@@ -110,7 +110,8 @@ open_on_ground(struct ground *ground, const char *path, const struct ochre_optio
     struct och_vfs *vfs = NULL;
     struct och_executor *executor = NULL;
     struct och_cpu cpu = och_cpu_detect();
-    ochre_status status = och_vfs_posix_open(&ground->mem, path, !options->must_exist, &vfs, err);
+    bool create = !options->must_exist && !options->read_only;
+    ochre_status status = och_vfs_posix_open(&ground->mem, path, create, &vfs, err);
     if (status == OCHRE_OK && options->n_threads > 0)
         status = och_executor_open(&ground->mem, 0, options->n_threads, &executor, err);
     struct och_db_options db_options = {.mem = &ground->mem,
@@ -119,7 +120,8 @@ open_on_ground(struct ground *ground, const char *path, const struct ochre_optio
             .kernels = kernels_for(cpu.sets, options->simd),
             .executor = executor,
             .n_cpus = cpu.cores,
-            .create = !options->must_exist,
+            .create = create,
+            .read_only = options->read_only,
             .allow_reset = options->allow_reset,
             .engine = {.head_rows_max = options->seal_rows}};
     if (status == OCHRE_OK)
@@ -178,6 +180,9 @@ ochre_reset(ochre_db *db, struct ochre_error *err)
 ochre_status
 ochre_seal(ochre_db *db, struct ochre_error *err)
 {
+    ochre_status status = och_db_admit_change(db, err);
+    if (status != OCHRE_OK)
+        return status;
     return och_engine_seal_all(db->engine, err);
 }
 
@@ -200,7 +205,9 @@ ochre_backup(ochre_db *db, const char *to, struct ochre_backup *backup_out, stru
     if (backup_out != NULL && backup_out->size != sizeof(*backup_out))
         return och_fail(err, OCHRE_INVALID, "ochre_backup: size is %zu, not %zu", backup_out->size,
                 sizeof(*backup_out));
-    ochre_status status = och_backup_database_to(db, to, &totals, err);
+    ochre_status status = och_db_admit_change(db, err);
+    if (status == OCHRE_OK)
+        status = och_backup_database_to(db, to, &totals, err);
     if (status == OCHRE_OK && backup_out != NULL)
         *backup_out = (struct ochre_backup){.size = sizeof(*backup_out),
                 .n_files = totals.n_files,

@@ -32,8 +32,11 @@ ochre_status
 och_validate_target(struct ochre_db *db, const struct och_target *target,
         struct och_collection **collection_out, struct ochre_error *err)
 {
-    struct och_collection *collection = och_engine_loaded(db->engine, target->id);
     *collection_out = NULL;
+    ochre_status current = och_db_be_current(db, err);
+    if (current != OCHRE_OK)
+        return current;
+    struct och_collection *collection = och_engine_loaded(db->engine, target->id);
     if (collection == NULL) {
         struct och_arena arena;
         och_arena_init(&arena, &db->mem);

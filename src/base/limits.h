@@ -84,6 +84,12 @@
  * there on a segment has codes, and scanning those costs a fifth of scanning the head. */
 #define OCH_IDLE_MS 1000u
 #define OCH_IDLE_ROWS_MIN 512u
+/* Reading beside a writer: the background looks so often for what is new; a call that
+ * finds the last look older looks itself, so that no answer is later than 100 ms; and one
+ * says that looking fails when it has done so for longer. */
+#define OCH_FOLLOW_MS 15u
+#define OCH_FOLLOW_LATE_MS 40u
+#define OCH_FOLLOW_FAIL_MS 1000u
 /* A backup's list of files is read into memory: 96 bytes each, and 112 at most on disk. */
 #define OCH_BACKUP_MEMBERS_MAX (1u << 22)
 #define OCH_BACKUP_MANIFEST_SIZE_MAX (512u << 20)

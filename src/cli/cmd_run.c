@@ -25,6 +25,7 @@ enum {
     KEY_PATH = 256, /* above every character: no short options */
     KEY_HOST,
     KEY_PORT,
+    KEY_READ_ONLY,
     KEY_ALLOW_RESET,
     KEY_BACKUP_DIR,
     KEY_INSECURE,
@@ -42,13 +43,15 @@ struct arguments {
     uint16_t port;
     size_t memory_limit; /* 0: not given */
     och_log_level log_level;
-    bool has_port, has_log_level, allow_reset, insecure_no_auth, no_sandbox, core_dumps;
+    bool has_port, has_log_level, read_only, allow_reset, insecure_no_auth, no_sandbox, core_dumps;
 };
 
 static const struct argp_option options[] = {
         {"path", KEY_PATH, "DIR", 0, "Keep data in DIR (./ochre-data)", 0},
         {"host", KEY_HOST, "HOST", 0, "Listen on HOST (localhost: 127.0.0.1 and ::1)", 0},
         {"port", KEY_PORT, "PORT", 0, "Listen on PORT (8000); 0 takes any free one", 0},
+        {"read-only", KEY_READ_ONLY, NULL, 0,
+                "Only read DIR, beside the process that writes to it, if there is one", 0},
         {"allow-reset", KEY_ALLOW_RESET, NULL, 0, "Let clients delete everything at once", 0},
         {"backup-dir", KEY_BACKUP_DIR, "DIR", 0,
                 "Back up into DIR when a client posts to /ochre/v1/backup", 0},
@@ -90,6 +93,9 @@ parse_option(int key, char *argument, struct argp_state *state)
         arguments->has_port = true;
         if (!och_config_port(argument, &arguments->port))
             och_command_usage(state, "port \"%s\" is not a number from 0 to 65535", argument);
+        return 0;
+    case KEY_READ_ONLY:
+        arguments->read_only = true;
         return 0;
     case KEY_ALLOW_RESET:
         arguments->allow_reset = true;
@@ -166,6 +172,7 @@ load_config(const struct arguments *arguments, struct och_arena *arena, struct o
         config->user = arguments->user;
     config->sandbox &= !arguments->no_sandbox;
     config->core_dumps |= arguments->core_dumps;
+    config->read_only |= arguments->read_only;
     config->allow_reset |= arguments->allow_reset;
     config->insecure_no_auth |= arguments->insecure_no_auth;
 
@@ -291,6 +298,7 @@ serve(const struct och_config *config, const struct och_log *log)
             .path = config->path,
             .host = config->host,
             .port = config->port,
+            .read_only = config->read_only,
             .allow_reset = config->allow_reset,
             .backup_dir = config->backup_dir,
             .insecure_no_auth = config->insecure_no_auth,

@@ -56,6 +56,7 @@ static const struct key keys[] = {
         {"max_payload_size_bytes", KIND_SIZE, offsetof(struct och_config, body_size_max)},
         {"cors_allow_origins", KIND_LIST, offsetof(struct och_config, origins)},
         {"allow_reset", KIND_BOOL, offsetof(struct och_config, allow_reset)},
+        {"read_only", KIND_BOOL, offsetof(struct och_config, read_only)},
         {"open_telemetry", KIND_TELEMETRY, 0},
         {"allowed_hosts", KIND_LIST, offsetof(struct och_config, hosts)},
         {"backup_dir", KIND_TEXT, offsetof(struct och_config, backup_dir)},

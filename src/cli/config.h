@@ -33,6 +33,7 @@ struct och_config {
     uint16_t port;
     size_t body_size_max;           /* max_payload_size_bytes */
     struct och_config_list origins; /* cors_allow_origins */
+    bool read_only;
     bool allow_reset;
 
     const char *backup_dir; /* NULL: none */

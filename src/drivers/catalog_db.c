@@ -378,6 +378,12 @@ och_catalog_db_close(struct och_catalog_db *db)
     db->files = NULL;
 }
 
+void
+och_catalog_db_reconnect(struct och_catalog_db *db)
+{
+    disconnect(db);
+}
+
 /* --- transactions -------------------------------------------------------- */
 
 ochre_status

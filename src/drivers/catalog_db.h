@@ -92,6 +92,9 @@ OCH_MUST_CHECK ochre_status och_catalog_db_open(struct och_catalog_db *db, struc
 /* Closing what was not opened is fine, if it is zero. */
 void och_catalog_db_close(struct och_catalog_db *db);
 
+/* Close the connection; the next begin opens a new one.  Outside of transactions. */
+void och_catalog_db_reconnect(struct och_catalog_db *db);
+
 /* Reads see one state from begin_read to end_read, which must follow even when
  * begin_read failed; end_read returns the `status` it is given. */
 OCH_MUST_CHECK ochre_status och_catalog_db_begin_read(

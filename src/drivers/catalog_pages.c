@@ -97,6 +97,13 @@ och_catalog_check_version(struct och_vfs *vfs, uint32_t version, struct ochre_er
     return OCHRE_OK;
 }
 
+bool
+och_journal_header_is_sound(const unsigned char header[OCH_JOURNAL_HEADER_SIZE], uint64_t offset)
+{
+    return och_load_u64(header + OCH_JOURNAL_FACTS_SIZE) ==
+            och_hash64_seeded(header, OCH_JOURNAL_FACTS_SIZE, offset);
+}
+
 static ochre_status
 read_header(struct recovery *recovery, uint64_t offset, struct header *header_out,
         struct ochre_error *err)
@@ -105,9 +112,8 @@ read_header(struct recovery *recovery, uint64_t offset, struct header *header_ou
     ochre_status status = och_file_read_all(recovery->journal, offset, bytes, sizeof(bytes), err);
     if (status != OCHRE_OK)
         return status;
-    uint64_t hash = och_hash64_seeded(bytes, OCH_JOURNAL_FACTS_SIZE, offset);
     *header_out = (struct header){
-            .is_sound = och_load_u64(bytes + OCH_JOURNAL_FACTS_SIZE) == hash,
+            .is_sound = och_journal_header_is_sound(bytes, offset),
             .n_records = number_at(bytes + 8),
             .sum_start = number_at(bytes + 12),
             .n_pages = number_at(bytes + 16),

@@ -55,6 +55,11 @@ bool och_catalog_page_is_sound(const unsigned char *page, uint32_t number);
 /* Fill in the checksum that makes the header at `offset` sound. */
 void och_journal_header_stamp(unsigned char header[OCH_JOURNAL_HEADER_SIZE], uint64_t offset);
 
+/* Is the header at `offset` one that SQLite has completed?  Only then may pages have
+ * been changed. */
+bool och_journal_header_is_sound(
+        const unsigned char header[OCH_JOURNAL_HEADER_SIZE], uint64_t offset);
+
 /*
  * Whether catalog.db has tables of `version`, by its first page alone, where that is
  * sound and ochre's; what is not, others judge.  Asked before recovery as well, which

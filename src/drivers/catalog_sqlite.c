@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "drivers/catalog_db.h"
+#include "drivers/catalog_image.h"
 #include "drivers/catalog_pages.h"
 #include "drivers/catalog_rows.h"
 #include "os/thread.h"
@@ -18,7 +19,8 @@
 
 struct sqlite_catalog {
     struct och_catalog base;
-    struct och_mem *mem; /* borrowed */
+    struct och_mem *mem;             /* borrowed */
+    struct och_catalog_image *image; /* owned; NULL: the files are ours alone */
 
     /* Held across disk I/O: SQLite runs one statement at a time, and every call
      * of the catalog is a few of them. */
@@ -356,6 +358,7 @@ catalog_close(struct och_catalog *base)
     och_catalog_db_close(&catalog->db);
     och_mutex_unlock(&catalog->lock);
     och_mutex_clear(&catalog->lock);
+    och_catalog_image_release(catalog->image);
     och_mem_release(catalog->mem, catalog, sizeof(*catalog));
 }
 
@@ -483,6 +486,22 @@ copy_catalog(struct och_catalog *base, struct och_buf *bytes_out, struct ochre_e
     return status;
 }
 
+/* What is asked meanwhile is answered from the state of before. */
+static ochre_status
+follow(struct och_catalog *base, bool *changed_out, struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    och_assert(catalog->image != NULL);
+    ochre_status status = och_catalog_image_look(catalog->image, changed_out, err);
+    if (status != OCHRE_OK || !*changed_out)
+        return status;
+    och_mutex_lock(&catalog->lock);
+    och_catalog_db_reconnect(&catalog->db);
+    och_catalog_image_take(catalog->image);
+    och_mutex_unlock(&catalog->lock);
+    return OCHRE_OK;
+}
+
 static const struct och_catalog_ops ops = {
         .close = catalog_close,
         .generation = generation,
@@ -509,6 +528,7 @@ static const struct och_catalog_ops ops = {
         .reset = reset,
         .copy = copy_catalog,
         .check = check_catalog,
+        .follow = follow,
 };
 
 ochre_status
@@ -531,4 +551,26 @@ och_catalog_sqlite_open(struct och_mem *mem, struct och_vfs *vfs, bool create,
     }
     *catalog_out = &catalog->base;
     return OCHRE_OK;
+}
+
+ochre_status
+och_catalog_sqlite_open_beside(struct och_mem *mem, struct och_vfs *vfs,
+        struct och_catalog **catalog_out, struct ochre_error *err)
+{
+    struct och_catalog_image *image;
+    bool changed;
+    *catalog_out = NULL;
+    ochre_status status = och_catalog_image_make(mem, vfs, &image, err);
+    if (status == OCHRE_OK)
+        status = och_catalog_image_look(image, &changed, err);
+    if (status == OCHRE_OK) {
+        och_catalog_image_take(image);
+        status =
+                och_catalog_sqlite_open(mem, och_catalog_image_vfs(image), false, catalog_out, err);
+    }
+    if (status == OCHRE_OK)
+        catalog_of(*catalog_out)->image = image;
+    else
+        och_catalog_image_release(image);
+    return status;
 }

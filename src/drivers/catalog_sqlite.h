@@ -22,4 +22,12 @@ struct och_vfs;
 OCH_MUST_CHECK ochre_status och_catalog_sqlite_open(struct och_mem *mem, struct och_vfs *vfs,
         bool create, struct och_catalog **catalog_out, struct ochre_error *err);
 
+/*
+ * Open the catalog in `vfs` for reading, though another process may be changing it: it
+ * answers from a copy (catalog_image.h), which its `follow` brings up to date.  Nothing
+ * in `vfs` is changed.  Errors: those of och_catalog_image_look, too.
+ */
+OCH_MUST_CHECK ochre_status och_catalog_sqlite_open_beside(struct och_mem *mem, struct och_vfs *vfs,
+        struct och_catalog **catalog_out, struct ochre_error *err);
+
 #endif /* OCH_DRIVERS_CATALOG_SQLITE_H */

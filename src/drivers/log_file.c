@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "storage/wal_follow.h"
 
 struct log_file {
     struct och_record_log port; /* first: the port's pointer is ours */
@@ -131,4 +132,79 @@ struct och_log_source
 och_log_file_source(struct och_wal_options *options)
 {
     return (struct och_log_source){open_log, options};
+}
+
+/* --- a log that another process writes ------------------------------------------- */
+
+struct file_tail {
+    struct och_log_tail port; /* first: the port's pointer is ours */
+    struct och_mem *mem;
+    struct och_wal_follower *follower; /* owned */
+};
+
+static struct och_wal_follower *
+follower_of(const struct och_log_tail *tail)
+{
+    return ((const struct file_tail *) tail)->follower;
+}
+
+static ochre_status
+tail_follow(struct och_log_tail *tail, bool now, och_log_visit visit, void *context, bool *lost_out,
+        struct ochre_error *err)
+{
+    return och_wal_follow(follower_of(tail), now, visit, context, lost_out, err);
+}
+
+static ochre_status
+tail_revisit(struct och_log_tail *tail, uint64_t lsn, och_log_visit visit, void *context,
+        bool *lost_out, struct ochre_error *err)
+{
+    return och_wal_revisit(follower_of(tail), lsn, visit, context, lost_out, err);
+}
+
+static void
+tail_rewind(struct och_log_tail *tail)
+{
+    och_wal_follower_rewind(follower_of(tail));
+}
+
+static uint64_t
+tail_next_lsn(const struct och_log_tail *tail)
+{
+    return och_wal_follower_next_lsn(follower_of(tail));
+}
+
+static void
+tail_close(struct och_log_tail *tail)
+{
+    struct file_tail *file_tail = (struct file_tail *) tail;
+    och_wal_follower_close(file_tail->follower);
+    och_mem_release(file_tail->mem, file_tail, sizeof(*file_tail));
+}
+
+static const struct och_log_tail_ops tail_ops = {
+        .follow = tail_follow,
+        .revisit = tail_revisit,
+        .rewind = tail_rewind,
+        .next_lsn = tail_next_lsn,
+        .close = tail_close,
+};
+
+ochre_status
+och_log_file_tail(const struct och_wal_options *options, struct och_log_tail **tail_out,
+        struct ochre_error *err)
+{
+    *tail_out = NULL;
+    struct file_tail *tail = och_mem_take_zeroed(options->mem, sizeof(*tail));
+    if (tail == NULL)
+        return och_fail_memory(err);
+    tail->port.ops = &tail_ops;
+    tail->mem = options->mem;
+    ochre_status status = och_wal_follower_open(options, &tail->follower, err);
+    if (status != OCHRE_OK) {
+        och_mem_release(options->mem, tail, sizeof(*tail));
+        return status;
+    }
+    *tail_out = &tail->port;
+    return OCHRE_OK;
 }

@@ -159,6 +159,11 @@ struct och_catalog_ops {
 
     /* Read and verify everything: page checksums, structure, references. */
     ochre_status (*check)(struct och_catalog *catalog, struct ochre_error *err);
+
+    /* Of a catalog that another process may change: answer from now on as it is now.
+     * *changed_out: that is another state than before.  One thread at a time.
+     * OCHRE_UNAVAILABLE: it changes too fast, for once. */
+    ochre_status (*follow)(struct och_catalog *catalog, bool *changed_out, struct ochre_error *err);
 };
 
 struct och_catalog {

@@ -19,18 +19,13 @@
 static void
 free_engine(struct och_engine *engine)
 {
-    for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++) {
-        while (engine->table[i] != NULL) {
-            struct och_collection *next = engine->table[i]->next_in_table;
-            och_collection_release(engine->table[i]);
-            engine->table[i] = next;
-        }
-    }
+    och_engine_clear_table(engine);
     if (engine->log != NULL)
         engine->log->ops->close(engine->log);
     och_maintain_clear_garbage(engine);
     och_commit_release(engine->commit);
     och_space_clear(&engine->space);
+    och_follow_clear(engine);
     och_cond_clear(&engine->work_done);
     och_mutex_clear(&engine->work_lock);
     och_mutex_clear(&engine->table_lock);
@@ -92,6 +87,15 @@ fill_options(struct och_engine_options *options)
     options->idle_rows_min = or_default(options->idle_rows_min, OCH_IDLE_ROWS_MIN);
 }
 
+static ochre_status
+begin(struct och_engine *engine, struct ochre_error *err)
+{
+    ochre_status status = och_recover(engine, err);
+    if (status == OCHRE_OK)
+        och_space_begin(&engine->space);
+    return status == OCHRE_OK ? settle(engine, err) : status;
+}
+
 ochre_status
 och_engine_open(const struct och_ports *ports, const struct och_engine_options *options,
         och_settings_of settings_of, void *settings_context, struct och_engine **engine_out,
@@ -110,17 +114,14 @@ och_engine_open(const struct och_ports *ports, const struct och_engine_options *
     och_mutex_init(&engine->table_lock);
     och_mutex_init(&engine->work_lock);
     och_cond_init(&engine->work_done);
+    och_mutex_init(&engine->follow.lock);
     och_space_init(&engine->space, ports->vfs);
 
     ochre_status status = och_commit_make(engine, &engine->commit);
     if (status != OCHRE_OK)
         status = och_fail_memory(err);
     if (status == OCHRE_OK)
-        status = och_recover(engine, err);
-    if (status == OCHRE_OK)
-        och_space_begin(&engine->space);
-    if (status == OCHRE_OK)
-        status = settle(engine, err);
+        status = och_follow_is_on(engine) ? och_follow_begin(engine, err) : begin(engine, err);
     if (status != OCHRE_OK) {
         och_maintain_stop(engine);
         free_engine(engine);
@@ -135,9 +136,10 @@ och_engine_close(struct och_engine *engine)
 {
     if (engine == NULL)
         return;
+    och_follow_stop(engine);
     och_maintain_stop(engine);
     och_commit_enter(engine->commit);
-    if (engine->log->ops->stats(engine->log).n_records > 0) {
+    if (engine->log != NULL && engine->log->ops->stats(engine->log).n_records > 0) {
         och_engine_vouch(engine);
     }
     och_commit_leave(engine->commit);
@@ -188,8 +190,8 @@ enter(struct och_engine *engine, struct och_collection *collection)
 }
 
 /* Take a collection out of the table; whoever still uses it finds it dropped. */
-static void
-forget(struct och_engine *engine, struct och_uuid id)
+void
+och_engine_forget(struct och_engine *engine, struct och_uuid id)
 {
     och_mutex_lock(&engine->table_lock);
     struct och_collection **link = &engine->table[bucket_of(id)];
@@ -206,6 +208,37 @@ forget(struct och_engine *engine, struct och_uuid id)
     och_mutex_unlock(&collection->lock);
     atomic_store_explicit(&collection->stop, true, memory_order_relaxed);
     och_collection_release(collection);
+}
+
+void
+och_engine_put(struct och_engine *engine, struct och_collection *collection)
+{
+    struct och_collection *old = NULL;
+    och_mutex_lock(&engine->table_lock);
+    struct och_collection **link = &engine->table[bucket_of(collection->id)];
+    while (*link != NULL && !och_uuid_equal((*link)->id, collection->id))
+        link = &(*link)->next_in_table;
+    old = *link;
+    collection->next_in_table = old == NULL ? NULL : old->next_in_table;
+    *link = och_collection_retain(collection);
+    och_mutex_unlock(&engine->table_lock);
+    och_collection_release(old);
+}
+
+void
+och_engine_clear_table(struct och_engine *engine)
+{
+    for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++) {
+        och_mutex_lock(&engine->table_lock);
+        struct och_collection *next = engine->table[i];
+        engine->table[i] = NULL;
+        och_mutex_unlock(&engine->table_lock);
+        while (next != NULL) {
+            struct och_collection *collection = next;
+            next = collection->next_in_table;
+            och_collection_release(collection);
+        }
+    }
 }
 
 static ochre_status
@@ -235,7 +268,7 @@ look_again(struct och_engine *engine, const struct och_collection_row *loaded,
     och_arena_init(&arena, engine->ports.mem);
     ochre_status status = catalog->ops->collection_by_id(catalog, &arena, id, &row, err);
     if (status == OCHRE_NOT_FOUND)
-        forget(engine, id);
+        och_engine_forget(engine, id);
     bool differs = status == OCHRE_OK &&
             (row.schema.size != loaded->schema.size ||
                     memcmp(row.schema.data, loaded->schema.data, row.schema.size) != 0);
@@ -258,6 +291,8 @@ och_engine_collection(struct och_engine *engine, const struct och_collection_row
     *collection_out = och_engine_loaded(engine, row->id);
     if (*collection_out != NULL)
         return OCHRE_OK;
+    if (och_follow_is_on(engine))
+        return och_follow_collection(engine, row->id, collection_out, err);
     struct och_collection_settings settings;
     ochre_status status = read_settings(engine, row, &settings, err);
     if (status != OCHRE_OK)
@@ -309,7 +344,7 @@ och_engine_drop_many(struct och_engine *engine,
     }
     if (status == OCHRE_OK) {
         for (size_t i = 0; i < n; i++) {
-            forget(engine, dropped[i]);
+            och_engine_forget(engine, dropped[i]);
             och_maintain_add_garbage_collection(engine, dropped[i]);
         }
         ochre_status collected = och_maintain_collect(engine, NULL);
@@ -354,7 +389,7 @@ forget_all(struct och_engine *engine)
                 id = engine->table[i]->id;
             och_mutex_unlock(&engine->table_lock);
             if (more)
-                forget(engine, id);
+                och_engine_forget(engine, id);
         }
     }
 }
@@ -468,9 +503,12 @@ och_engine_compact(
 struct och_engine_stats
 och_engine_stats(struct och_engine *engine)
 {
+    struct och_engine_stats stats = {.log_size = 0};
+    if (engine->log == NULL)
+        return stats;
     och_commit_enter(engine->commit);
-    struct och_engine_stats stats = {.log = engine->log->ops->stats(engine->log),
-            .log_size = engine->log->ops->size(engine->log)};
+    stats.log = engine->log->ops->stats(engine->log);
+    stats.log_size = engine->log->ops->size(engine->log);
     och_commit_leave(engine->commit);
     return stats;
 }

@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "base/uuid.h"
 #include "engine/catalog.h"
+#include "engine/follow.h"
 #include "engine/merge_policy.h"
 #include "engine/ports.h"
 #include "engine/settings.h"
@@ -51,10 +52,11 @@ struct och_timer {
 struct och_engine {
     struct och_ports ports;
     struct och_engine_options options;
-    struct och_record_log *log; /* owned; the committer's */
+    struct och_record_log *log; /* owned; the committer's; NULL: another process writes */
     och_settings_of settings_of;
     void *settings_context;
-    bool recovering; /* the log is being read; nobody else is there yet */
+    bool recovering;          /* the log is being read: nothing is done beside that */
+    struct och_follow follow; /* where another process writes */
 
     struct och_mutex table_lock;                         /* guards the tables */
     struct och_collection *table[OCH_ENGINE_TABLE_SIZE]; /* by id; counted */
@@ -83,7 +85,8 @@ struct och_engine_stats {
 };
 
 /*
- * Open: recover the log into the collections it touches.
+ * Open: recover the log into the collections it touches.  With ports->tail the engine
+ * shows what another process writes (follow.h), and nothing that writes may be called.
  *
  * Errors: OCHRE_CORRUPT when the log or catalog is damaged beyond one collection.
  */
@@ -174,6 +177,12 @@ OCH_MUST_CHECK ochre_status och_engine_hold(struct och_engine *engine,
         ochre_status (*look)(void *context, struct och_engine *engine, struct ochre_error *err),
         void *context, struct ochre_error *err);
 void och_engine_let_go(struct och_engine *engine);
+
+/* The table of collections, for recovering and following: take one out, as dropped; put
+ * one in, in place of the one with its id; take all out. */
+void och_engine_forget(struct och_engine *engine, struct och_uuid id);
+void och_engine_put(struct och_engine *engine, struct och_collection *collection);
+void och_engine_clear_table(struct och_engine *engine);
 
 struct och_engine_stats och_engine_stats(struct och_engine *engine);
 

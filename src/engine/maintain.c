@@ -287,7 +287,7 @@ static void
 arm_timer(struct och_engine *engine)
 {
     struct och_timer *timer = &engine->timer;
-    if (engine->ports.executor == NULL)
+    if (engine->ports.executor == NULL || och_follow_is_on(engine))
         return;
     och_mutex_lock(&engine->work_lock);
     timer->again = true;

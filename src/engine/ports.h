@@ -18,6 +18,7 @@ struct och_catalog;
 struct och_executor;
 struct och_kernels;
 struct och_record_log;
+struct och_log_tail;
 struct och_machine;
 struct och_mem;
 struct och_vfs;
@@ -61,13 +62,34 @@ struct och_log_source {
     void *context;
 };
 
+/*
+ * The log, read while another process writes it (storage/wal_follow.h has the
+ * contract).
+ *
+ * Threads: one at a time.
+ */
+struct och_log_tail_ops {
+    ochre_status (*follow)(struct och_log_tail *tail, bool now, och_log_visit visit, void *context,
+            bool *lost_out, struct ochre_error *err);
+    ochre_status (*revisit)(struct och_log_tail *tail, uint64_t lsn, och_log_visit visit,
+            void *context, bool *lost_out, struct ochre_error *err);
+    void (*rewind)(struct och_log_tail *tail);
+    uint64_t (*next_lsn)(const struct och_log_tail *tail);
+    void (*close)(struct och_log_tail *tail);
+};
+
+struct och_log_tail {
+    const struct och_log_tail_ops *ops;
+};
+
 struct och_ports {
     struct och_mem *mem;
     struct och_vfs *vfs; /* where segments lie */
     const struct och_machine *machine;
     const struct och_kernels *kernels;
-    struct och_catalog *catalog; /* borrowed; closed by the composer */
-    struct och_log_source log;
+    struct och_catalog *catalog;   /* borrowed; closed by the composer */
+    struct och_log_source log;     /* or, when another process writes: */
+    struct och_log_tail *tail;     /* borrowed; NULL: nobody else does */
     struct och_executor *executor; /* NULL: work is done where it arises */
 };
 

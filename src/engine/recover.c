@@ -62,7 +62,7 @@ find_collection(struct recovery *recovery, uint32_t number, struct och_collectio
     return status;
 }
 
-/* Apply a record to its collection, or say why the collection cannot go on. */
+/* Apply a record to its collection, once. */
 static ochre_status
 apply_record(struct och_collection *collection, const struct och_log_record *record, bool damaged,
         struct ochre_error *why)
@@ -82,6 +82,16 @@ apply_record(struct och_collection *collection, const struct och_log_record *rec
     return status;
 }
 
+ochre_status
+och_recover_apply(struct och_collection *collection, const struct och_log_record *record,
+        bool damaged, struct ochre_error *why)
+{
+    ochre_status status = apply_record(collection, record, damaged, why);
+    if (status == OCHRE_IO) /* a sealed row could not be read: once more */
+        status = apply_record(collection, record, damaged, why);
+    return status;
+}
+
 static ochre_status
 recover_write(struct recovery *recovery, const struct och_log_record *record, bool damaged,
         struct ochre_error *err)
@@ -94,9 +104,7 @@ recover_write(struct recovery *recovery, const struct och_log_record *record, bo
         goto done; /* in a segment already */
     if (och_collection_usable(collection, NULL) == OCHRE_OK) {
         struct ochre_error why = {.status = OCHRE_OK};
-        status = apply_record(collection, record, damaged, &why);
-        if (status == OCHRE_IO) /* a sealed row could not be read: once more */
-            status = apply_record(collection, record, damaged, &why);
+        status = och_recover_apply(collection, record, damaged, &why);
         if (status == OCHRE_NO_MEMORY) {
             if (err != NULL)
                 *err = why;

@@ -183,13 +183,14 @@ och_sandbox_give_up(const struct och_sandbox_rights *rights, struct ochre_error 
 }
 
 ochre_status
-och_sandbox_may_use(const char *path, struct ochre_error *err)
+och_sandbox_may_use(const char *path, bool read_only, struct ochre_error *err)
 {
     char buffer[100];
     struct stat info;
     if (stat(path, &info) == 0 && !S_ISDIR(info.st_mode))
         return OCHRE_OK; /* opening it will say so */
-    if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) == 0 || errno == ENOENT)
+    int wanted = R_OK | X_OK | (read_only ? 0 : W_OK);
+    if (faccessat(AT_FDCWD, path, wanted, AT_EACCESS) == 0 || errno == ENOENT)
         return OCHRE_OK;
     int code = errno;
     return och_fail(err, OCHRE_INVALID, "directory \"%.300s\" cannot be used by user %u (%s)%s",
@@ -206,8 +207,8 @@ static const bool is_instrumented = false;
 #endif
 
 ochre_status
-och_sandbox_enter(const char *const *dirs, size_t n_dirs, struct och_sandbox *sandbox_out,
-        struct ochre_error *err)
+och_sandbox_enter(const char *const *dirs, size_t n_dirs, bool read_only,
+        struct och_sandbox *sandbox_out, struct ochre_error *err)
 {
     *sandbox_out = (struct och_sandbox){.files_missing = NULL};
     if (is_instrumented) {
@@ -217,7 +218,7 @@ och_sandbox_enter(const char *const *dirs, size_t n_dirs, struct och_sandbox *sa
     }
     ochre_status status = no_new_privileges(err); /* which both ask for */
     if (status == OCHRE_OK)
-        status = och_sandbox_files(dirs, n_dirs, &sandbox_out->files_missing, err);
+        status = och_sandbox_files(dirs, n_dirs, read_only, &sandbox_out->files_missing, err);
     if (status == OCHRE_OK)
         status = och_sandbox_calls(&sandbox_out->calls_missing, err);
     return status;

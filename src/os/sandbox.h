@@ -35,12 +35,14 @@ OCH_MUST_CHECK ochre_status och_sandbox_give_up(
         const struct och_sandbox_rights *rights, struct ochre_error *err);
 
 /*
- * May this process, with the rights it has now, read and write directory `path`?
+ * May this process, with the rights it has now, read directory `path`, and write it unless
+ * it is `read_only`?
  * One that is not there, or is no directory, is left to whoever opens it.
  *
  * Errors: OCHRE_INVALID  it may not; the message says who tried
  */
-OCH_MUST_CHECK ochre_status och_sandbox_may_use(const char *path, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_sandbox_may_use(
+        const char *path, bool read_only, struct ochre_error *err);
 
 /* What holds, and for what does not why not: static text, NULL for what holds. */
 struct och_sandbox {
@@ -49,14 +51,15 @@ struct och_sandbox {
 };
 
 /*
- * From now on nothing can be written but below the `n_dirs` directories, nothing
- * else read but a few files of the system, and no call made that is not listed.
+ * From now on nothing can be written but below the `n_dirs` directories, and there only
+ * unless they are `read_only`, nothing else read but a few files of the system, and no
+ * call made that is not listed.
  * What the kernel does not have is left out, and said in *sandbox_out; so is all of
  * it in builds with sanitizers or coverage, which need more than ochre does.
  *
  * Errors: OCHRE_IO  the kernel has it and refuses
  */
 OCH_MUST_CHECK ochre_status och_sandbox_enter(const char *const *dirs, size_t n_dirs,
-        struct och_sandbox *sandbox_out, struct ochre_error *err);
+        bool read_only, struct och_sandbox *sandbox_out, struct ochre_error *err);
 
 #endif /* OCH_OS_SANDBOX_H */

@@ -94,11 +94,11 @@ fail_to_allow(struct ochre_error *err, int code, const char *path)
 }
 
 static ochre_status
-allow_all(int ruleset_fd, const char *const *dirs, size_t n_dirs, uint64_t known,
+allow_all(int ruleset_fd, const char *const *dirs, size_t n_dirs, uint64_t rights,
         struct ochre_error *err)
 {
     for (size_t i = 0; i < n_dirs; i++) {
-        int code = allow(ruleset_fd, dirs[i], RIGHTS_OURS & known);
+        int code = allow(ruleset_fd, dirs[i], rights);
         if (code != 0)
             return fail_to_allow(err, code, dirs[i]);
     }
@@ -126,18 +126,19 @@ find_version(const char **missing_out)
 }
 
 ochre_status
-och_sandbox_files(
-        const char *const *dirs, size_t n_dirs, const char **missing_out, struct ochre_error *err)
+och_sandbox_files(const char *const *dirs, size_t n_dirs, bool read_only, const char **missing_out,
+        struct ochre_error *err)
 {
     *missing_out = NULL;
     long version = find_version(missing_out);
     if (version == 0)
         return OCHRE_OK;
     struct ruleset ruleset = ruleset_of(version);
+    uint64_t rights = read_only ? RIGHTS_READ : RIGHTS_OURS;
     int fd = (int) syscall(SYS_landlock_create_ruleset, &ruleset, ruleset_size(version), 0);
     if (fd < 0)
         return och_sandbox_fail(err, errno, "make a Landlock ruleset");
-    ochre_status status = allow_all(fd, dirs, n_dirs, ruleset.files, err);
+    ochre_status status = allow_all(fd, dirs, n_dirs, rights & ruleset.files, err);
     if (status == OCHRE_OK && syscall(SYS_landlock_restrict_self, fd, 0) != 0)
         status = och_sandbox_fail(err, errno, "apply a Landlock ruleset");
     (void) close(fd);

@@ -6,13 +6,14 @@
 #ifndef OCH_OS_SANDBOX_INTERNAL_H
 #define OCH_OS_SANDBOX_INTERNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/compiler.h"
 #include "ochre/status.h"
 
-OCH_MUST_CHECK ochre_status och_sandbox_files(
-        const char *const *dirs, size_t n_dirs, const char **missing_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_sandbox_files(const char *const *dirs, size_t n_dirs,
+        bool read_only, const char **missing_out, struct ochre_error *err);
 
 OCH_MUST_CHECK ochre_status och_sandbox_calls(const char **missing_out, struct ochre_error *err);
 

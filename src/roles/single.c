@@ -52,7 +52,7 @@ static ochre_status
 make_backup_dir(struct och_single *single, const char *path, struct ochre_error *err)
 {
     struct och_vfs *backups = NULL;
-    ochre_status status = och_sandbox_may_use(path, err);
+    ochre_status status = och_sandbox_may_use(path, false, err);
     if (status == OCHRE_OK)
         status = och_vfs_posix_open(&single->mem, path, true, &backups, err);
     if (status == OCHRE_OK)
@@ -69,17 +69,19 @@ confine(struct och_single *single, const struct och_single_options *options,
             .user = options->user, .keep = options->no_sandbox, .core_dumps = options->core_dumps};
     ochre_status status = och_sandbox_give_up(&rights, err);
     if (status == OCHRE_OK)
-        status = och_sandbox_may_use(options->path, err);
+        status = och_sandbox_may_use(options->path, options->read_only, err);
     if (status == OCHRE_OK)
-        status = och_vfs_posix_open(&single->mem, options->path, true, &single->vfs, err);
+        status = och_vfs_posix_open(
+                &single->mem, options->path, !options->read_only, &single->vfs, err);
     if (status != OCHRE_OK || options->no_sandbox)
         return status;
     const char *dirs[2] = {options->path, options->backup_dir};
-    size_t n_dirs = options->backup_dir == NULL ? 1 : 2;
-    if (options->backup_dir != NULL)
+    bool backs_up = options->backup_dir != NULL && !options->read_only;
+    size_t n_dirs = backs_up ? 2 : 1;
+    if (backs_up)
         status = make_backup_dir(single, options->backup_dir, err);
     if (status == OCHRE_OK)
-        status = och_sandbox_enter(dirs, n_dirs, &single->sandbox, err);
+        status = och_sandbox_enter(dirs, n_dirs, options->read_only, &single->sandbox, err);
     single->is_confined = status == OCHRE_OK;
     return status;
 }
@@ -101,7 +103,8 @@ open_database(struct och_single *single, const struct och_single_options *option
             .kernels = single->kernels,
             .executor = single->background,
             .n_cpus = cpu.cores,
-            .create = true,
+            .create = !options->read_only,
+            .read_only = options->read_only,
             .allow_reset = options->allow_reset,
             .backup_dir = options->backup_dir};
     return och_db_open(&db_options, &single->db, err);

@@ -24,6 +24,7 @@ struct och_single_options {
     const char *path; /* the data directory; made when it is not there */
     const char *host; /* NULL or "localhost": 127.0.0.1 and ::1 */
     uint16_t port;    /* 0: any free one */
+    bool read_only;   /* beside whoever writes to the directory, which must be there */
     bool allow_reset;
     const char *backup_dir; /* where backups go that clients ask for; NULL: they are refused */
     bool insecure_no_auth;  /* the caller has said that a host without authentication is meant */

@@ -234,6 +234,24 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
     return OCHRE_OK;
 }
 
+ochre_status
+och_directory_look(
+        struct och_vfs *vfs, struct och_directory *directory_out, struct ochre_error *err)
+{
+    *directory_out = (struct och_directory){.lock = NULL};
+    bool has_format;
+    ochre_status status = och_vfs_exists(vfs, FORMAT_PATH, &has_format, err);
+    if (status == OCHRE_OK && !has_format)
+        status = check_vacant(vfs, err);
+    if (status == OCHRE_OK && !has_format)
+        status = och_fail(err, OCHRE_NOT_FOUND, "no ochre database here (no FORMAT file)");
+    if (status == OCHRE_OK)
+        status = check_complete(vfs, &directory_out->is_new, err);
+    if (status == OCHRE_OK && directory_out->is_new)
+        status = och_fail(err, OCHRE_NOT_FOUND, "the database here was never opened for writing");
+    return status == OCHRE_OK ? read_format(vfs, &directory_out->database, err) : status;
+}
+
 void
 och_directory_close(struct och_directory *directory)
 {

@@ -44,6 +44,15 @@ OCH_MUST_CHECK ochre_status och_directory_open(struct och_vfs *vfs,
         const struct och_machine *machine, bool create, struct och_directory *directory_out,
         struct ochre_error *err);
 
+/*
+ * Look at the directory of a database, which another process may be using: nothing is
+ * locked, made or changed.
+ *
+ * Errors: those of och_directory_open without `create`, but for OCHRE_BUSY.
+ */
+OCH_MUST_CHECK ochre_status och_directory_look(
+        struct och_vfs *vfs, struct och_directory *directory_out, struct ochre_error *err);
+
 void och_directory_close(struct och_directory *directory);
 
 #endif /* OCH_STORAGE_DIRECTORY_H */

@@ -64,6 +64,42 @@ struct och_wal {
     bool preparing OCH_GUARDED_BY(lock);
 };
 
+/* A file being scanned: its bytes through a window that grows to a record. */
+struct wal_scan {
+    struct och_mem *mem;   /* borrowed */
+    struct och_file *file; /* owned */
+    uint64_t file_size;
+    uint64_t salt;
+    char *window;       /* owned */
+    size_t window_size; /* allocated */
+    uint64_t window_at; /* file offset of window[0] */
+    size_t window_used;
+};
+
+#define WAL_WINDOW_MIN ((size_t) 256 * 1024)
+
+OCH_MUST_CHECK ochre_status och_wal_scan_open(struct wal_scan *scan,
+        const struct och_wal_options *options, uint64_t number, uint64_t salt, unsigned flags,
+        struct ochre_error *err);
+void och_wal_scan_close(struct wal_scan *scan); /* one that is not open is fine */
+
+/* `size` bytes at `offset`, valid until the next call. */
+OCH_MUST_CHECK ochre_status och_wal_fetch(struct wal_scan *scan, uint64_t offset, size_t size,
+        const char **bytes_out, struct ochre_error *err);
+
+/* The record at `offset`, if a whole frame of this file stands there; *cut_out says
+ * that there was one, and that the file ends before it does. */
+OCH_MUST_CHECK ochre_status och_wal_read_frame(struct wal_scan *scan, uint64_t offset,
+        bool *valid_out, bool *cut_out, struct wal_frame *frame, struct ochre_error *err);
+
+/* The highest synced LSN that any group from `offset` on knows of. */
+OCH_MUST_CHECK ochre_status och_wal_synced_after(
+        struct wal_scan *scan, uint64_t offset, uint64_t *lsn_out, struct ochre_error *err);
+
+/* OCHRE_CORRUPT, naming the file and the record. */
+OCH_MUST_CHECK ochre_status och_wal_fail_damaged(
+        uint64_t number, uint64_t lsn, struct ochre_error *err);
+
 void och_wal_path(char path[WAL_PATH_SIZE], uint64_t number, const char *suffix);
 bool och_wal_path_number(const char *name, const char *suffix, uint64_t *number_out);
 

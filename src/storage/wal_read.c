@@ -6,99 +6,6 @@
 #include "base/mem.h"
 #include "storage/wal_internal.h"
 
-#define WINDOW_MIN ((size_t) 256 * 1024)
-
-/* A file being scanned: its bytes through a window that grows to a record. */
-struct scan {
-    struct och_wal *wal;
-    struct och_file *file;
-    uint64_t file_size;
-    uint64_t salt;
-    char *window;
-    size_t window_size; /* allocated */
-    uint64_t window_at; /* file offset of window[0] */
-    size_t window_used;
-};
-
-/* `size` bytes at `offset`, valid until the next call. */
-static ochre_status
-fetch(struct scan *scan, uint64_t offset, size_t size, const char **bytes_out,
-        struct ochre_error *err)
-{
-    *bytes_out = scan->window;
-    if (offset >= scan->window_at && offset + size <= scan->window_at + scan->window_used) {
-        *bytes_out = scan->window + (offset - scan->window_at);
-        return OCHRE_OK;
-    }
-    struct och_mem *mem = scan->wal->options.mem;
-    if (size > scan->window_size) {
-        size_t room = size < WINDOW_MIN ? WINDOW_MIN : size;
-        char *window = och_mem_take(mem, room);
-        if (window == NULL)
-            return och_fail_memory(err);
-        och_mem_release(mem, scan->window, scan->window_size);
-        scan->window = window;
-        scan->window_size = room;
-    }
-    uint64_t left = scan->file_size - offset;
-    size_t want = left < scan->window_size ? (size_t) left : scan->window_size;
-    ochre_status status = och_file_read_all(scan->file, offset, scan->window, want, err);
-    scan->window_at = offset;
-    scan->window_used = status == OCHRE_OK ? want : 0;
-    *bytes_out = scan->window;
-    return status;
-}
-
-/* The record at `offset`, if a whole frame of this file stands there; *cut_out says
- * that there was one, and that the file ends before it does. */
-static ochre_status
-read_frame(struct scan *scan, uint64_t offset, bool *valid_out, bool *cut_out,
-        struct wal_frame *frame, struct ochre_error *err)
-{
-    *valid_out = false;
-    *cut_out = false;
-    if (offset > scan->file_size || scan->file_size - offset < WAL_FRAME_SIZE)
-        return OCHRE_OK;
-    const char *bytes;
-    ochre_status status = fetch(scan, offset, WAL_FRAME_SIZE, &bytes, err);
-    if (status != OCHRE_OK)
-        return status;
-    bool is_frame = och_wal_frame_get(bytes, scan->salt, frame) &&
-            frame->payload_size <= OCH_WRITE_SIZE_MAX;
-    *cut_out = is_frame && och_wal_record_size(frame->payload_size) > scan->file_size - offset;
-    *valid_out = is_frame && !*cut_out;
-    return OCHRE_OK;
-}
-
-/* The highest synced LSN that any group from `offset` on knows of. */
-static ochre_status
-synced_after(struct scan *scan, uint64_t offset, uint64_t *lsn_out, struct ochre_error *err)
-{
-    *lsn_out = 0;
-    offset = (offset + WAL_PAGE - 1) / WAL_PAGE * WAL_PAGE;
-    for (; offset < scan->file_size; offset += WAL_PAGE) {
-        bool valid, cut;
-        struct wal_frame frame;
-        ochre_status status = read_frame(scan, offset, &valid, &cut, &frame, err);
-        if (status != OCHRE_OK)
-            return status;
-        if (valid && frame.synced_lsn > *lsn_out)
-            *lsn_out = frame.synced_lsn;
-    }
-    return OCHRE_OK;
-}
-
-static ochre_status
-fail_damaged(struct scan *scan, uint64_t number, uint64_t lsn, struct ochre_error *err)
-{
-    (void) scan;
-    char path[WAL_PATH_SIZE];
-    och_wal_path(path, number, WAL_SUFFIX);
-    return och_fail(err, OCHRE_CORRUPT,
-            "%s: durable record %llu is missing or damaged; run `ochre repair`", path,
-            (unsigned long long) lsn);
-}
-
 /* Where a scan stands. */
 struct progress {
     uint64_t offset;
@@ -115,30 +22,30 @@ struct progress {
  * durable.
  */
 static bool
-is_cut(const struct scan *scan, const struct progress *at)
+is_cut(const struct wal_scan *scan, const struct progress *at)
 {
     return at->offset != scan->file_size && scan->file_size % WAL_PAGE != 0;
 }
 
 /* What stands at the progress is no valid record: a torn end, or damage? */
 static ochre_status
-judge_end(struct scan *scan, struct progress *at, bool cut, struct ochre_error *err)
+judge_end(struct wal_scan *scan, struct progress *at, bool cut, struct ochre_error *err)
 {
     at->ended = true;
     if (at->lsn_end != UINT64_MAX)
-        return at->lsn < at->lsn_end ? fail_damaged(scan, at->number, at->lsn, err) : OCHRE_OK;
+        return at->lsn < at->lsn_end ? och_wal_fail_damaged(at->number, at->lsn, err) : OCHRE_OK;
     if (cut || is_cut(scan, at))
-        return fail_damaged(scan, at->number, at->lsn, err);
+        return och_wal_fail_damaged(at->number, at->lsn, err);
     uint64_t synced;
-    ochre_status status = synced_after(scan, at->offset, &synced, err);
+    ochre_status status = och_wal_synced_after(scan, at->offset, &synced, err);
     if (status != OCHRE_OK)
         return status;
-    return synced >= at->lsn ? fail_damaged(scan, at->number, at->lsn, err) : OCHRE_OK;
+    return synced >= at->lsn ? och_wal_fail_damaged(at->number, at->lsn, err) : OCHRE_OK;
 }
 
 /* Visit the record at the progress, or find the end. */
 static ochre_status
-step(struct scan *scan, struct progress *at, och_log_visit visit, void *context,
+step(struct wal_scan *scan, struct progress *at, och_log_visit visit, void *context,
         struct ochre_error *err)
 {
     bool valid, cut;
@@ -147,7 +54,7 @@ step(struct scan *scan, struct progress *at, och_log_visit visit, void *context,
         at->ended = true; /* what follows is overridden by the next file */
         return OCHRE_OK;
     }
-    ochre_status status = read_frame(scan, at->offset, &valid, &cut, &frame, err);
+    ochre_status status = och_wal_read_frame(scan, at->offset, &valid, &cut, &frame, err);
     if (status != OCHRE_OK)
         return status;
     if (!valid || frame.lsn != at->lsn)
@@ -155,7 +62,8 @@ step(struct scan *scan, struct progress *at, och_log_visit visit, void *context,
 
     const char *payload = "";
     if (frame.payload_size > 0) {
-        status = fetch(scan, at->offset + WAL_FRAME_SIZE, frame.payload_size, &payload, err);
+        status =
+                och_wal_fetch(scan, at->offset + WAL_FRAME_SIZE, frame.payload_size, &payload, err);
         if (status != OCHRE_OK)
             return status;
     }
@@ -164,7 +72,7 @@ step(struct scan *scan, struct progress *at, och_log_visit visit, void *context,
     if (damaged) {
         uint64_t synced = at->lsn_end == UINT64_MAX ? 0 : at->lsn_end - 1;
         if (at->lsn_end == UINT64_MAX)
-            status = synced_after(scan, end, &synced, err);
+            status = och_wal_synced_after(scan, end, &synced, err);
         if (status != OCHRE_OK)
             return status;
         if (synced < frame.lsn) {
@@ -242,14 +150,14 @@ is_zero(const char *bytes, size_t size)
 /* Nothing but zeros behind the header?  A file has its size before it has its
  * name, so one without room for a header was not prepared: it was cut. */
 static ochre_status
-rest_is_zero(struct scan *scan, bool *zero_out, struct ochre_error *err)
+rest_is_zero(struct wal_scan *scan, bool *zero_out, struct ochre_error *err)
 {
     *zero_out = scan->file_size >= WAL_PAGE;
-    for (uint64_t at = WAL_PAGE; at < scan->file_size && *zero_out; at += WINDOW_MIN) {
+    for (uint64_t at = WAL_PAGE; at < scan->file_size && *zero_out; at += WAL_WINDOW_MIN) {
         uint64_t left = scan->file_size - at;
-        size_t size = left < WINDOW_MIN ? (size_t) left : WINDOW_MIN;
+        size_t size = left < WAL_WINDOW_MIN ? (size_t) left : WAL_WINDOW_MIN;
         const char *bytes;
-        ochre_status status = fetch(scan, at, size, &bytes, err);
+        ochre_status status = och_wal_fetch(scan, at, size, &bytes, err);
         if (status != OCHRE_OK)
             return status;
         *zero_out = is_zero(bytes, size);
@@ -257,35 +165,13 @@ rest_is_zero(struct scan *scan, bool *zero_out, struct ochre_error *err)
     return OCHRE_OK;
 }
 
-static void
-close_scan(struct scan *scan)
-{
-    och_file_close(scan->file);
-    och_mem_release(scan->wal->options.mem, scan->window, scan->window_size);
-}
-
-static ochre_status
-open_scan(struct och_wal *wal, const struct found *found, struct scan *scan, unsigned flags,
-        struct ochre_error *err)
-{
-    *scan = (struct scan){.wal = wal, .salt = found->salt};
-    char path[WAL_PATH_SIZE];
-    och_wal_path(path, found->number, WAL_SUFFIX);
-    ochre_status status = och_vfs_open(wal->options.vfs, path, flags, &scan->file, err);
-    if (status != OCHRE_OK)
-        return status;
-    status = och_file_size(scan->file, &scan->file_size, err);
-    if (status != OCHRE_OK)
-        close_scan(scan);
-    return status;
-}
-
 /* Read a file's header: where it begins, or that it was never begun. */
 static ochre_status
 inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
 {
-    struct scan scan;
-    ochre_status status = open_scan(wal, found, &scan, OCH_OPEN_READ, err);
+    struct wal_scan scan;
+    ochre_status status =
+            och_wal_scan_open(&scan, &wal->options, found->number, found->salt, OCH_OPEN_READ, err);
     if (status != OCHRE_OK)
         return status;
     char path[WAL_PATH_SIZE];
@@ -294,7 +180,7 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
     const char *page = NULL;
     bool valid = false;
     if (scan.file_size >= WAL_PAGE) {
-        status = fetch(&scan, 0, WAL_PAGE, &page, err);
+        status = och_wal_fetch(&scan, 0, WAL_PAGE, &page, err);
         valid = status == OCHRE_OK && och_wal_header_get(page, &header);
     }
     if (status == OCHRE_OK && !valid) {
@@ -318,7 +204,7 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
                     (unsigned long long) header.number);
         found->unused = header.first_lsn == WAL_NEVER_BEGUN;
     }
-    close_scan(&scan);
+    och_wal_scan_close(&scan);
     return status;
 }
 
@@ -334,15 +220,16 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
  * back, or many starts with little written in between would fill a disk.
  */
 static ochre_status
-renew_end(struct scan *scan, const struct progress *at, struct ochre_error *err)
+renew_end(struct wal_scan *scan, const struct progress *at, struct ochre_error *err)
 {
     ochre_status status = OCHRE_OK;
     /* Without a group it is the header. */
-    for (uint64_t next = at->group; next < at->offset && status == OCHRE_OK; next += WINDOW_MIN) {
+    for (uint64_t next = at->group; next < at->offset && status == OCHRE_OK;
+            next += WAL_WINDOW_MIN) {
         uint64_t left = at->offset - next;
-        size_t size = left < WINDOW_MIN ? (size_t) left : WINDOW_MIN;
+        size_t size = left < WAL_WINDOW_MIN ? (size_t) left : WAL_WINDOW_MIN;
         const char *bytes;
-        status = fetch(scan, next, size, &bytes, err);
+        status = och_wal_fetch(scan, next, size, &bytes, err);
         if (status == OCHRE_OK)
             status = och_file_write(scan->file, next, bytes, size, err);
     }
@@ -361,9 +248,10 @@ static ochre_status
 recover_file(struct och_wal *wal, const struct found *found, uint64_t lsn_end, och_log_visit visit,
         void *context, struct ochre_error *err)
 {
-    struct scan scan;
+    struct wal_scan scan;
     unsigned flags = wal->options.read_only ? OCH_OPEN_READ : OCH_OPEN_WRITE;
-    ochre_status status = open_scan(wal, found, &scan, flags, err);
+    ochre_status status =
+            och_wal_scan_open(&scan, &wal->options, found->number, found->salt, flags, err);
     if (status != OCHRE_OK)
         return status;
     struct progress at = {.offset = WAL_PAGE,
@@ -379,7 +267,7 @@ recover_file(struct och_wal *wal, const struct found *found, uint64_t lsn_end, o
         if (och_wal_add_file(wal, found->number, found->first_lsn, at.offset) != OCHRE_OK)
             status = och_fail_memory(err);
     }
-    close_scan(&scan);
+    och_wal_scan_close(&scan);
     return status;
 }
 
@@ -421,7 +309,7 @@ recover_listing(struct och_wal *wal, struct listing *listing, och_log_visit visi
         const struct found *found = &listing->files[i];
         uint64_t lsn_end = i + 1 < n_used ? listing->files[i + 1].first_lsn : UINT64_MAX;
         if (i > 0 && found->first_lsn != wal->next_lsn)
-            status = fail_damaged(NULL, found->number, wal->next_lsn, err);
+            status = och_wal_fail_damaged(found->number, wal->next_lsn, err);
         else
             status = recover_file(wal, found, lsn_end, visit, context, err);
     }

@@ -72,10 +72,44 @@ rig_begin(struct rig *rig)
     check(och_vfs_sync_dir(vfs, "", NULL) == OCHRE_OK);
 }
 
+static struct och_vfs *
+vfs_of(const struct rig *rig)
+{
+    return rig->vfs != NULL ? rig->vfs : sim_disk_vfs(rig->disk);
+}
+
+ochre_status
+rig_open_beside(struct rig *rig, struct rig *writer, struct ochre_error *err)
+{
+    memset(rig, 0, sizeof(*rig));
+    och_mem_init(&rig->own, NULL);
+    och_mem_init(&rig->mem, NULL);
+    rig->disk = writer->disk;
+    sim_machine_init(&rig->machine, 2);
+    rig->kernels = och_kernels_choose((struct och_cpu_sets){.avx2_fma = false}, NULL);
+    struct och_vfs *vfs = sim_disk_vfs(rig->disk);
+    rig->log_options = (struct och_wal_options){
+            .mem = &rig->mem, .vfs = vfs, .machine = &rig->machine.machine, .database = {{9}}};
+    ochre_status status = och_catalog_sqlite_open_beside(&rig->mem, vfs, &rig->catalog, err);
+    if (status == OCHRE_OK)
+        status = och_log_file_tail(&rig->log_options, &rig->tail, err);
+    struct och_ports ports = {.mem = &rig->mem,
+            .vfs = vfs,
+            .machine = &rig->machine.machine,
+            .kernels = rig->kernels,
+            .catalog = rig->catalog,
+            .tail = rig->tail};
+    if (status == OCHRE_OK)
+        status = och_engine_open(&ports, &rig->options, settings_of, rig, &rig->engine, err);
+    if (status != OCHRE_OK)
+        rig_close(rig);
+    return status;
+}
+
 ochre_status
 rig_open(struct rig *rig, struct ochre_error *err)
 {
-    struct och_vfs *vfs = sim_disk_vfs(rig->disk);
+    struct och_vfs *vfs = vfs_of(rig);
     bool there = false;
     ochre_status status = och_vfs_exists(vfs, "catalog.db", &there, err);
     if (status == OCHRE_OK)
@@ -110,6 +144,9 @@ rig_close(struct rig *rig)
 {
     och_engine_close(rig->engine);
     rig->engine = NULL;
+    if (rig->tail != NULL)
+        rig->tail->ops->close(rig->tail);
+    rig->tail = NULL;
     if (rig->catalog != NULL)
         rig->catalog->ops->close(rig->catalog);
     rig->catalog = NULL;

@@ -26,6 +26,8 @@
 struct och_collection;
 struct och_executor;
 struct och_kernels;
+struct och_log_tail;
+struct och_vfs;
 struct sim_disk;
 
 enum { RIG_DIM = 2, RIG_RECORDS_MAX = 6000 };
@@ -35,6 +37,8 @@ struct rig {
     struct och_mem mem; /* pays for the engine; may be told to refuse */
     struct sim_disk *disk;
     struct sim_machine machine;
+    struct och_vfs *vfs;       /* the disk's, unless the test sets another */
+    struct och_log_tail *tail; /* of a rig that reads beside another */
     struct och_wal_options log_options;
     struct och_engine_options options;
     struct och_executor *executor;     /* NULL unless the test sets it */
@@ -55,6 +59,10 @@ void rig_end(struct rig *rig); /* closes, and checks that nothing is left */
 ochre_status rig_open(struct rig *rig, struct ochre_error *err);
 void rig_close(struct rig *rig);
 void rig_reopen(struct rig *rig); /* must succeed */
+
+/* Open a rig that reads beside the one that writes; it uses that one's disk.  Close it
+ * with rig_close. */
+ochre_status rig_open_beside(struct rig *rig, struct rig *writer, struct ochre_error *err);
 
 /* Make a collection (l2, default database) and load it; release it. */
 struct och_collection *rig_create(struct rig *rig, const char *name);

@@ -62,7 +62,7 @@ enter(struct och_sandbox *sandbox)
     const char *dirs[] = {ours};
     const struct och_sandbox_rights rights = {.user = NULL};
     if (och_sandbox_give_up(&rights, &err) != OCHRE_OK ||
-            och_sandbox_enter(dirs, 1, sandbox, &err) != OCHRE_OK) {
+            och_sandbox_enter(dirs, 1, false, sandbox, &err) != OCHRE_OK) {
         (void) fprintf(stderr, "%s\n", err.message);
         return -1;
     }
@@ -366,7 +366,7 @@ is_nobody(void)
     struct ochre_error err;
     expect(getuid() == NOBODY && geteuid() == NOBODY && getegid() != 0 && getgroups(0, NULL) == 0);
     expect(setuid(0) == -1 && seteuid(0) == -1 && setgid(0) == -1);
-    expect(och_sandbox_may_use(theirs, &err) == OCHRE_INVALID);
+    expect(och_sandbox_may_use(theirs, false, &err) == OCHRE_INVALID);
     expect(strstr(err.message, theirs) != NULL && strstr(err.message, "65534") != NULL);
     return line_failed;
 }
@@ -419,9 +419,9 @@ a_directory_that_is_not_there_may_be_made(void **state)
 {
     struct ochre_error err;
     (void) state;
-    check_ok(och_sandbox_may_use(ours, &err), &err);
-    check_ok(och_sandbox_may_use(below(ours, "not-there"), &err), &err);
-    check(och_sandbox_may_use(below(theirs, "letter/below"), &err) == OCHRE_INVALID);
+    check_ok(och_sandbox_may_use(ours, false, &err), &err);
+    check_ok(och_sandbox_may_use(below(ours, "not-there"), false, &err), &err);
+    check(och_sandbox_may_use(below(theirs, "letter/below"), false, &err) == OCHRE_INVALID);
 }
 
 /* --- what the kernel lacks ----------------------------------------------------------------- */
@@ -458,14 +458,14 @@ refuses(void)
     struct och_sandbox sandbox;
     struct ochre_error err;
     const char *dirs[] = {ours}, *missing[] = {below(ours, "not-there")};
-    expect(och_sandbox_enter(missing, 1, &sandbox, &err) == OCHRE_IO);
+    expect(och_sandbox_enter(missing, 1, false, &sandbox, &err) == OCHRE_IO);
     expect(strstr(err.message, "not-there") != NULL);
     refused_call = SYS_landlock_restrict_self;
     refused_code = E2BIG;
-    expect(och_sandbox_enter(dirs, 1, &sandbox, &err) == OCHRE_IO);
+    expect(och_sandbox_enter(dirs, 1, false, &sandbox, &err) == OCHRE_IO);
     refused_call = SYS_seccomp;
     refused_code = EACCES;
-    expect(och_sandbox_enter(dirs, 1, &sandbox, &err) == OCHRE_IO);
+    expect(och_sandbox_enter(dirs, 1, false, &sandbox, &err) == OCHRE_IO);
     expect(strstr(err.message, "filter system calls") != NULL);
     return line_failed;
 }
@@ -531,7 +531,7 @@ find_missing(void)
         struct och_sandbox sandbox;
         struct ochre_error err;
         const char *dirs[] = {"/tmp"};
-        if (och_sandbox_enter(dirs, 1, &sandbox, &err) != OCHRE_OK)
+        if (och_sandbox_enter(dirs, 1, false, &sandbox, &err) != OCHRE_OK)
             _exit(0); /* a failure, which the tests will show */
         _exit(sandbox.files_missing != NULL ? 1 : sandbox.calls_missing != NULL ? 2 : 0);
     }
