@@ -81,13 +81,19 @@ vfs_of(const struct rig *rig)
 ochre_status
 rig_open_beside(struct rig *rig, struct rig *writer, struct ochre_error *err)
 {
+    return rig_open_beside_on(rig, writer, sim_disk_vfs(writer->disk), err);
+}
+
+ochre_status
+rig_open_beside_on(
+        struct rig *rig, struct rig *writer, struct och_vfs *vfs, struct ochre_error *err)
+{
     memset(rig, 0, sizeof(*rig));
     och_mem_init(&rig->own, NULL);
     och_mem_init(&rig->mem, NULL);
     rig->disk = writer->disk;
     sim_machine_init(&rig->machine, 2);
     rig->kernels = och_kernels_choose((struct och_cpu_sets){.avx2_fma = false}, NULL);
-    struct och_vfs *vfs = sim_disk_vfs(rig->disk);
     rig->log_options = (struct och_wal_options){
             .mem = &rig->mem, .vfs = vfs, .machine = &rig->machine.machine, .database = {{9}}};
     ochre_status status = och_catalog_sqlite_open_beside(&rig->mem, vfs, &rig->catalog, err);

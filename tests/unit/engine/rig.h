@@ -63,6 +63,9 @@ void rig_reopen(struct rig *rig); /* must succeed */
 /* Open a rig that reads beside the one that writes; it uses that one's disk.  Close it
  * with rig_close. */
 ochre_status rig_open_beside(struct rig *rig, struct rig *writer, struct ochre_error *err);
+/* The same on these files of the disk. */
+ochre_status rig_open_beside_on(
+        struct rig *rig, struct rig *writer, struct och_vfs *vfs, struct ochre_error *err);
 
 /* Make a collection (l2, default database) and load it; release it. */
 struct och_collection *rig_create(struct rig *rig, const char *name);

@@ -14,6 +14,7 @@
 #include "engine/follow.h"
 #include "os/vfs.h"
 #include "sim/sim_disk.h"
+#include "sim/sim_watch.h"
 #include "storage/directory.h"
 #include "support/check.h"
 #include "unit/engine/rig.h"
@@ -33,6 +34,11 @@ static bool arrived[N_NAMES]; /* the reader has shown what is coming: it may not
 
 static struct rig writer, reader;
 static uint64_t n_looks;
+
+/* How the writer's calls are told: a look before each, or turns with a reader. */
+static struct sim_watch *watch;
+static bool is_watched;
+static struct sim_turns *turns;
 
 static size_t
 pick(uint64_t *seed, size_t n)
@@ -107,200 +113,17 @@ look(void)
     }
 }
 
-/* --- files that are watched ------------------------------------------------------- */
-
-struct watched_file {
-    struct och_file file; /* first */
-    struct och_file *base;
-};
-
-static struct och_vfs watched;
-static bool is_watched;
-
-static void
-before_call(void)
+static ochre_status
+before_call(void *context, bool changes, struct ochre_error *err)
 {
-    if (is_watched)
+    (void) context;
+    (void) err;
+    if (is_watched && changes)
         look();
+    if (turns != NULL)
+        sim_turns_pass(turns, 0);
+    return OCHRE_OK;
 }
-
-static struct och_file *
-base_of(struct och_file *file)
-{
-    return ((struct watched_file *) file)->base;
-}
-
-static ochre_status
-file_read(struct och_file *file, uint64_t offset, void *bytes, size_t size, size_t *n_read_out,
-        struct ochre_error *err)
-{
-    return och_file_read(base_of(file), offset, bytes, size, n_read_out, err);
-}
-
-static ochre_status
-file_write(struct och_file *file, uint64_t offset, const void *bytes, size_t size,
-        struct ochre_error *err)
-{
-    before_call();
-    return och_file_write(base_of(file), offset, bytes, size, err);
-}
-
-static ochre_status
-file_sync(struct och_file *file, struct ochre_error *err)
-{
-    before_call();
-    return och_file_sync(base_of(file), err);
-}
-
-static ochre_status
-file_truncate(struct och_file *file, uint64_t size, struct ochre_error *err)
-{
-    before_call();
-    return och_file_truncate(base_of(file), size, err);
-}
-
-static ochre_status
-file_allocate(struct och_file *file, uint64_t size, struct ochre_error *err)
-{
-    before_call();
-    return och_file_allocate(base_of(file), size, err);
-}
-
-static ochre_status
-file_size(struct och_file *file, uint64_t *size_out, struct ochre_error *err)
-{
-    return och_file_size(base_of(file), size_out, err);
-}
-
-static ochre_status
-file_map(struct och_file *file, uint64_t size, const void **bytes_out, struct ochre_error *err)
-{
-    return och_file_map(base_of(file), size, bytes_out, err);
-}
-
-static void
-file_unmap(struct och_file *file, const void *bytes, uint64_t size)
-{
-    och_file_unmap(base_of(file), bytes, size);
-}
-
-static ochre_status
-file_lock(struct och_file *file, struct ochre_error *err)
-{
-    return och_file_lock(base_of(file), err);
-}
-
-static void
-file_close(struct och_file *file)
-{
-    och_file_close(base_of(file));
-    free(file);
-}
-
-static const struct och_file_ops watched_file_ops = {
-        .read = file_read,
-        .write = file_write,
-        .sync = file_sync,
-        .truncate = file_truncate,
-        .allocate = file_allocate,
-        .size = file_size,
-        .map = file_map,
-        .unmap = file_unmap,
-        .lock = file_lock,
-        .close = file_close,
-};
-
-static struct och_vfs *
-disk_of(struct och_vfs *vfs)
-{
-    check(vfs == &watched);
-    return sim_disk_vfs(writer.disk);
-}
-
-static ochre_status
-vfs_open(struct och_vfs *vfs, const char *path, unsigned flags, struct och_file **file_out,
-        struct ochre_error *err)
-{
-    struct watched_file *file = malloc(sizeof(*file));
-    check(file != NULL);
-    if ((flags & OCH_OPEN_CREATE) != 0)
-        before_call();
-    file->file.ops = &watched_file_ops;
-    ochre_status status = och_vfs_open(disk_of(vfs), path, flags, &file->base, err);
-    *file_out = &file->file;
-    if (status != OCHRE_OK) {
-        free(file);
-        *file_out = NULL;
-    }
-    return status;
-}
-
-static ochre_status
-vfs_remove(struct och_vfs *vfs, const char *path, struct ochre_error *err)
-{
-    before_call();
-    return och_vfs_remove(disk_of(vfs), path, err);
-}
-
-static ochre_status
-vfs_rename(struct och_vfs *vfs, const char *from, const char *to, struct ochre_error *err)
-{
-    before_call();
-    return och_vfs_rename(disk_of(vfs), from, to, err);
-}
-
-static ochre_status
-vfs_sync_dir(struct och_vfs *vfs, const char *path, struct ochre_error *err)
-{
-    before_call();
-    return och_vfs_sync_dir(disk_of(vfs), path, err);
-}
-
-static ochre_status
-vfs_mkdir(struct och_vfs *vfs, const char *path, struct ochre_error *err)
-{
-    before_call();
-    return och_vfs_mkdir(disk_of(vfs), path, err);
-}
-
-static ochre_status
-vfs_rmdir(struct och_vfs *vfs, const char *path, struct ochre_error *err)
-{
-    before_call();
-    return och_vfs_rmdir(disk_of(vfs), path, err);
-}
-
-static ochre_status
-vfs_list(struct och_vfs *vfs, const char *path,
-        ochre_status (*visit)(void *context, const char *name, bool is_dir), void *context,
-        struct ochre_error *err)
-{
-    return och_vfs_list(disk_of(vfs), path, visit, context, err);
-}
-
-static ochre_status
-vfs_exists(struct och_vfs *vfs, const char *path, bool *exists_out, struct ochre_error *err)
-{
-    return och_vfs_exists(disk_of(vfs), path, exists_out, err);
-}
-
-static ochre_status
-vfs_space_free(struct och_vfs *vfs, uint64_t *bytes_out, struct ochre_error *err)
-{
-    return och_vfs_space_free(disk_of(vfs), bytes_out, err);
-}
-
-static const struct och_vfs_ops watched_ops = {
-        .open = vfs_open,
-        .remove = vfs_remove,
-        .rename = vfs_rename,
-        .sync_dir = vfs_sync_dir,
-        .mkdir = vfs_mkdir,
-        .rmdir = vfs_rmdir,
-        .list = vfs_list,
-        .exists = vfs_exists,
-        .space_free = vfs_space_free,
-};
 
 /* --- histories -------------------------------------------------------------------- */
 
@@ -312,8 +135,8 @@ begin(void)
     memset(coming, 0, sizeof(coming));
     rig_begin(&writer);
     writer.options = (struct och_engine_options){.head_rows_max = 16, .merge = {.fan_in = 3}};
-    watched.ops = &watched_ops;
-    writer.vfs = &watched;
+    watch = sim_watch_open(sim_disk_vfs(writer.disk), before_call, NULL);
+    writer.vfs = sim_watch_vfs(watch);
     check_ok(rig_open(&writer, &err), &err);
     is_watched = false;
 }
@@ -323,6 +146,40 @@ end(void)
 {
     is_watched = false;
     rig_end(&writer);
+    sim_watch_close(watch);
+}
+
+/* All states there were, as sums, for readers that run beside. */
+enum { SENT_MAX = 400 };
+static uint64_t sums[SENT_MAX][N_NAMES];
+static size_t n_sent, n_acked; /* the turns guard them */
+
+static uint64_t
+add_to_sum(uint64_t sum, uint32_t number, uint32_t document, uint32_t fields)
+{
+    return (((sum * 31 + number) * 31 + document) * 31 + fields) * 31 + 1;
+}
+
+static uint64_t
+sum_of_state(const struct state *state)
+{
+    uint64_t sum = state->is_there;
+    for (size_t i = 0; state->is_there && i < state->model.n; i++)
+        sum = add_to_sum(sum, state->model.records[i].number, state->model.records[i].document,
+                state->model.records[i].fields);
+    return sum;
+}
+
+/* What is coming is on its way from now on. */
+static void
+send_one(void)
+{
+    if (turns == NULL)
+        return;
+    check(n_sent + 1 < SENT_MAX);
+    for (size_t i = 0; i < N_NAMES; i++)
+        sums[n_sent + 1][i] = sum_of_state(&coming[i]);
+    n_sent++;
 }
 
 /* The write at hand is done. */
@@ -330,6 +187,7 @@ static void
 acknowledge(void)
 {
     is_watched = false;
+    n_acked = n_sent;
     for (size_t i = 0; i < N_NAMES; i++) {
         acknowledged[i] = coming[i];
         arrived[i] = false;
@@ -340,6 +198,7 @@ static void
 create(size_t which)
 {
     coming[which] = (struct state){.is_there = true};
+    send_one();
     och_collection_release(rig_create(&writer, names[which]));
     acknowledge();
 }
@@ -350,6 +209,7 @@ drop(size_t which)
     struct ochre_error err;
     struct och_collection *collection = rig_collection(&writer, names[which]);
     coming[which].is_there = false;
+    send_one();
     check_ok(och_engine_drop(writer.engine, collection->id, &err), &err);
     och_collection_release(collection);
     acknowledge();
@@ -368,6 +228,7 @@ write_some(size_t which, enum och_write_op op, uint64_t *seed)
         numbers[i] = first + (uint32_t) i;
     struct och_collection *collection = rig_collection(&writer, names[which]);
     model_write(&coming[which].model, &write);
+    send_one();
     check_ok(rig_write(&writer, collection, &write, &err), &err);
     och_collection_release(collection);
     acknowledge();
@@ -393,11 +254,11 @@ tidy(size_t which, size_t how)
 }
 
 static void
-step(uint64_t *seed, bool watch)
+step(uint64_t *seed, bool looks)
 {
     size_t which = pick(seed, N_NAMES);
     size_t what = pick(seed, 100);
-    is_watched = watch;
+    is_watched = looks;
     if (!acknowledged[which].is_there)
         create(which);
     else if (what < 30)
@@ -461,6 +322,169 @@ a_reader_that_was_asleep_catches_up(void **state)
     rig_close(&reader);
     end();
 }
+
+/* --- a reader that runs beside ---------------------------------------------------- */
+
+/* What it found wrong; it is not the thread to say so. */
+static struct {
+    const char *what;
+    struct ochre_error err;
+    size_t n_looks, n_unavailable, shown;
+} beside;
+
+static void
+note(const char *what, const struct ochre_error *err)
+{
+    if (beside.what != NULL)
+        return;
+    beside.what = what;
+    if (err != NULL)
+        beside.err = *err;
+}
+
+static uint32_t
+number_in(struct ochre_bytes text_with_number)
+{
+    char copy[16] = "";
+    if (text_with_number.size > 1 && text_with_number.size <= sizeof(copy))
+        memcpy(copy, text_with_number.data + 1, text_with_number.size - 1);
+    return (uint32_t) strtoul(copy, NULL, 10);
+}
+
+static uint64_t
+sum_of_result(const struct och_result *result)
+{
+    uint64_t sum = 1;
+    for (size_t i = 0; i < result->lists[0].n; i++) {
+        const struct ochre_hit *hit = &result->lists[0].hits[i];
+        uint32_t fields = hit->metadata.n_fields == 0
+                ? 0
+                : (uint32_t) hit->metadata.fields[0].value.as.integer;
+        sum = add_to_sum(sum, number_in(hit->id), number_in(hit->document), fields);
+    }
+    return sum;
+}
+
+static uint64_t
+sum_beside(const char *name)
+{
+    struct ochre_error err = {.status = OCHRE_OK};
+    struct och_arena arena;
+    struct och_collection_row row;
+    struct och_collection *collection = NULL;
+    struct och_result *result = NULL;
+    struct och_get get = {.select = {.mem = &reader.mem}, .limit = UINT64_MAX, .include = COLUMNS};
+    uint64_t sum = 0;
+    och_arena_init(&arena, &reader.mem);
+    ochre_status status = reader.catalog->ops->collection_by_name(reader.catalog, &arena,
+            text(OCH_DEFAULT_TENANT), text(OCH_DEFAULT_DATABASE), text(name), &row, &err);
+    bool is_there = status == OCHRE_OK;
+    if (is_there)
+        status = och_engine_collection(reader.engine, &row, &collection, &err);
+    if (is_there && status == OCHRE_OK)
+        status = och_engine_get(&reader.mem, collection, &get, &result, &err);
+    if (is_there && status == OCHRE_OK)
+        sum = sum_of_result(result);
+    if (is_there && status != OCHRE_OK)
+        note("a read failed", &err);
+    och_result_release(result);
+    och_collection_release(collection);
+    och_arena_clear(&arena);
+    return sum;
+}
+
+/* Is what is shown one of the states, not older than the look, and not before the last? */
+static void
+judge(size_t acked)
+{
+    uint64_t shown[N_NAMES];
+    for (size_t i = 0; i < N_NAMES; i++)
+        shown[i] = sum_beside(names[i]);
+    size_t k = n_sent;
+    while (k > 0 && memcmp(sums[k], shown, sizeof(shown)) != 0)
+        k--;
+    if (memcmp(sums[k], shown, sizeof(shown)) != 0)
+        note("no writes make this state", NULL);
+    else if (k < acked)
+        note("what was acknowledged before the look is not shown", NULL);
+    else if (k < beside.shown)
+        note("what was shown is not shown any more", NULL);
+    beside.shown = k;
+}
+
+static void
+run_beside(void *argument)
+{
+    struct ochre_error err;
+    (void) argument;
+    sim_turns_begin(turns, 1);
+    while (beside.what == NULL && !turns->over[0]) {
+        size_t acked = n_acked;
+        ochre_status status = och_follow_now(reader.engine, 0, &err);
+        beside.n_looks++;
+        if (status == OCHRE_OK)
+            judge(acked);
+        else if (status == OCHRE_UNAVAILABLE)
+            beside.n_unavailable++;
+        else
+            note("a look failed", &err);
+    }
+    sim_turns_end(turns, 1);
+}
+
+static ochre_status
+before_readers_call(void *context, bool changes, struct ochre_error *err)
+{
+    (void) context;
+    (void) changes;
+    (void) err;
+    sim_turns_pass(turns, 1);
+    return OCHRE_OK;
+}
+
+static void
+run_turns(uint64_t seed, unsigned one_in)
+{
+    struct ochre_error err;
+    struct och_thread thread;
+    struct sim_turns own;
+    memset(&beside, 0, sizeof(beside));
+    memset(sums, 0, sizeof(sums));
+    n_sent = n_acked = 0;
+    begin();
+    struct sim_watch *readers =
+            sim_watch_open(sim_disk_vfs(writer.disk), before_readers_call, NULL);
+    sim_turns_init(&own, seed, one_in);
+    turns = &own;
+    own.over[0] = own.over[1] = true; /* nobody else runs yet */
+    check_ok(rig_open_beside_on(&reader, &writer, sim_watch_vfs(readers), &err), &err);
+    own.over[0] = own.over[1] = false;
+    check_ok(och_thread_start(&thread, "reader", run_beside, NULL, &err), &err);
+    for (int i = 0; i < 60 && beside.what == NULL; i++)
+        step(&seed, false);
+    sim_turns_end(&own, 0);
+    och_thread_join(&thread);
+    turns = NULL;
+    if (beside.what != NULL)
+        print_error(
+                "seed %llu: %s: %s\n", (unsigned long long) seed, beside.what, beside.err.message);
+    check(beside.what == NULL && beside.n_looks > 3);
+    check(beside.n_unavailable <= beside.n_looks / 2);
+    rig_close(&reader);
+    sim_watch_close(readers);
+    sim_turns_clear(&own);
+    end();
+}
+
+static void
+each_look_sees_one_state_whatever_is_written_meanwhile(void **state)
+{
+    (void) state;
+    for (uint64_t seed = 1; seed <= 24; seed++)
+        run_turns(seed, seed % 3 == 0 ? 2 : seed % 3 == 1 ? 7 : 30);
+}
+
+/* --- results ---------------------------------------------------------------------- */
 
 static void
 a_result_stays_what_it_was_though_its_files_are_removed(void **state)
@@ -591,6 +615,7 @@ main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(what_is_acknowledged_is_shown_between_any_two_calls),
             cmocka_unit_test(a_reader_that_was_asleep_catches_up),
+            cmocka_unit_test(each_look_sees_one_state_whatever_is_written_meanwhile),
             cmocka_unit_test(a_result_stays_what_it_was_though_its_files_are_removed),
             cmocka_unit_test(what_a_killed_writer_leaves_is_read_and_not_touched),
     };
