@@ -103,6 +103,16 @@ forget_fresh(struct look *look)
     look->n_fresh = 0;
 }
 
+/* One whose files could not be read, this time. */
+static bool
+was_unreadable(struct och_collection *collection)
+{
+    och_mutex_lock(&collection->lock);
+    bool unreadable = collection->failure.status == OCHRE_IO;
+    och_mutex_unlock(&collection->lock);
+    return unreadable;
+}
+
 /* A fresh one that does not work: damaged, or only changed since. */
 static bool
 has_failed(const struct look *look)
@@ -116,8 +126,10 @@ has_failed(const struct look *look)
 static void
 put_fresh(struct look *look)
 {
-    for (size_t i = 0; i < look->n_fresh; i++)
+    for (size_t i = 0; i < look->n_fresh; i++) {
+        look->engine->follow.some_failed |= was_unreadable(look->fresh[i]);
         och_engine_put(look->engine, look->fresh[i]);
+    }
 }
 
 /* --- records ---------------------------------------------------------------------- */
@@ -176,6 +188,8 @@ load_by_number(struct look *look, uint32_t number, struct och_collection **colle
         status = add_fresh(look, *collection_out, err);
     else if (status == OCHRE_OK)
         och_engine_put(look->engine, *collection_out);
+    if (status == OCHRE_OK)
+        look->engine->follow.some_failed |= was_unreadable(*collection_out);
     if (status == OCHRE_OK && look->loads_all)
         (void) och_collection_retain(*collection_out);
     return status;
@@ -197,6 +211,7 @@ apply(struct och_collection *collection, const struct och_log_record *record, bo
     }
     if (status != OCHRE_OK)
         och_collection_fail(collection, &why);
+    collection->engine->follow.some_failed |= status == OCHRE_IO;
     return OCHRE_OK;
 }
 
@@ -502,12 +517,25 @@ look_once(struct look *look, bool *done_out, struct ochre_error *err)
     return status == OCHRE_OK && *done_out ? check_pair(look, err) : status;
 }
 
+/* What could not be read is tried again, but not all the time. */
+static void
+retry_failed(struct och_follow *follow, uint64_t now_ns, bool now)
+{
+    if (!follow->some_failed ||
+            (!now && now_ns - follow->retried_ns < OCH_FOLLOW_FAIL_MS * NS_PER_MS))
+        return;
+    follow->some_failed = false;
+    follow->catalog_is_new = true;
+    follow->retried_ns = now_ns;
+}
+
 static ochre_status
-take_look(struct och_engine *engine, struct ochre_error *err)
+take_look(struct och_engine *engine, bool now, struct ochre_error *err)
 {
     struct look look = {.engine = engine};
     struct och_follow *follow = &engine->follow;
     uint64_t began_ns = och_machine_monotonic_ns(engine->ports.machine);
+    retry_failed(follow, began_ns, now);
     bool done = false;
     ochre_status status = OCHRE_OK;
     och_arena_init(&look.arena, engine->ports.mem);
@@ -544,9 +572,9 @@ och_follow_now(struct och_engine *engine, uint64_t age_ns, struct ochre_error *e
         return OCHRE_OK;
     och_mutex_lock(&follow->lock);
     if (is_late(engine, age_ns)) { /* or somebody else has just looked */
-        status = take_look(engine, err);
+        status = take_look(engine, age_ns == 0, err);
         for (int i = 1; i < TRIES_MAX && status != OCHRE_OK && status != OCHRE_NO_MEMORY; i++)
-            status = take_look(engine, err);
+            status = take_look(engine, age_ns == 0, err);
     }
     och_mutex_unlock(&follow->lock);
     if (status != OCHRE_OK && age_ns != 0 && !is_late(engine, OCH_FOLLOW_FAIL_MS * NS_PER_MS))
@@ -590,7 +618,7 @@ och_follow_collection(struct och_engine *engine, struct och_uuid id,
         if (status == OCHRE_CORRUPT || (status == OCHRE_OK && has_failed(&look))) {
             ochre_status looked = look_at_catalog(&look, &changed, NULL);
             if (looked == OCHRE_OK && changed)
-                looked = take_look(engine, NULL);
+                looked = take_look(engine, false, NULL);
             changed = changed && looked == OCHRE_OK;
             *collection_out = och_engine_loaded(engine, id);
         }
@@ -615,7 +643,7 @@ run_follow(struct och_task *task)
     struct och_follow *follow = (struct och_follow *) task;
     struct och_engine *engine = follow->engine;
     och_mutex_lock(&follow->lock);
-    ochre_status status = take_look(engine, NULL);
+    ochre_status status = take_look(engine, false, NULL);
     (void) status; /* the next one tries again, and calls say why not */
     och_mutex_unlock(&follow->lock);
 

@@ -42,6 +42,8 @@ struct och_follow {
     struct och_mutex lock;      /* guards what follows: */
     bool catalog_is_new;        /* collections may have other segments */
     bool all_is_old;            /* begin anew, from the catalog */
+    bool some_failed;           /* to be read: they are loaded again in a while */
+    uint64_t retried_ns;        /* when they were last */
     uint64_t generation;        /* the newest one of the catalog that the log knows */
     _Atomic(uint64_t) fresh_ns; /* when the last look that succeeded began; also read without */
 };

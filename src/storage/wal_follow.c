@@ -346,9 +346,10 @@ check_end(struct och_wal_follower *follower, struct ochre_error *err)
     bool more = false;
     if (!follower->is_fresh && ++follower->n_idle < follower->idle_limit)
         return OCHRE_OK;
+    if (!follower->is_fresh && follower->idle_limit < IDLE_MAX)
+        follower->idle_limit *= 2;
     follower->is_fresh = false;
     follower->n_idle = 0;
-    follower->idle_limit *= follower->idle_limit < IDLE_MAX ? 2 : 1;
     ochre_status status = refresh(&follower->scan, err);
     if (status == OCHRE_OK)
         status = och_wal_synced_after(&follower->scan, follower->offset, &synced, err);
@@ -396,12 +397,14 @@ static ochre_status
 begin_file(struct och_wal_follower *follower, const struct entry *entry, bool *lost_out,
         struct ochre_error *err)
 {
-    och_wal_scan_close(&follower->scan);
+    struct wal_scan scan;
     ochre_status status = och_wal_scan_open(
-            &follower->scan, &follower->options, entry->number, entry->salt, OCH_OPEN_READ, err);
+            &scan, &follower->options, entry->number, entry->salt, OCH_OPEN_READ, err);
     *lost_out = status == OCHRE_NOT_FOUND;
     if (status != OCHRE_OK)
-        return *lost_out ? OCHRE_OK : status;
+        return *lost_out ? OCHRE_OK : status; /* and the file at hand stays */
+    och_wal_scan_close(&follower->scan);
+    follower->scan = scan;
     follower->number = entry->number;
     follower->lsn = entry->first_lsn;
     follower->offset = WAL_PAGE;

@@ -516,6 +516,53 @@ a_result_stays_what_it_was_though_its_files_are_removed(void **state)
     end();
 }
 
+/* --- failures --------------------------------------------------------------------- */
+
+enum failure { IO_ONCE, IO_FROM, MEMORY, N_FAILURES };
+
+/* Let the reader's n-th call, or allocation, fail; and has it? */
+static void
+arm(enum failure failure, uint64_t n)
+{
+    sim_disk_fail(
+            writer.disk, failure == MEMORY ? 0 : n, failure == IO_ONCE ? SIM_IO_ONCE : SIM_IO_FROM);
+    reader.mem.fail_at = failure == MEMORY && n != 0 ? reader.mem.n_grants + n : 0;
+}
+
+static void
+after_a_look_that_failed_the_next_one_shows_all(void **state)
+{
+    (void) state;
+    for (int failure = 0; failure < N_FAILURES; failure++) {
+        bool failed = true;
+        for (uint64_t n = 1; failed; n++) {
+            uint64_t seed = 5;
+            begin();
+            create(0);
+            for (int i = 0; i < 10; i++)
+                write_some(0, OCH_WRITE_UPSERT, &seed);
+            open_reader();
+            look();
+            create(1);
+            for (size_t i = 0; i < 12; i++)
+                write_some(i % 2, i % 5 == 4 ? OCH_WRITE_DELETE : OCH_WRITE_UPSERT, &seed);
+            tidy(0, n % 3);
+            write_some(0, OCH_WRITE_UPSERT, &seed);
+            arm((enum failure) failure, n);
+            uint64_t grants = reader.mem.fail_at;
+            ochre_status status = och_follow_now(reader.engine, 0, NULL);
+            failed = failure == MEMORY ? reader.mem.n_grants >= grants
+                                       : sim_disk_has_failed(writer.disk);
+            check(status == OCHRE_OK ||
+                    (failed && status == (failure == MEMORY ? OCHRE_NO_MEMORY : OCHRE_IO)));
+            arm((enum failure) failure, 0);
+            look();
+            rig_close(&reader);
+            end();
+        }
+    }
+}
+
 /* --- killed writers --------------------------------------------------------------- */
 
 enum last_act { ACT_WRITE, ACT_SEAL, ACT_COMPACT, ACT_DROP, ACT_CREATE, ACT_OPEN, N_ACTS };
@@ -617,6 +664,7 @@ main(void)
             cmocka_unit_test(a_reader_that_was_asleep_catches_up),
             cmocka_unit_test(each_look_sees_one_state_whatever_is_written_meanwhile),
             cmocka_unit_test(a_result_stays_what_it_was_though_its_files_are_removed),
+            cmocka_unit_test(after_a_look_that_failed_the_next_one_shows_all),
             cmocka_unit_test(what_a_killed_writer_leaves_is_read_and_not_touched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
