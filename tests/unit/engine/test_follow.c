@@ -484,6 +484,109 @@ each_look_sees_one_state_whatever_is_written_meanwhile(void **state)
         run_turns(seed, seed % 3 == 0 ? 2 : seed % 3 == 1 ? 7 : 30);
 }
 
+/* --- what happens within a look --------------------------------------------------- */
+
+enum meanwhile { MADE, GROWN, SEALED, COMPACTED, PURGED, GONE, ANEW, N_MEANWHILE };
+
+static void
+do_meanwhile(enum meanwhile what)
+{
+    uint64_t seed = 21;
+    switch (what) {
+    case MADE: /* and gone, and made: records of two that were not there */
+        create(1);
+        write_some(1, OCH_WRITE_UPSERT, &seed);
+        drop(1);
+        create(1);
+        write_some(1, OCH_WRITE_UPSERT, &seed);
+        break;
+    case GROWN:
+        for (int i = 0; i < 9; i++)
+            write_some(0, OCH_WRITE_UPSERT, &seed);
+        break;
+    case SEALED:
+        tidy(0, 0);
+        write_some(0, OCH_WRITE_UPDATE, &seed);
+        break;
+    case COMPACTED:
+        write_some(0, OCH_WRITE_DELETE, &seed);
+        tidy(0, 1);
+        break;
+    case PURGED:
+        write_some(0, OCH_WRITE_UPSERT, &seed);
+        tidy(0, 2);
+        break;
+    case GONE:
+        drop(0);
+        break;
+    case ANEW:
+        rig_reopen(&writer);
+        write_some(0, OCH_WRITE_UPSERT, &seed);
+        break;
+    case N_MEANWHILE:
+        break;
+    }
+}
+
+static uint64_t calls_left; /* of the reader's, until something happens; 0: it has */
+static enum meanwhile to_happen;
+
+static ochre_status
+happen(void *context, bool changes, struct ochre_error *err)
+{
+    (void) context;
+    (void) changes;
+    (void) err;
+    if (calls_left > 0 && --calls_left == 0)
+        do_meanwhile(to_happen);
+    return OCHRE_OK;
+}
+
+/* All of it happens at the reader's n-th call, be that while it opens or looks. */
+static bool
+look_while(enum meanwhile what, uint64_t n, bool opens)
+{
+    struct ochre_error err;
+    uint64_t seed = 13;
+    begin();
+    create(0);
+    for (int i = 0; i < 12; i++)
+        write_some(0, i % 4 == 3 ? OCH_WRITE_DELETE : OCH_WRITE_UPSERT, &seed);
+    struct sim_watch *readers = sim_watch_open(sim_disk_vfs(writer.disk), happen, NULL);
+    calls_left = opens ? n : 0;
+    to_happen = what;
+    check_ok(rig_open_beside_on(&reader, &writer, sim_watch_vfs(readers), &err), &err);
+    if (!opens) {
+        look();
+        for (int i = 0; i < 4; i++)
+            write_some(0, OCH_WRITE_UPSERT, &seed);
+        calls_left = n;
+        check_ok(och_follow_now(reader.engine, 0, &err), &err);
+    }
+    bool through = calls_left > 0;
+    calls_left = 0;
+    /* What was acknowledged before it began is shown, and in the end all. */
+    look();
+    rig_close(&reader);
+    sim_watch_close(readers);
+    end();
+    return through;
+}
+
+static void
+whatever_happens_at_any_call_of_a_look_is_seen_by_the_next(void **state)
+{
+    (void) state;
+    for (int what = 0; what < N_MEANWHILE; what++) {
+        for (int opens = 0; opens < 2; opens++) {
+            uint64_t n = 1;
+            while (!look_while((enum meanwhile) what, n, opens == 1))
+                n++;
+            check(n > 10);
+        }
+    }
+}
+
 /* --- results ---------------------------------------------------------------------- */
 
 static void
@@ -663,6 +766,7 @@ main(void)
             cmocka_unit_test(what_is_acknowledged_is_shown_between_any_two_calls),
             cmocka_unit_test(a_reader_that_was_asleep_catches_up),
             cmocka_unit_test(each_look_sees_one_state_whatever_is_written_meanwhile),
+            cmocka_unit_test(whatever_happens_at_any_call_of_a_look_is_seen_by_the_next),
             cmocka_unit_test(a_result_stays_what_it_was_though_its_files_are_removed),
             cmocka_unit_test(after_a_look_that_failed_the_next_one_shows_all),
             cmocka_unit_test(what_a_killed_writer_leaves_is_read_and_not_touched),
