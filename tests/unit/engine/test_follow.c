@@ -486,13 +486,17 @@ each_look_sees_one_state_whatever_is_written_meanwhile(void **state)
 
 /* --- what happens within a look --------------------------------------------------- */
 
-enum meanwhile { MADE, GROWN, SEALED, COMPACTED, PURGED, GONE, ANEW, N_MEANWHILE };
+enum meanwhile { BORN, MADE, GROWN, SEALED, COMPACTED, PURGED, GONE, ANEW, N_MEANWHILE };
 
 static void
 do_meanwhile(enum meanwhile what)
 {
     uint64_t seed = 21;
     switch (what) {
+    case BORN:
+        create(1);
+        write_some(1, OCH_WRITE_UPSERT, &seed);
+        break;
     case MADE: /* and gone, and made: records of two that were not there */
         create(1);
         write_some(1, OCH_WRITE_UPSERT, &seed);
