@@ -240,7 +240,8 @@ class Golden(unittest.TestCase):
         before = snapshot(data, but)
         for command in (("check", data), ("compact", data), ("purge", data),
                         ("backup", data, self.scratch / "to"),
-                        ("run", "--port", "0", "--path", data)):
+                        ("run", "--port", "0", "--path", data),
+                        ("run", "--read-only", "--port", "0", "--path", data)):
             done = ochre(*command)
             self.assertEqual(done.returncode, status[command[0]], (command, done))
             self.assertRegex(done.stderr, said, command)
