@@ -202,6 +202,22 @@ OCHRE_API ochre_status ochre_collection_update(ochre_collection *collection, con
         const struct ochre_metadata *metadata, struct ochre_bytes configuration,
         struct ochre_error *err);
 
+/*
+ * Make a collection named `name`, in the same database, of what this one is at this moment,
+ * and open it.  Takes no copying: the two share files and are apart from then on, whatever
+ * is written to, merged in or deleted from either.
+ *
+ * Errors: OCHRE_INVALID (name), OCHRE_EXISTS, OCHRE_NOT_FOUND (this one was deleted)
+ * Cost:   writing what is in no file yet to one (8,192 records at most); writers wait for a part of that.
+ */
+OCHRE_API ochre_status ochre_collection_fork(ochre_collection *collection, const char *name,
+        ochre_collection **collection_out, struct ochre_error *err);
+
+/* How many forks there are of this collection, of those that it is a fork of, and of all
+ * their forks; deleted ones do not count. */
+OCHRE_API ochre_status ochre_collection_fork_count(
+        ochre_collection *collection, uint64_t *count_out, struct ochre_error *err);
+
 /* What a collection is; everything in it lives for the visit only. */
 struct ochre_collection_info {
     char id[37];

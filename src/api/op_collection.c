@@ -371,6 +371,64 @@ och_op_collection_count(struct ochre_db *db, struct ochre_bytes tenant, struct o
     return db->catalog->ops->collection_count(db->catalog, tenant, database, count_out, err);
 }
 
+/* --- forking ------------------------------------------------------------------ */
+
+static ochre_status
+fork_row(struct ochre_db *db, const struct och_target *target, struct ochre_bytes new_name,
+        struct och_collection_row *row_out, struct ochre_error *err)
+{
+    struct ochre_error why;
+    uint8_t random[16];
+    ochre_status status = och_name_check(OCH_NAME_COLLECTION, new_name, &why);
+    if (status != OCHRE_OK)
+        return och_fail(err, status, "Validation error: new_name: %.400s", why.message);
+    status = och_db_admit_change(db, err);
+    if (status == OCHRE_OK)
+        status = och_space_admit(&db->engine->space, err);
+    if (status == OCHRE_OK)
+        status = och_machine_entropy(db->options.machine, random, sizeof(random), err);
+    if (status == OCHRE_OK)
+        *row_out = (struct och_collection_row){.id = och_uuid_from_random(random),
+                .tenant = target->tenant,
+                .database = target->database,
+                .name = new_name};
+    return status;
+}
+
+ochre_status
+och_op_collection_fork(struct ochre_db *db, struct och_arena *arena,
+        const struct och_target *target, struct ochre_bytes new_name,
+        struct och_collection_info *info_out, struct ochre_error *err)
+{
+    *info_out = (struct och_collection_info){.dim = 0};
+    struct och_collection *source;
+    struct och_collection_row row;
+    ochre_status status = fork_row(db, target, new_name, &row, err);
+    if (status == OCHRE_OK)
+        status = och_validate_target(db, target, &source, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_engine_fork(source, &row, err);
+    och_collection_release(source);
+    struct och_target fork = *target;
+    fork.id = row.id;
+    return status == OCHRE_OK ? och_op_collection_get_by_id(db, arena, &fork, info_out, err)
+                              : status;
+}
+
+ochre_status
+och_op_collection_fork_count(struct ochre_db *db, const struct och_target *target,
+        uint64_t *count_out, struct ochre_error *err)
+{
+    *count_out = 0;
+    ochre_status status = och_db_be_current(db, err);
+    if (status == OCHRE_OK)
+        status = och_op_collection_check(db, target, err);
+    return status == OCHRE_OK
+            ? db->catalog->ops->fork_count(db->catalog, target->id, count_out, err)
+            : status;
+}
+
 /* --- changing --------------------------------------------------------------- */
 
 static ochre_status

@@ -142,6 +142,19 @@ OCH_MUST_CHECK ochre_status och_op_collection_list(struct ochre_db *db, struct o
 OCH_MUST_CHECK ochre_status och_op_collection_count(struct ochre_db *db, struct ochre_bytes tenant,
         struct ochre_bytes database, uint64_t *count_out, struct ochre_error *err);
 
+/*
+ * Make a collection of what the target is at this moment, in the same database
+ * (och_engine_fork).
+ *
+ * Errors: OCHRE_INVALID (the name), OCHRE_EXISTS, OCHRE_NOT_FOUND.
+ */
+OCH_MUST_CHECK ochre_status och_op_collection_fork(struct ochre_db *db, struct och_arena *arena,
+        const struct och_target *target, struct ochre_bytes new_name,
+        struct och_collection_info *info_out, struct ochre_error *err);
+/* Forks there are in the tree that the target is in; those that were dropped do not count. */
+OCH_MUST_CHECK ochre_status och_op_collection_fork_count(struct ochre_db *db,
+        const struct och_target *target, uint64_t *count_out, struct ochre_error *err);
+
 struct och_update {
     struct ochre_bytes new_name;               /* data NULL: stays */
     const struct ochre_metadata *new_metadata; /* NULL: stays; nulls are dropped */

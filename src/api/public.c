@@ -440,6 +440,31 @@ ochre_collection_update(ochre_collection *collection, const char *name,
     return status;
 }
 
+ochre_status
+ochre_collection_fork(ochre_collection *collection, const char *name,
+        ochre_collection **collection_out, struct ochre_error *err)
+{
+    *collection_out = NULL;
+    struct och_target target = target_of(collection);
+    struct och_arena arena;
+    struct och_collection_info info;
+    och_arena_init(&arena, &collection->db->mem);
+    ochre_status status =
+            och_op_collection_fork(collection->db, &arena, &target, bytes_of(name), &info, err);
+    if (status == OCHRE_OK)
+        status = make_handle(collection->db, &info, collection_out, err);
+    och_arena_clear(&arena);
+    return status;
+}
+
+ochre_status
+ochre_collection_fork_count(
+        ochre_collection *collection, uint64_t *count_out, struct ochre_error *err)
+{
+    struct och_target target = target_of(collection);
+    return och_op_collection_fork_count(collection->db, &target, count_out, err);
+}
+
 /* Show one collection; *go_on_out is what the visit says. */
 static ochre_status
 show(ochre_db *db, const struct och_collection_info *info, ochre_collection_visit visit,

@@ -147,6 +147,18 @@ static const char *const texts[] = {
         [OCH_SQL_SEGMENTS_DROP] = "DELETE FROM segments WHERE collection = ?",
         [OCH_SQL_SEGMENT_ADD] = "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 
+        /* The table is made with the first fork: catalogs without one stay as they were. */
+        [OCH_SQL_FORKS_EXIST] =
+                "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'forks'",
+        [OCH_SQL_FORKS_MAKE] =
+                "CREATE TABLE forks ("
+                " collection INTEGER PRIMARY KEY REFERENCES collections (number) ON DELETE CASCADE,"
+                " tree INTEGER NOT NULL"
+                ") STRICT",
+        [OCH_SQL_FORK_TREE] = "SELECT tree FROM forks WHERE collection = ?",
+        [OCH_SQL_FORK_ADD] = "INSERT INTO forks VALUES (?, ?)",
+        [OCH_SQL_FORK_COUNT] = "SELECT count(*) FROM forks WHERE tree = ?",
+
         [OCH_SQL_CLEAR_SEGMENTS] = "DELETE FROM segments",
         [OCH_SQL_CLEAR_STATES] = "DELETE FROM collection_state",
         [OCH_SQL_CLEAR_COLLECTIONS] = "DELETE FROM collections",
@@ -161,7 +173,10 @@ static const char *const texts[] = {
                 " UNION ALL SELECT 'a file id is given twice' FROM meta WHERE next_file_id <="
                 " (SELECT max(max(id), max(deletes_id)) FROM segments)"
                 " UNION ALL SELECT 'a segment is listed twice' FROM segments"
-                " GROUP BY id HAVING count(*) > 1"
+                " GROUP BY collection, id HAVING count(*) > 1"
+                /* Forks have the same ones, and then the same file. */
+                " UNION ALL SELECT 'two segments have one id' FROM segments"
+                " GROUP BY id HAVING count(DISTINCT file_hash) > 1"
                 " UNION ALL SELECT 'a collection has no state' FROM collections"
                 " WHERE number NOT IN (SELECT collection FROM collection_state)"
                 " LIMIT 1",

@@ -710,6 +710,81 @@ och_rows_set_state(struct och_catalog_db *db, struct och_uuid id,
     return status;
 }
 
+/* --- forks --------------------------------------------------------------- */
+
+static ochre_status
+have_forks(struct och_catalog_db *db, bool *exist_out, struct ochre_error *err)
+{
+    struct och_call call;
+    och_call_init(&call, db, OCH_SQL_FORKS_EXIST);
+    return och_call_step(&call, exist_out, err);
+}
+
+/* The number of the collection that the first fork of the tree came from. */
+static ochre_status
+find_tree(struct och_catalog_db *db, struct och_uuid id, bool forks_exist, uint64_t *tree_out,
+        struct ochre_error *err)
+{
+    struct och_call call;
+    bool found = false;
+    ochre_status status = find_state(&call, db, id, err);
+    if (status != OCHRE_OK)
+        return status;
+    *tree_out = och_call_u64(&call, 5);
+    if (!forks_exist)
+        return OCHRE_OK;
+    och_call_init(&call, db, OCH_SQL_FORK_TREE);
+    och_call_put_u64(&call, *tree_out);
+    status = och_call_step(&call, &found, err);
+    if (status == OCHRE_OK && found)
+        *tree_out = och_call_u64(&call, 0);
+    return status;
+}
+
+ochre_status
+och_rows_add_fork(
+        struct och_catalog_db *db, struct och_uuid source, uint32_t number, struct ochre_error *err)
+{
+    struct och_call call;
+    bool exist = false;
+    uint64_t tree = 0;
+    ochre_status status = have_forks(db, &exist, err);
+    if (status == OCHRE_OK)
+        status = find_tree(db, source, exist, &tree, err);
+    if (status == OCHRE_OK && !exist) {
+        och_call_init(&call, db, OCH_SQL_FORKS_MAKE);
+        status = och_call_run(&call, err);
+    }
+    if (status != OCHRE_OK)
+        return status;
+    och_call_init(&call, db, OCH_SQL_FORK_ADD);
+    och_call_put_u64(&call, number);
+    och_call_put_u64(&call, tree);
+    return och_call_run(&call, err);
+}
+
+ochre_status
+och_rows_count_forks(
+        struct och_catalog_db *db, struct och_uuid id, uint64_t *count_out, struct ochre_error *err)
+{
+    struct och_call call;
+    bool exist = false;
+    bool has_row = false;
+    uint64_t tree = 0;
+    *count_out = 0;
+    ochre_status status = have_forks(db, &exist, err);
+    if (status == OCHRE_OK)
+        status = find_tree(db, id, exist, &tree, err);
+    if (status != OCHRE_OK || !exist)
+        return status;
+    och_call_init(&call, db, OCH_SQL_FORK_COUNT);
+    och_call_put_u64(&call, tree);
+    status = och_call_step(&call, &has_row, err);
+    if (status == OCHRE_OK && has_row)
+        *count_out = och_call_u64(&call, 0);
+    return status;
+}
+
 /* --- the catalog as a whole ---------------------------------------------- */
 
 ochre_status

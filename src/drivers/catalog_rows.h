@@ -82,6 +82,12 @@ OCH_MUST_CHECK ochre_status och_rows_set_state(struct och_catalog_db *db, struct
         const struct och_collection_state *state, const struct och_segment_row *segments, size_t n,
         struct ochre_error *err);
 
+/* The collection with this number, made before in this transaction, is a fork of `source`. */
+OCH_MUST_CHECK ochre_status och_rows_add_fork(struct och_catalog_db *db, struct och_uuid source,
+        uint32_t number, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_rows_count_forks(struct och_catalog_db *db, struct och_uuid id,
+        uint64_t *count_out, struct ochre_error *err);
+
 /* Take `n` file ids: those up to *end_out, which is not among them. */
 OCH_MUST_CHECK ochre_status och_rows_take_file_ids(
         struct och_catalog_db *db, uint64_t n, uint64_t *end_out, struct ochre_error *err);

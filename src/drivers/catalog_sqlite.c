@@ -191,6 +191,47 @@ collection_create(struct och_catalog *base, struct och_collection_row *row, stru
     return status;
 }
 
+static ochre_status
+collection_fork(struct och_catalog *base, struct och_uuid source, struct och_collection_row *row,
+        const struct och_collection_state *state, const struct och_segment_row *segments, size_t n,
+        struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    uint32_t number = 0;
+    uint64_t count;
+    och_assert(row->schema.data != NULL);
+    och_mutex_lock(&catalog->lock);
+    ochre_status status = och_catalog_db_begin(&catalog->db, err);
+    if (status == OCHRE_OK) /* is it there? */
+        status = och_rows_count_forks(&catalog->db, source, &count, err);
+    if (status == OCHRE_OK)
+        status = och_rows_add_collection(&catalog->db, row, &number, err);
+    if (status == OCHRE_OK)
+        status = och_rows_set_state(&catalog->db, row->id, state, segments, n, err);
+    if (status == OCHRE_OK)
+        status = och_rows_add_fork(&catalog->db, source, number, err);
+    status = och_catalog_db_end(&catalog->db, status, err);
+    och_mutex_unlock(&catalog->lock);
+    if (status == OCHRE_OK)
+        row->number = number;
+    return status;
+}
+
+static ochre_status
+fork_count(
+        struct och_catalog *base, struct och_uuid id, uint64_t *count_out, struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    *count_out = 0;
+    och_mutex_lock(&catalog->lock);
+    ochre_status status = och_catalog_db_begin_read(&catalog->db, err);
+    if (status == OCHRE_OK)
+        status = och_rows_count_forks(&catalog->db, id, count_out, err);
+    status = och_catalog_db_end_read(&catalog->db, status);
+    och_mutex_unlock(&catalog->lock);
+    return status;
+}
+
 /* The three ways to a collection differ in what of `row` is given. */
 static ochre_status
 get_collection(struct och_catalog *base, struct och_arena *arena,
@@ -521,6 +562,8 @@ static const struct och_catalog_ops ops = {
         .collection_count = collection_count,
         .collection_update = collection_update,
         .collection_delete = collection_delete,
+        .collection_fork = collection_fork,
+        .fork_count = fork_count,
         .state_get = state_get,
         .state_set = state_set,
         .next_file_id = next_file_id,

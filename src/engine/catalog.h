@@ -64,7 +64,7 @@ struct och_collection_state {
 
 /* One segment in a collection's list. */
 struct och_segment_row {
-    uint64_t id;         /* unique in the catalog, never reused; names the file */
+    uint64_t id;         /* never given out twice; names the file.  Forks share it */
     uint64_t deletes_id; /* the number of its newest delete file; 0: none */
     uint64_t n_rows;
     uint64_t n_deleted;
@@ -129,6 +129,17 @@ struct och_catalog_ops {
             const struct och_collection_row *row, struct ochre_error *err);
     ochre_status (*collection_delete)(
             struct och_catalog *catalog, struct och_uuid id, struct ochre_error *err);
+
+    /*
+     * Insert `row` as collection_create does, with this state and these segments, as a fork
+     * of `source`.  OCHRE_NOT_FOUND when that was dropped.
+     */
+    ochre_status (*collection_fork)(struct och_catalog *catalog, struct och_uuid source,
+            struct och_collection_row *row, const struct och_collection_state *state,
+            const struct och_segment_row *segments, size_t n, struct ochre_error *err);
+    /* Forks there are in the tree that the collection is in. */
+    ochre_status (*fork_count)(struct och_catalog *catalog, struct och_uuid id, uint64_t *count_out,
+            struct ochre_error *err);
 
     /* The state and segments of a collection, segments oldest first. */
     ochre_status (*state_get)(struct och_catalog *catalog, struct och_arena *arena,

@@ -151,6 +151,19 @@ OCH_MUST_CHECK ochre_status och_engine_compact(
         struct och_engine *engine, struct och_collection *collection, struct ochre_error *err);
 
 /*
+ * Make a collection of what `source` is at this moment, under the id, tenant, database and
+ * name of `row`, whose number is set.  The two share files and know nothing of each other.
+ *
+ * Errors: OCHRE_EXISTS  the name is taken
+ *         OCHRE_NOT_FOUND  the source was dropped
+ *         those of sealing, and of the catalog; nothing has happened then
+ * Cost:   a seal of what is in no file, during part of which writers wait; then a few
+ *         calls of the file system for each segment.
+ */
+OCH_MUST_CHECK ochre_status och_engine_fork(
+        struct och_collection *source, struct och_collection_row *row, struct ochre_error *err);
+
+/*
  * What was deleted before `begin` is in no file after `end`, if every collection was
  * compacted in between (och_engine_compact): log records of before lie in files of their
  * own, which go.

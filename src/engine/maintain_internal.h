@@ -5,6 +5,7 @@
  *      maintain_seal.c      a frozen head becomes a segment
  *      maintain_merge.c     segments become one
  *      maintain_list.c      the list of segments: who may change it, in catalog and view
+ *      fork.c               another collection with the same segments
  *      maintain_garbage.c   files that nothing lists any more: removed, held, purged
  *
  * The list of a collection's segments is changed by one at a time: whoever took
@@ -58,6 +59,10 @@ void och_maintain_retire(struct och_collection *collection, const struct och_seg
 /* After the catalog has listed what the view has: the segment that it may have
  * listed before, though the view had it not, is garbage (the committer). */
 void och_maintain_retire_stray(struct och_collection *collection);
+
+/* Seal every frozen head (the committer, who has taken the list too). */
+OCH_MUST_CHECK ochre_status och_maintain_seal_taken(
+        struct och_collection *collection, struct ochre_error *err);
 
 /* What a new file carries beside its rows: indexes of metadata and of vectors. */
 struct och_maintain_parts {

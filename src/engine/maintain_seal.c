@@ -290,11 +290,11 @@ check_space(struct och_engine *engine, const struct och_head *head, struct ochre
     return och_space_spare(&engine->space, has_rows ? head->bytes + FILE_OVERHEAD : 0, err);
 }
 
-/* Seal one frozen head; *more_out says whether there was one. */
+/* Seal one frozen head; *more_out says whether there was one.  The list is taken. */
 static ochre_status
-seal_one(struct och_collection *collection, bool committer, bool *more_out, struct ochre_error *err)
+seal_listed(
+        struct och_collection *collection, bool committer, bool *more_out, struct ochre_error *err)
 {
-    och_maintain_take_list(collection);
     struct och_view *view = och_maintain_view(collection);
     ochre_status status = OCHRE_OK;
     *more_out = view->n_frozen > 0;
@@ -307,7 +307,25 @@ seal_one(struct och_collection *collection, bool committer, bool *more_out, stru
         status = seal_oldest(&s, committer, err);
     }
     och_view_release(view);
+    return status;
+}
+
+static ochre_status
+seal_one(struct och_collection *collection, bool committer, bool *more_out, struct ochre_error *err)
+{
+    och_maintain_take_list(collection);
+    ochre_status status = seal_listed(collection, committer, more_out, err);
     och_maintain_give_list(collection);
+    return status;
+}
+
+ochre_status
+och_maintain_seal_taken(struct och_collection *collection, struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    bool more = true;
+    while (more && status == OCHRE_OK)
+        status = seal_listed(collection, true, &more, err);
     return status;
 }
 

@@ -243,6 +243,35 @@ och_route_collection_delete(
     return och_call_end_with(&call, 200, empty_object);
 }
 
+och_http_outcome
+och_route_fork(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct och_collection_info info;
+    struct ochre_bytes name = read_string(&call, "new_name");
+    struct och_target target = och_call_target(&call);
+    if (och_call_goes_on(&call))
+        call.status = och_op_collection_fork(call.db, call.arena, &target, name, &info, &call.err);
+    return end_with_collection(&call, &info);
+}
+
+och_http_outcome
+och_route_fork_count(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    uint64_t count = 0;
+    struct och_target target = och_call_target(&call);
+    if (och_call_goes_on(&call))
+        call.status = och_op_collection_fork_count(call.db, &target, &count, &call.err);
+    if (och_call_goes_on(&call)) {
+        och_buf_put_text(call.out, "{\"count\":");
+        och_json_put_uint(call.out, count);
+        och_buf_put_u8(call.out, '}');
+    }
+    return och_call_end(&call);
+}
+
 /* --- what collections cannot do yet ------------------------------------------ */
 
 /* The body is one of these strings, the collection exists, the feature does not. */
@@ -260,22 +289,6 @@ end_unsupported(struct och_call *call, const char *const *names, unsigned n, con
         call->status =
                 och_fail(&call->err, OCHRE_UNSUPPORTED, "%s is not implemented yet", feature);
     return och_call_end(call);
-}
-
-och_http_outcome
-och_route_fork(void *context, struct och_http_request *request, struct och_http_response *response)
-{
-    static const char *const names[] = {"new_name"};
-    struct och_call call = och_call_begin(context, request, response);
-    return end_unsupported(&call, names, 1, "forking a collection");
-}
-
-och_http_outcome
-och_route_fork_count(
-        void *context, struct och_http_request *request, struct och_http_response *response)
-{
-    struct och_call call = och_call_begin(context, request, response);
-    return end_unsupported(&call, NULL, 0, "counting forks");
 }
 
 och_http_outcome

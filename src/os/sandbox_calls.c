@@ -114,6 +114,7 @@ static const struct call calls[] = {
         {SYS_getdents64, ALWAYS, 0, 0},
         {SYS_mkdirat, ALWAYS, 0, 0},
         {SYS_unlinkat, ALWAYS, 0, 0},
+        {SYS_linkat, ALWAYS, 0, 0},
         {SYS_renameat, ALWAYS, 0, 0},
         {SYS_renameat2, ALWAYS, 0, 0},
         {SYS_readlinkat, ALWAYS, 0, 0}, /* realpath */
@@ -158,6 +159,7 @@ static const struct call calls[] = {
         {SYS_mkdir, ALWAYS, 0, 0},
         {SYS_rmdir, ALWAYS, 0, 0},
         {SYS_unlink, ALWAYS, 0, 0},
+        {SYS_link, ALWAYS, 0, 0},
         {SYS_rename, ALWAYS, 0, 0},
         {SYS_readlink, ALWAYS, 0, 0},
         {SYS_time, ALWAYS, 0, 0},

@@ -76,6 +76,19 @@ och_vfs_rename(struct och_vfs *vfs, const char *from, const char *to, struct och
 }
 
 ochre_status
+och_vfs_link(struct och_vfs *vfs, const char *from, const char *to, struct ochre_error *err)
+{
+    ochre_status status = check_path(from, err);
+    if (status == OCHRE_OK)
+        status = check_path(to, err);
+    if (status != OCHRE_OK)
+        return status;
+    if (vfs->ops->link == NULL)
+        return och_fail(err, OCHRE_UNSUPPORTED, "%s cannot have a second name", from);
+    return vfs->ops->link(vfs, from, to, err);
+}
+
+ochre_status
 och_vfs_sync_dir(struct och_vfs *vfs, const char *path, struct ochre_error *err)
 {
     ochre_status status = check_dir_path(path, err);

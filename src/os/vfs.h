@@ -69,6 +69,9 @@ struct och_vfs_ops {
     ochre_status (*remove)(struct och_vfs *vfs, const char *path, struct ochre_error *err);
     ochre_status (*rename)(
             struct och_vfs *vfs, const char *from, const char *to, struct ochre_error *err);
+    /* NULL: it has no links. */
+    ochre_status (*link)(
+            struct och_vfs *vfs, const char *from, const char *to, struct ochre_error *err);
     ochre_status (*sync_dir)(struct och_vfs *vfs, const char *path, struct ochre_error *err);
     ochre_status (*mkdir)(struct och_vfs *vfs, const char *path, struct ochre_error *err);
     ochre_status (*rmdir)(struct och_vfs *vfs, const char *path, struct ochre_error *err);
@@ -95,6 +98,14 @@ OCH_MUST_CHECK ochre_status och_vfs_remove(
 /* Rename a file (a directory is refused), replacing the file at `to`.  Atomic;
  * durable after a sync of the directory of the new name. */
 OCH_MUST_CHECK ochre_status och_vfs_rename(
+        struct och_vfs *vfs, const char *from, const char *to, struct ochre_error *err);
+
+/*
+ * Give the file at `from` a second name, which must not be taken.  Durable after a sync
+ * of the directory of the new name.  OCHRE_UNSUPPORTED: the file system cannot, or no
+ * more often.
+ */
+OCH_MUST_CHECK ochre_status och_vfs_link(
         struct och_vfs *vfs, const char *from, const char *to, struct ochre_error *err);
 
 /* Make the names in directory `path` ("" for the root) durable. */

@@ -516,6 +516,36 @@ posix_rename(struct och_vfs *base, const char *from, const char *to, struct ochr
     return code == 0 ? OCHRE_OK : fail_system(err, code, "rename", from);
 }
 
+/* Not a failure of the file: it is copied instead. */
+static bool
+cannot_link(int code)
+{
+    return code == EXDEV || code == EPERM || code == EMLINK || code == EOPNOTSUPP || code == ENOSYS;
+}
+
+static ochre_status
+posix_link(struct och_vfs *base, const char *from, const char *to, struct ochre_error *err)
+{
+    struct posix_vfs *vfs = vfs_of(base);
+    struct place source;
+    struct place target;
+    int code = walk(vfs, from, &source);
+    if (code != 0)
+        return fail_system(err, code, "link", from);
+    code = walk(vfs, to, &target);
+    if (code != 0) {
+        leave(&source);
+        return fail_system(err, code, "link to", to);
+    }
+    if (linkat(source.dir_fd, source.full, target.dir_fd, target.full, 0) != 0)
+        code = errno;
+    leave(&source);
+    leave(&target);
+    if (cannot_link(code))
+        return och_fail(err, OCHRE_UNSUPPORTED, "%s cannot have a second name here", from);
+    return code == 0 ? OCHRE_OK : fail_system(err, code, "link", from);
+}
+
 static ochre_status
 posix_sync_dir(struct och_vfs *base, const char *path, struct ochre_error *err)
 {
@@ -696,6 +726,7 @@ static const struct och_vfs_ops posix_vfs_ops = {
         .open = posix_open,
         .remove = posix_remove,
         .rename = posix_rename,
+        .link = posix_link,
         .sync_dir = posix_sync_dir,
         .mkdir = posix_mkdir,
         .rmdir = posix_rmdir,

@@ -124,7 +124,8 @@ parse_root(struct och_segment *segment, const char *root, const struct footer *f
         if (kind < OCH_SECTION_KINDS && codec == 0 && section.offset >= OCH_PAGE_SIZE)
             segment->sections[kind] = section;
     }
-    const char *uuid = och_reader_bytes(&reader, sizeof(segment->collection.bytes));
+    /* Of a fork's file the collection is another; which file it is, the catalog's hash tells. */
+    (void) och_reader_bytes(&reader, sizeof(segment->collection.bytes));
     uint64_t id = och_reader_u64(&reader);
     segment->position = och_reader_u64(&reader);
     segment->n_pages = och_reader_u32(&reader);
@@ -132,8 +133,8 @@ parse_root(struct och_segment *segment, const char *root, const struct footer *f
     uint64_t pages = (footer->root_offset + OCH_PAGE_SIZE - 1) / OCH_PAGE_SIZE;
     if (reader.failed || pages != segment->n_pages || !sections_fit(segment))
         return fail_corrupt(segment, "the section table does not fit the rows", err);
-    if (id != segment->id || memcmp(uuid, segment->collection.bytes, 16) != 0)
-        return fail_corrupt(segment, "the file belongs to another collection or segment", err);
+    if (id != segment->id)
+        return fail_corrupt(segment, "the file belongs to another segment", err);
 
     size_t n_words = segment->n_pages / 64 + 1;
     segment->page_hashes = och_mem_take(segment->mem, (size_t) segment->n_pages * 8);

@@ -535,6 +535,29 @@ sim_rename(struct och_vfs *base, const char *from, const char *to, struct ochre_
 }
 
 static ochre_status
+sim_link(struct och_vfs *base, const char *from, const char *to, struct ochre_error *err)
+{
+    struct sim_disk *disk = disk_of(base);
+    struct place source;
+    struct place target;
+    struct intent intent = {"link", from, 0, 0, true};
+    ochre_status status = begin_path(disk, &intent, &source, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = walk(disk, to, &target);
+    if (status != OCHRE_OK)
+        return fail(disk, &intent, status, "the new name has no directory", err);
+    if (source.inode == NULL)
+        return fail(disk, &intent, OCHRE_NOT_FOUND, "no such file", err);
+    if (source.inode->is_dir)
+        return fail(disk, &intent, OCHRE_IO, "it is a directory", err);
+    if (target.inode != NULL)
+        return fail(disk, &intent, OCHRE_EXISTS, "the new name is taken", err);
+    link_new(disk, &target, source.inode->number);
+    return OCHRE_OK;
+}
+
+static ochre_status
 sim_sync_dir(struct och_vfs *base, const char *path, struct ochre_error *err)
 {
     struct sim_disk *disk = disk_of(base);
@@ -625,6 +648,7 @@ static const struct och_vfs_ops sim_vfs_ops = {
         .open = sim_open,
         .remove = sim_remove,
         .rename = sim_rename,
+        .link = sim_link,
         .sync_dir = sim_sync_dir,
         .mkdir = sim_mkdir,
         .rmdir = sim_rmdir,

@@ -97,12 +97,36 @@ def errors():
                                      "pad_to_bytes": 41943041},
                         "response": OTHER, "content_type": "application/json"})
     yield claim.transcript()
-    for path, body in [("/search", {"searches": []}), ("/fork", {"new_name": "copy"}),
+    for path, body in [("/search", {"searches": []}),
                        ("/functions/attach", {"name": "f", "function_id": "x",
                                               "output_collection": "o"})]:
         yield Claim("not-yet-" + path.split("/")[1]).then(
             "POST", Claim("not-yet-" + path.split("/")[1]).c + path, body, 501,
             OTHER).transcript()
+
+
+def forks():
+    claim = Claim("a-fork-is-apart-from-its-source")
+    claim.add(ids=["a", "b"], embeddings=[[1.0], [2.0]], documents=["one", "two"])
+    claim.then("POST", claim.c + "/fork", {"new_name": "copy"}, 200,
+               Claim.collection("f", name="copy", dimension=1))
+    fork = claim.collections + "/{collection_id:f}"
+    claim.then("POST", fork + "/delete", {"ids": ["a"]}, 200, {"deleted": 1})
+    claim.then("POST", claim.c + "/update", {"ids": ["b"], "documents": ["new"]}, 200, {})
+    claim.then("GET", claim.c + "/count", None, 200, 2)
+    claim.then("GET", fork + "/count", None, 200, 1)
+    claim.then("GET", fork + "/fork_count", None, 200, {"count": 1})
+    claim.then("POST", fork + "/fork", {"new_name": "copy"}, 409, OTHER)
+    claim.then("POST", fork + "/fork", {"new_name": "!"}, 400, INVALID)
+    claim.then("POST", fork + "/fork", {}, 422, OTHER)
+    claim.then("POST", fork + "/fork", {"new_name": "again"}, 200,
+               Claim.collection("g", name="again", dimension=1))
+    claim.then("DELETE", claim.collections + "/coll", None, 200, {})
+    claim.then("DELETE", claim.collections + "/copy", None, 200, {})
+    again = claim.collections + "/{collection_id:g}"
+    claim.then("GET", again + "/count", None, 200, 1)
+    claim.then("GET", again + "/fork_count", None, 200, {"count": 1})
+    yield claim.transcript()
 
 
 def catalog():
@@ -386,5 +410,5 @@ def browsers():
 
 
 def transcripts():
-    for part in (errors, catalog, recall_targets, writes, filters, queries, indexing, browsers):
+    for part in (errors, catalog, forks, recall_targets, writes, filters, queries, indexing, browsers):
         yield from part()

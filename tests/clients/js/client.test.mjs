@@ -308,9 +308,17 @@ describe("Collection", () => {
     assert.deepEqual(found.ids.map((hits) => hits[0]), ids.slice(0, 20));
   });
 
+  it("forks", async () => {
+    const c = await filled();
+    const n = await c.count();
+    const fork = await c.fork({ name: "copy" });
+    await fork.delete({ ids: ["a"] });
+    assert.equal(await c.count(), n);
+    assert.equal(await fork.count(), n - 1);
+  });
+
   it("refuses what does not exist yet", async () => {
     const c = await filled();
-    await assert.rejects(c.fork({ name: "copy" }));
     await assert.rejects(c.search(new Search().rank(Knn({ query: [1, 0] }))));
   });
 });

@@ -390,10 +390,19 @@ class CollectionMethods(ServerTest):
         with self.assertRaisesRegex(errors.InvalidArgumentError, "dimension"):
             c.update(ids=["a"], embeddings=[[1, 2, 3]])
 
+    def test_a_fork_is_apart_from_its_source(self):
+        c = self.filled()
+        n = c.count()
+        fork = c.fork("copy")
+        self.assertEqual(fork.name, "copy")
+        self.assertEqual(fork.get()["ids"], c.get()["ids"])
+        fork.delete(ids=["a"])
+        c.add(ids=["later"], embeddings=[[5.0, 5.0]])
+        self.assertEqual((c.count(), fork.count()), (n + 1, n - 1))
+        self.assertEqual(self.db.get_collection("copy").id, fork.id)
+
     def test_what_does_not_exist_yet_is_refused(self):
         c = self.filled()
-        with self.assertRaises(Exception):
-            c.fork("copy")
         from chromadb import Knn, Search
         with self.assertRaises(Exception):
             c.search(Search().rank(Knn(query=[1.0, 0.0])).limit(2))

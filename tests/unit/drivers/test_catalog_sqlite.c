@@ -768,12 +768,15 @@ check_complains_about_wrong_counters(void **state)
             &f->err);
     check_said(f, verify(f), OCHRE_CORRUPT, "catalog: content: a file id is given twice");
     create(f, 2, "two", 2);
-    segment.id = 0;
-    check_ok(f->catalog->ops->state_set(f->catalog, uuid(1), &written, &segment, 1, &f->err),
-            &f->err);
-    check_ok(f->catalog->ops->state_set(f->catalog, uuid(2), &written, &segment, 1, &f->err),
-            &f->err);
+    struct och_segment_row twice[2] = {{.id = 0, .file_hash = 7}, {.id = 0, .file_hash = 7}};
+    check_ok(f->catalog->ops->state_set(f->catalog, uuid(1), &written, twice, 1, &f->err), &f->err);
+    check_ok(f->catalog->ops->state_set(f->catalog, uuid(2), &written, twice, 1, &f->err), &f->err);
+    check_ok(verify(f), &f->err); /* as a fork has it */
+    check_ok(f->catalog->ops->state_set(f->catalog, uuid(2), &written, twice, 2, &f->err), &f->err);
     check_said(f, verify(f), OCHRE_CORRUPT, "catalog: content: a segment is listed twice");
+    twice[0].file_hash = 8;
+    check_ok(f->catalog->ops->state_set(f->catalog, uuid(2), &written, twice, 1, &f->err), &f->err);
+    check_said(f, verify(f), OCHRE_CORRUPT, "catalog: content: two segments have one id");
 }
 
 static void

@@ -1,0 +1,231 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "engine/collection.h"
+#include "engine/commit.h"
+#include "engine/engine.h"
+#include "engine/maintain_internal.h"
+#include "os/vfs.h"
+#include "segment/deletes.h"
+#include "segment/segment.h"
+#include "storage/directory.h"
+
+/* What is read at once of a file that has to be copied. */
+#define BLOCK_SIZE ((size_t) 256 << 10)
+
+/* A fork in the making. */
+struct forking {
+    struct och_collection *source;
+    struct och_engine *engine;
+    struct och_collection_row *row;
+    struct och_segment_row *segments; /* [n]: in the arena */
+    size_t n;
+    struct och_arena arena;
+    struct ochre_error *err;
+};
+
+/* --- files -------------------------------------------------------------------- */
+
+static ochre_status
+copy_bytes(struct och_file *from, struct och_file *to, char *block, struct ochre_error *err)
+{
+    uint64_t offset = 0;
+    size_t n_read = BLOCK_SIZE;
+    ochre_status status = OCHRE_OK;
+    while (status == OCHRE_OK && n_read == BLOCK_SIZE) {
+        status = och_file_read(from, offset, block, BLOCK_SIZE, &n_read, err);
+        if (status == OCHRE_OK && n_read > 0)
+            status = och_file_write(to, offset, block, n_read, err);
+        offset += n_read;
+    }
+    return status == OCHRE_OK ? och_file_sync(to, err) : status;
+}
+
+/* Where there are no links. */
+static ochre_status
+copy_file(struct forking *f, const char *from_path, const char *to_path)
+{
+    struct och_vfs *vfs = f->engine->ports.vfs;
+    struct och_file *from = NULL, *to = NULL;
+    char *block = och_mem_take(f->engine->ports.mem, BLOCK_SIZE);
+    if (block == NULL)
+        return och_fail_memory(f->err);
+    unsigned flags = OCH_OPEN_WRITE | OCH_OPEN_CREATE | OCH_OPEN_EXCLUSIVE;
+    ochre_status status = och_vfs_open(vfs, from_path, OCH_OPEN_READ, &from, f->err);
+    if (status == OCHRE_OK)
+        status = och_vfs_open(vfs, to_path, flags, &to, f->err);
+    if (status == OCHRE_OK)
+        status = copy_bytes(from, to, block, f->err);
+    och_file_close(to);
+    och_file_close(from);
+    och_mem_release(f->engine->ports.mem, block, BLOCK_SIZE);
+    return status;
+}
+
+static ochre_status
+share_file(struct forking *f, const char *from, const char *to)
+{
+    ochre_status status = och_vfs_link(f->engine->ports.vfs, from, to, f->err);
+    return status == OCHRE_UNSUPPORTED ? copy_file(f, from, to) : status;
+}
+
+static ochre_status
+share_segment(struct forking *f, const struct och_segment_row *row)
+{
+    char from[OCH_PATH_SIZE_MAX], to[OCH_PATH_SIZE_MAX];
+    och_segment_path(from, sizeof(from), f->source->id, row->id);
+    och_segment_path(to, sizeof(to), f->row->id, row->id);
+    ochre_status status = share_file(f, from, to);
+    if (status != OCHRE_OK || row->deletes_id == 0)
+        return status;
+    och_deletes_path(from, sizeof(from), f->source->id, row->id, row->deletes_id);
+    och_deletes_path(to, sizeof(to), f->row->id, row->id, row->deletes_id);
+    return share_file(f, from, to);
+}
+
+/* Names in the new collection's directory, durable; a collection without files needs none. */
+static ochre_status
+share_files(struct forking *f)
+{
+    struct och_vfs *vfs = f->engine->ports.vfs;
+    char id[OCH_UUID_TEXT_SIZE + 1], dir[OCH_PATH_SIZE_MAX];
+    och_uuid_put(f->row->id, id);
+    (void) snprintf(dir, sizeof(dir), OCH_DIR_SEGMENTS "/%s", id);
+    if (f->n == 0)
+        return OCHRE_OK;
+    ochre_status status = och_vfs_mkdir(vfs, dir, f->err);
+    for (size_t i = 0; i < f->n && status == OCHRE_OK; i++)
+        status = share_segment(f, &f->segments[i]);
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(vfs, dir, f->err);
+    return status == OCHRE_OK ? och_vfs_sync_dir(vfs, OCH_DIR_SEGMENTS, f->err) : status;
+}
+
+/* Unless the catalog has the collection after all, or does not tell. */
+static void
+discard_files(struct forking *f)
+{
+    struct och_catalog *catalog = f->engine->ports.catalog;
+    struct och_collection_row row;
+    ochre_status known = catalog->ops->collection_by_id(catalog, &f->arena, f->row->id, &row, NULL);
+    if (known != OCHRE_NOT_FOUND || f->n == 0)
+        return; /* what nothing lists is found at the next open */
+    och_maintain_add_garbage_collection(f->engine, f->row->id);
+    ochre_status collected = och_maintain_collect(f->engine, NULL);
+    (void) collected; /* tried again with the next seal or drop */
+}
+
+/* --- the catalog ----------------------------------------------------------------- */
+
+/* What is decided is the source's, as it is now. */
+static ochre_status
+take_decisions(struct forking *f)
+{
+    struct och_catalog *catalog = f->engine->ports.catalog;
+    struct och_collection_row row = {.number = 0};
+    ochre_status status =
+            catalog->ops->collection_by_id(catalog, &f->arena, f->source->id, &row, f->err);
+    f->row->metadata = row.metadata;
+    f->row->schema = row.schema;
+    return status;
+}
+
+/* All that the source has is in segments, and what died in them in delete files. */
+static ochre_status
+list_segments(struct forking *f)
+{
+    const struct och_view *view = f->source->view;
+    f->segments = och_arena_take_array(&f->arena, view->n_segments, sizeof(*f->segments));
+    if (f->segments == NULL)
+        return och_fail_memory(f->err);
+    for (uint32_t i = 0; i < view->n_segments; i++)
+        f->segments[i] = och_maintain_row_of(view->segments[i]);
+    f->n = view->n_segments;
+    return OCHRE_OK;
+}
+
+static ochre_status
+enter_catalog(struct forking *f)
+{
+    struct och_catalog *catalog = f->engine->ports.catalog;
+    const struct och_facts *facts = &f->source->published; /* the committer's to read */
+    struct och_buf keys;
+    och_buf_init(&keys, f->engine->ports.mem, SIZE_MAX / 2);
+    och_keys_encode(&keys, facts->keys);
+    struct och_collection_state state = {.position = facts->position,
+            .lsn = facts->lsn,
+            .next_ordinal = facts->next_ordinal,
+            .dim = facts->dim,
+            .keys = {keys.data, keys.size}};
+    ochre_status status = och_buf_status(&keys) == OCHRE_OK
+            ? catalog->ops->collection_fork(
+                      catalog, f->source->id, f->row, &state, f->segments, f->n, f->err)
+            : och_fail_memory(f->err);
+    och_buf_clear(&keys);
+    return status;
+}
+
+/* Nobody writes, and nobody changes the list. */
+static ochre_status
+fork_now(struct forking *f)
+{
+    ochre_status status = och_collection_usable(f->source, f->err);
+    if (status == OCHRE_OK)
+        status = och_maintain_freeze(f->source, f->err);
+    if (status == OCHRE_OK)
+        status = och_maintain_seal_taken(f->source, f->err);
+    if (status == OCHRE_OK)
+        status = take_decisions(f);
+    if (status == OCHRE_OK)
+        status = list_segments(f);
+    if (status != OCHRE_OK)
+        return status;
+    status = share_files(f);
+    if (status == OCHRE_OK)
+        status = enter_catalog(f);
+    if (status != OCHRE_OK)
+        discard_files(f);
+    return status;
+}
+
+/* Most of what is to be sealed, while others write. */
+static ochre_status
+seal_ahead(struct och_collection *source, struct ochre_error *err)
+{
+    och_commit_enter(source->engine->commit);
+    ochre_status status = och_maintain_freeze(source, err);
+    och_commit_leave(source->engine->commit);
+    return status == OCHRE_OK ? och_maintain_seal(source, false, err) : status;
+}
+
+ochre_status
+och_engine_fork(
+        struct och_collection *source, struct och_collection_row *row, struct ochre_error *err)
+{
+    struct och_engine *engine = source->engine;
+    bool background = engine->ports.executor != NULL;
+    struct forking f = {.source = source, .engine = engine, .row = row, .err = err};
+    ochre_status status = background ? seal_ahead(source, err) : OCHRE_OK;
+    if (status != OCHRE_OK)
+        return status;
+    och_arena_init(&f.arena, engine->ports.mem);
+    /* Who has both has them in this order (maintain_internal.h). */
+    if (!background)
+        och_commit_enter(engine->commit);
+    och_maintain_take_list(source);
+    if (background)
+        och_commit_enter(engine->commit);
+    status = fork_now(&f);
+    if (background)
+        och_commit_leave(engine->commit);
+    och_maintain_give_list(source);
+    if (!background)
+        och_commit_leave(engine->commit);
+    row->metadata = row->schema = (struct ochre_bytes){NULL, 0}; /* they lay in the arena */
+    och_arena_clear(&f.arena);
+    return status;
+}
