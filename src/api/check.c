@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/held_files.h"
 #include "api/schema.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -464,6 +465,44 @@ och_check_held(struct och_vfs *vfs, const struct och_machine *machine,
     return run_check(vfs, machine, held, options, totals_out, err);
 }
 
+/* Damage that keeps from looking any further. */
+static void
+report_unheld(const struct och_check_options *options, struct och_check_totals *totals_out,
+        const struct ochre_error *err)
+{
+    const char *message = err != NULL ? err->message : "damaged";
+    const char *path = strncmp(message, "catalog", 7) == 0 ? "catalog.db"
+            : strncmp(message, "FORMAT", 6) == 0           ? "FORMAT"
+                                                           : "log";
+    struct och_check_finding finding = {OCH_CHECK_DAMAGE, path, message};
+    if (totals_out != NULL)
+        totals_out->n_damaged = 1;
+    if (options != NULL && options->report != NULL)
+        options->report(options->context, &finding);
+}
+
+ochre_status
+och_check_beside(struct och_vfs *vfs, const struct och_machine *machine,
+        const struct och_check_options *options, struct och_check_totals *totals_out,
+        struct ochre_error *err)
+{
+    struct och_mem mem;
+    struct och_directory directory;
+    struct och_held_files *held = NULL;
+    och_mem_init(&mem, options != NULL ? options->mem : NULL);
+    if (totals_out != NULL)
+        *totals_out = (struct och_check_totals){.n_files = 0};
+    ochre_status status = och_held_files_make_beside(&mem, vfs, &directory, &held, err);
+    if (status == OCHRE_OK)
+        status = run_check(och_held_files_vfs(held), machine, &directory, options, totals_out, err);
+    else if (status == OCHRE_CORRUPT)
+        report_unheld(options, totals_out, err);
+    else if (status == OCHRE_NOT_FOUND)
+        status = och_fail(err, OCHRE_INVALID, "the directory is not ochre's (no FORMAT file)");
+    och_held_files_release(held);
+    return status;
+}
+
 ochre_status
 och_check_directory(const char *path, const struct och_check_options *options,
         struct och_check_totals *totals_out, struct ochre_error *err)
@@ -478,6 +517,8 @@ och_check_directory(const char *path, const struct och_check_options *options,
         return status;
     }
     status = och_check_vfs(vfs, och_machine_posix(), options, totals_out, err);
+    if (status == OCHRE_BUSY)
+        status = och_check_beside(vfs, och_machine_posix(), options, totals_out, err);
     och_vfs_posix_close(vfs);
     return status;
 }

@@ -1,12 +1,13 @@
 /*
  * check.h - is every byte in this directory what ochre wrote?
  *
- * Reads every file of a data directory that nobody uses, verifies every
- * checksum, and compares the catalog with the files it names.
+ * Reads every file of a data directory, verifies every checksum, and compares the
+ * catalog with the files it names.
  *
- * Changes nothing that is checked.  It does hold the directory meanwhile, so its
- * pid comes into LOCK, and it completes what a crash interrupted in the catalog,
- * as any reader must: a transaction in the journal is rolled back.
+ * Changes nothing that is checked.  A directory that nobody uses it does hold
+ * meanwhile, so its pid comes into LOCK, and it completes what a crash interrupted in
+ * the catalog: a transaction in the journal is rolled back.  One in use it leaves
+ * alone (held_files.h).
  *
  * Threads: one directory, one thread.
  */
@@ -54,10 +55,10 @@ struct och_check_totals {
 };
 
 /*
- * Check the directory at `path`.
+ * Check the directory at `path`; one that a process uses, beside that process
+ * (och_check_beside).
  *
  * Errors: OCHRE_CORRUPT    damage was found, and reported
- *         OCHRE_BUSY       a process uses the directory; the message has its pid
  *         OCHRE_NOT_FOUND  there is no such directory
  *         OCHRE_INVALID    it is not ochre's
  *         OCHRE_IO OCHRE_NO_MEMORY OCHRE_UNSUPPORTED  could not tell
@@ -66,8 +67,19 @@ OCH_MUST_CHECK ochre_status och_check_directory(const char *path,
         const struct och_check_options *options, struct och_check_totals *totals_out,
         struct ochre_error *err);
 
-/* The same for a directory on any vfs. */
+/* The same for a directory on any vfs, that nobody uses: OCHRE_BUSY otherwise, and the
+ * message has the pid. */
 OCH_MUST_CHECK ochre_status och_check_vfs(struct och_vfs *vfs, const struct och_machine *machine,
+        const struct och_check_options *options, struct och_check_totals *totals_out,
+        struct ochre_error *err);
+
+/*
+ * The same for a directory that another process uses, as it is at one moment: nothing is
+ * locked, made or changed, and that process goes on.
+ *
+ * Errors: those above but OCHRE_BUSY; and of och_held_files_make_beside
+ */
+OCH_MUST_CHECK ochre_status och_check_beside(struct och_vfs *vfs, const struct och_machine *machine,
         const struct och_check_options *options, struct och_check_totals *totals_out,
         struct ochre_error *err);
 

@@ -19,6 +19,11 @@
 #include "segment/deletes.h"
 #include "segment/segment.h"
 #include "storage/backup_manifest.h"
+#include "storage/directory.h"
+#include "storage/wal_follow.h"
+
+/* So often it is tried to open what another process is about to remove. */
+#define TRIES_MAX 16
 
 #define CATALOG "catalog.db"
 #define LOCK "LOCK"
@@ -26,7 +31,8 @@
 /* A file that is there. */
 struct member {
     char path[OCH_BACKUP_PATH_SIZE];
-    uint64_t size_max; /* it has so many bytes, or fewer */
+    uint64_t size_max;     /* it has so many bytes, or fewer */
+    struct och_file *open; /* owned; NULL: it is opened by its name */
 };
 
 struct och_held_files {
@@ -45,7 +51,8 @@ struct och_held_files {
 struct held_file {
     struct och_file file; /* first */
     struct och_mem *mem;
-    struct och_file *base; /* owned; NULL: in memory */
+    struct och_file *base; /* NULL: in memory */
+    bool is_shared;        /* base is the member's, and stays open */
     const char *bytes;
     uint64_t size_max;
     bool is_lock; /* what is written to it is for people, and they find it elsewhere */
@@ -159,7 +166,8 @@ static void
 file_close(struct och_file *base)
 {
     struct held_file *file = file_of(base);
-    och_file_close(file->base);
+    if (!file->is_shared)
+        och_file_close(file->base);
     och_mem_release(file->mem, file, sizeof(*file));
 }
 
@@ -218,9 +226,11 @@ vfs_open(struct och_vfs *vfs, const char *path, unsigned flags, struct och_file 
             .file.ops = &file_ops, .mem = held->mem, .size_max = member->size_max, .bytes = ""};
     ochre_status status = OCHRE_OK;
     file->is_lock = strcmp(path, LOCK) == 0;
+    file->is_shared = member->open != NULL;
+    file->base = member->open;
     if (strcmp(path, CATALOG) == 0)
         file->bytes = held->catalog.data;
-    else if (!file->is_lock)
+    else if (!file->is_lock && !file->is_shared)
         status = och_vfs_open(held->base, path, OCH_OPEN_READ, &file->base, err);
     if (status != OCHRE_OK) {
         och_mem_release(held->mem, file, sizeof(*file));
@@ -343,6 +353,7 @@ add_member(
     struct member *member = &held->members[held->n_members++];
     (void) snprintf(member->path, sizeof(member->path), "%s", path);
     member->size_max = size_max;
+    member->open = NULL;
     return OCHRE_OK;
 }
 
@@ -465,19 +476,155 @@ list_members(struct och_held_files *held, struct ochre_error *err)
     return status;
 }
 
+static struct och_held_files *
+make(struct och_mem *mem, struct och_vfs *base)
+{
+    struct och_held_files *held = och_mem_take_zeroed(mem, sizeof(*held));
+    if (held == NULL)
+        return NULL;
+    held->vfs.ops = &vfs_ops;
+    held->mem = mem;
+    held->base = base;
+    och_buf_init(&held->catalog, mem, SIZE_MAX);
+    return held;
+}
+
+/* --- where another process has the database -------------------------------------- */
+
+struct beside {
+    struct och_catalog *catalog;       /* owned */
+    struct och_wal_follower *follower; /* owned */
+};
+
+static ochre_status
+ignore_record(
+        void *context, const struct och_log_record *record, bool damaged, struct ochre_error *err)
+{
+    (void) context;
+    (void) record;
+    (void) damaged;
+    (void) err;
+    return OCHRE_OK;
+}
+
+static void
+forget_members(struct och_held_files *held)
+{
+    for (size_t i = 0; i < held->n_members; i++)
+        och_file_close(held->members[i].open);
+    held->n_members = 0;
+    och_buf_reset(&held->catalog);
+}
+
+/* Open all that is there; *gone_out: the log is not what it was. */
+static ochre_status
+open_members(struct och_held_files *held, bool *gone_out, struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    for (size_t i = 0; i < held->n_members && status == OCHRE_OK; i++) {
+        struct member *member = &held->members[i];
+        if (strcmp(member->path, CATALOG) == 0 || strcmp(member->path, LOCK) == 0)
+            continue;
+        status = och_vfs_open(held->base, member->path, OCH_OPEN_READ, &member->open, err);
+        /* The log may have been trimmed, as this catalog allows; another file was removed
+         * on the strength of a newer one, or is missing. */
+        if (status == OCHRE_NOT_FOUND && strncmp(member->path, "log/", 4) == 0)
+            *gone_out = true;
+        if (status == OCHRE_NOT_FOUND)
+            status = OCHRE_OK;
+    }
+    return status;
+}
+
+/* The catalog as it is, the log to its end, and the files; *same_out: the catalog was
+ * the same all the while, so that they belong together. */
+static ochre_status
+look_beside(
+        struct och_held_files *held, struct beside *beside, bool *same_out, struct ochre_error *err)
+{
+    bool changed = false, lost = false, gone = false;
+    forget_members(held);
+    held->err = err;
+    ochre_status status = beside->catalog->ops->follow(beside->catalog, &changed, err);
+    if (status == OCHRE_OK)
+        status = beside->catalog->ops->copy(beside->catalog, &held->catalog, err);
+    if (status == OCHRE_OK)
+        status = och_wal_follow(beside->follower, true, ignore_record, NULL, &lost, err);
+    if (status == OCHRE_OK)
+        status = och_wal_follower_each_file(beside->follower, visit_log, held);
+    if (status == OCHRE_OK)
+        status = list_members(held, err);
+    if (status == OCHRE_OK)
+        status = open_members(held, &gone, err);
+    if (status == OCHRE_OK)
+        status = beside->catalog->ops->follow(beside->catalog, &changed, err);
+    if (lost)
+        och_wal_follower_rewind(beside->follower);
+    /* What is gone though the catalog lists it is damage, for whoever reads it. */
+    *same_out = status == OCHRE_OK && !changed && !lost && !gone;
+    return status;
+}
+
+static ochre_status
+look_until_same(struct och_held_files *held, struct beside *beside, struct ochre_error *err)
+{
+    bool same = false;
+    ochre_status status = OCHRE_OK;
+    for (int i = 0; i < TRIES_MAX && !same; i++) {
+        status = look_beside(held, beside, &same, err);
+        /* What is just being written looks damaged, once or twice. */
+        if (status != OCHRE_OK && (status != OCHRE_CORRUPT || i == TRIES_MAX - 1))
+            break;
+    }
+    if (status == OCHRE_OK && !same)
+        return och_fail(err, OCHRE_UNAVAILABLE,
+                "the catalog changed each of %d times that its files were opened", TRIES_MAX);
+    return status;
+}
+
+ochre_status
+och_held_files_make_beside(struct och_mem *mem, struct och_vfs *vfs,
+        struct och_directory *directory_out, struct och_held_files **held_out,
+        struct ochre_error *err)
+{
+    struct beside beside = {.catalog = NULL};
+    *held_out = NULL;
+    struct och_held_files *held = make(mem, vfs);
+    if (held == NULL)
+        return och_fail_memory(err);
+    ochre_status status = och_directory_look(vfs, directory_out, err);
+    bool is_ours = status == OCHRE_OK;
+    if (is_ours)
+        status = och_catalog_sqlite_open_beside(mem, vfs, &beside.catalog, err);
+    if (is_ours && status == OCHRE_NOT_FOUND)
+        status = och_fail(err, OCHRE_CORRUPT, "catalog.db is missing");
+    struct och_wal_options options = {.mem = mem, .vfs = vfs, .database = directory_out->database};
+    if (status == OCHRE_OK)
+        status = och_wal_follower_open(&options, &beside.follower, err);
+    if (status == OCHRE_OK)
+        status = look_until_same(held, &beside, err);
+    och_wal_follower_close(beside.follower);
+    if (beside.catalog != NULL)
+        beside.catalog->ops->close(beside.catalog);
+    if (status != OCHRE_OK) {
+        och_held_files_release(held);
+        return status;
+    }
+    *held_out = held;
+    return OCHRE_OK;
+}
+
+/* --- making one ------------------------------------------------------------------- */
+
 ochre_status
 och_held_files_make(struct och_mem *mem, struct ochre_db *db, struct och_held_files **held_out,
         struct ochre_error *err)
 {
     *held_out = NULL;
-    struct och_held_files *held = och_mem_take_zeroed(mem, sizeof(*held));
+    struct och_held_files *held = make(mem, db->options.vfs);
     if (held == NULL)
         return och_fail_memory(err);
-    held->vfs.ops = &vfs_ops;
-    held->mem = mem;
     held->db = db;
-    held->base = db->options.vfs;
-    och_buf_init(&held->catalog, mem, SIZE_MAX);
     ochre_status status = och_engine_hold(db->engine, look, held, err);
     held->is_held = status == OCHRE_OK;
     if (status == OCHRE_OK)
@@ -497,6 +644,7 @@ och_held_files_release(struct och_held_files *held)
         return;
     if (held->is_held)
         och_engine_let_go(held->db->engine);
+    forget_members(held);
     och_buf_clear(&held->catalog);
     och_mem_release(held->mem, held->members, held->room * sizeof(*held->members));
     och_mem_release(held->mem, held, sizeof(*held));

@@ -2,7 +2,7 @@
  * held_files.h - the files of a database in use, as they were at one moment.
  *
  * Segments and delete files never change, so they are read where they lie, and the
- * engine keeps them there.  The catalog is copied at that moment; the log is read as
+ * engine keeps them there; or, where another process has the database, they stay open.  The catalog is copied at that moment; the log is read as
  * far as it went then.
  *
  *      catalog.db   a copy in memory
@@ -21,6 +21,7 @@
 #include "base/compiler.h"
 #include "ochre/status.h"
 
+struct och_directory;
 struct och_held_files;
 struct och_mem;
 struct och_vfs;
@@ -36,6 +37,19 @@ struct ochre_db;
  */
 OCH_MUST_CHECK ochre_status och_held_files_make(struct och_mem *mem, struct ochre_db *db,
         struct och_held_files **held_out, struct ochre_error *err);
+
+/*
+ * The same of the database in `vfs`, which another process has: its files stay because
+ * they are open.  *directory_out says whose they are.
+ *
+ * Errors: those of och_directory_look and of opening a catalog and a log that another
+ *         process writes; OCHRE_UNAVAILABLE: they went away each time; OCHRE_IO: also
+ *         when there are more files than this process may have open
+ * Cost:   nobody waits for it.
+ */
+OCH_MUST_CHECK ochre_status och_held_files_make_beside(struct och_mem *mem, struct och_vfs *vfs,
+        struct och_directory *directory_out, struct och_held_files **held_out,
+        struct ochre_error *err);
 
 /* No file of it may be open.  NULL is fine. */
 void och_held_files_release(struct och_held_files *held);

@@ -2,7 +2,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/arena.h"
@@ -17,9 +16,6 @@
 
 /* What requests that have begun get after the first SIGTERM. */
 #define STOP_LIMIT_MS UINT64_C(10000)
-
-/* One descriptor a connection, and files; the usual soft limit is 1,024. */
-#define DESCRIPTORS_WANTED ((rlim_t) 65536)
 
 enum {
     KEY_PATH = 256, /* above every character: no short options */
@@ -250,16 +246,6 @@ wait_for_signal(const sigset_t *set)
     return received;
 }
 
-static void
-raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS_WANTED)
-        return;
-    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
-    (void) setrlimit(RLIMIT_NOFILE, &limit); /* as before, then */
-}
-
 /* Set to nothing is not set. */
 static const char *
 simd_wanted(void)
@@ -375,7 +361,7 @@ run(int argc, char **argv)
     och_mem_init(&mem, NULL);
     och_arena_init(&arena, &mem);
     (void) umask(077); /* data is its owner's */
-    raise_descriptor_limit();
+    och_command_raise_descriptor_limit();
     if (load_config(&arguments, &arena, &config)) {
         const struct och_log log = och_log_stderr(config.log_level);
         warn_ignored(&log, &config);

@@ -3,9 +3,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/compiler.h"
 #include "cli/suggest.h"
+
+/* One descriptor a connection, and files; the usual soft limit is 1,024. */
+#define DESCRIPTORS_WANTED ((rlim_t) 65536)
 
 /* Long options of one command, with argp's own. */
 enum { OPTIONS_MAX = 32 };
@@ -81,6 +85,16 @@ och_command_parse(const struct argp *argp, int argc, char **argv, void *input)
     argp_err_exit_status = OCH_EXIT_USAGE;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): no thread has been started yet */
     return argp_parse(argp, argc, argv, 0, NULL, input) == 0;
+}
+
+void
+och_command_raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+    (void) setrlimit(RLIMIT_NOFILE, &limit); /* as before, then */
 }
 
 void

@@ -43,6 +43,9 @@ void och_command_complain(const char *format, ...) __attribute__((format(printf,
 /* What a command that does something to a directory exits with. */
 och_exit och_command_exit_of(ochre_status status);
 
+/* Have as many files open as a server may need, if the system allows it. */
+void och_command_raise_descriptor_limit(void);
+
 /* Print a text as a JSON string, with its quotes. */
 void och_command_put_json(const char *text);
 

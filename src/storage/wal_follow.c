@@ -510,6 +510,20 @@ och_wal_revisit(struct och_wal_follower *follower, uint64_t lsn, och_log_visit v
     return status;
 }
 
+ochre_status
+och_wal_follower_each_file(
+        const struct och_wal_follower *follower, och_wal_visit_file visit, void *context)
+{
+    ochre_status status = OCHRE_OK;
+    for (size_t i = 0; i < follower->n_files && status == OCHRE_OK; i++) {
+        const struct entry *entry = &follower->files[i];
+        bool is_last = entry->number == follower->number;
+        if (entry->number <= follower->number)
+            status = visit(context, entry->number, is_last ? follower->offset : UINT64_MAX);
+    }
+    return status;
+}
+
 /* --- the rest --------------------------------------------------------------------- */
 
 void

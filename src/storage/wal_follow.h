@@ -54,6 +54,11 @@ OCH_MUST_CHECK ochre_status och_wal_follow(struct och_wal_follower *follower, bo
 OCH_MUST_CHECK ochre_status och_wal_revisit(struct och_wal_follower *follower, uint64_t lsn,
         och_log_visit visit, void *context, bool *lost_out, struct ochre_error *err);
 
+/* Visit the files that hold the visited records, the oldest first, with the bytes of each
+ * that count (UINT64_MAX: all it has).  As och_wal_each_file. */
+OCH_MUST_CHECK ochre_status och_wal_follower_each_file(
+        const struct och_wal_follower *follower, och_wal_visit_file visit, void *context);
+
 /* Begin anew, with the first record there is. */
 void och_wal_follower_rewind(struct och_wal_follower *follower);
 

@@ -24,9 +24,15 @@ och_wal_fetch(struct wal_scan *scan, uint64_t offset, size_t size, const char **
     }
     uint64_t left = scan->file_size - offset;
     size_t want = left < scan->window_size ? (size_t) left : scan->window_size;
-    ochre_status status = och_file_read_all(scan->file, offset, scan->window, want, err);
+    size_t n_read = 0;
+    ochre_status status = och_file_read(scan->file, offset, scan->window, want, &n_read, err);
+    /* Where another process opens the log meanwhile, what is behind its last record goes. */
+    if (status == OCHRE_OK && n_read < size)
+        status = och_fail(err, OCHRE_CORRUPT,
+                "a log file ends at byte %llu where %zu bytes from %llu were wanted",
+                (unsigned long long) (offset + n_read), size, (unsigned long long) offset);
     scan->window_at = offset;
-    scan->window_used = status == OCHRE_OK ? want : 0;
+    scan->window_used = status == OCHRE_OK ? n_read : 0;
     *bytes_out = scan->window;
     return status;
 }

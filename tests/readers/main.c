@@ -11,6 +11,8 @@
  * or it is wrong.  How late it is, is how long before the reader asked the first request
  * that it does not show had been acknowledged.
  *
+ * One more process verifies every byte, as `ochre check` does, again and again.
+ *
  * Exit status: 0 nothing is wrong and nothing later than --late-ms, 1 something is.
  */
 #include <errno.h>
@@ -26,7 +28,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/check.h"
+#include "base/mem.h"
 #include "ochre/ochre.h"
+#include "os/clock.h"
+#include "os/vfs_posix.h"
 
 enum {
     DIM = 8,
@@ -56,7 +62,7 @@ struct slot {
 struct shared {
     atomic_bool stop_writer, stop_readers;
     atomic_uint n_slots; /* that were begun */
-    _Atomic uint64_t n_requests, n_reads, n_queries, n_drops, n_restarts, n_openings;
+    _Atomic uint64_t n_requests, n_reads, n_queries, n_drops, n_restarts, n_openings, n_checks;
     _Atomic uint64_t n_wrong, late_max_us;
     _Atomic uint64_t late[LATE_BUCKETS + 1];
     struct slot slots[SLOTS_MAX];
@@ -614,6 +620,44 @@ run_reader(unsigned number, uint64_t seed)
     return 0;
 }
 
+/* --- who checks ------------------------------------------------------------------- */
+
+static void
+print_finding(void *context, const struct och_check_finding *finding)
+{
+    (void) context;
+    (void) fprintf(stderr, "readers: check: %s: %s\n", finding->path, finding->message);
+}
+
+/* Beside whoever writes, and when nobody does: it may take no lock. */
+static int
+run_checker(unsigned number, uint64_t seed)
+{
+    struct och_mem mem;
+    struct och_vfs *vfs = NULL;
+    struct ochre_error err;
+    struct och_check_options options = {.report = print_finding};
+    (void) number;
+    (void) seed;
+    och_mem_init(&mem, NULL);
+    while (!atomic_load(&shared->stop_readers)) {
+        ochre_status status = OCHRE_OK;
+        (void) usleep(20000);
+        if (vfs == NULL)
+            status = och_vfs_posix_open(&mem, directory, false, &vfs, &err);
+        if (status == OCHRE_OK)
+            status = och_check_beside(vfs, och_machine_posix(), &options, NULL, &err);
+        if (status == OCHRE_NOT_FOUND && atomic_load(&shared->n_slots) == 0)
+            continue; /* the writer has not made it yet */
+        atomic_fetch_add(&shared->n_checks, status == OCHRE_OK);
+        if (status != OCHRE_OK && status != OCHRE_UNAVAILABLE)
+            note_wrong("a check failed", 0, 0, &err);
+    }
+    if (vfs != NULL)
+        och_vfs_posix_close(vfs);
+    return 0;
+}
+
 /* --- all of them ------------------------------------------------------------------ */
 
 static pid_t
@@ -694,14 +738,15 @@ report(double seconds, unsigned n_readers)
 {
     (void) printf("{\"seconds\": %.0f, \"readers\": %u, \"requests\": %" PRIu64
                   ", \"drops\": %" PRIu64 ", \"writers\": %" PRIu64 ", \"openings\": %" PRIu64
-                  ", \"reads\": %" PRIu64 ", \"queries\": %" PRIu64 ", \"wrong\": %" PRIu64
+                  ", \"checks\": %" PRIu64 ", \"reads\": %" PRIu64 ", \"queries\": %" PRIu64
+                  ", \"wrong\": %" PRIu64
                   ", \"late_p50_ms\": %.2f, \"late_p99_ms\": %.2f, \"late_p999_ms\": %.2f"
                   ", \"late_max_ms\": %.2f}\n",
             seconds, n_readers, atomic_load(&shared->n_requests), atomic_load(&shared->n_drops),
             atomic_load(&shared->n_restarts), atomic_load(&shared->n_openings),
-            atomic_load(&shared->n_reads), atomic_load(&shared->n_queries),
-            atomic_load(&shared->n_wrong), late_ms(0.5), late_ms(0.99), late_ms(0.999),
-            (double) atomic_load(&shared->late_max_us) / 1000);
+            atomic_load(&shared->n_checks), atomic_load(&shared->n_reads),
+            atomic_load(&shared->n_queries), atomic_load(&shared->n_wrong), late_ms(0.5),
+            late_ms(0.99), late_ms(0.999), (double) atomic_load(&shared->late_max_us) / 1000);
 }
 
 struct arguments {
@@ -749,10 +794,12 @@ main(int argc, char **argv)
     (void) printf("seed %" PRIu64 "\n", arguments.seed);
     for (unsigned i = 0; i < arguments.n_readers; i++)
         readers[i] = start(run_reader, i, mix(arguments.seed + i));
+    pid_t checker = start(run_checker, 0, 0);
     bool good = run_writers(arguments.seconds, arguments.seed);
     atomic_store(&shared->stop_readers, true);
     for (unsigned i = 0; i < arguments.n_readers; i++)
         good = await(readers[i]) && good;
+    good = await(checker) && good;
     report(arguments.seconds, arguments.n_readers);
     bool seen = atomic_load(&shared->n_reads) > 0 && atomic_load(&shared->n_requests) > 0;
     good = good && seen && atomic_load(&shared->n_wrong) == 0;
