@@ -640,6 +640,8 @@ run_checker(unsigned number, uint64_t seed)
     (void) number;
     (void) seed;
     och_mem_init(&mem, NULL);
+    while (atomic_load(&shared->n_slots) == 0 && !atomic_load(&shared->stop_readers))
+        (void) usleep(1000); /* the writer has not made it yet */
     while (!atomic_load(&shared->stop_readers)) {
         ochre_status status = OCHRE_OK;
         (void) usleep(20000);
@@ -647,8 +649,6 @@ run_checker(unsigned number, uint64_t seed)
             status = och_vfs_posix_open(&mem, directory, false, &vfs, &err);
         if (status == OCHRE_OK)
             status = och_check_beside(vfs, och_machine_posix(), &options, NULL, &err);
-        if (status == OCHRE_NOT_FOUND && atomic_load(&shared->n_slots) == 0)
-            continue; /* the writer has not made it yet */
         atomic_fetch_add(&shared->n_checks, status == OCHRE_OK);
         if (status != OCHRE_OK && status != OCHRE_UNAVAILABLE)
             note_wrong("a check failed", 0, 0, &err);
