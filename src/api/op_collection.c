@@ -408,7 +408,9 @@ och_op_collection_fork(struct ochre_db *db, struct och_arena *arena,
         status = och_validate_target(db, target, &source, err);
     if (status != OCHRE_OK)
         return status;
-    status = och_engine_fork(source, &row, err);
+    status = och_db_admit_change(db, err);
+    if (status == OCHRE_OK)
+        status = och_engine_fork(source, &row, err);
     och_collection_release(source);
     struct och_target fork = *target;
     fork.id = row.id;

@@ -132,6 +132,7 @@ class Readers(unittest.TestCase):
                   (at + "/delete", {"ids": ["id-1"]}, "POST", DATABASE),
                   (at, {"new_name": "others"}, "PUT", DATABASE),
                   ("/collections/things", None, "DELETE", DATABASE),
+                  (at + "/fork", {"new_name": "others"}, "POST", DATABASE),
                   ("/tenants", {"name": "somebody"}, "POST", "/api/v2"),
                   ("/tenants/default_tenant/databases", {"name": "else"}, "POST", "/api/v2"),
                   ("/tenants/default_tenant/databases/default_database", None, "DELETE",

@@ -164,6 +164,13 @@ vfs_rename(struct och_vfs *vfs, const char *from, const char *to, struct ochre_e
 }
 
 static ochre_status
+vfs_link(struct och_vfs *vfs, const char *from, const char *to, struct ochre_error *err)
+{
+    ochre_status status = tell(watch_of(vfs), true, err);
+    return status != OCHRE_OK ? status : och_vfs_link(watch_of(vfs)->base, from, to, err);
+}
+
+static ochre_status
 vfs_sync_dir(struct och_vfs *vfs, const char *path, struct ochre_error *err)
 {
     ochre_status status = tell(watch_of(vfs), true, err);
@@ -211,6 +218,7 @@ static const struct och_vfs_ops vfs_ops = {
         .open = vfs_open,
         .remove = vfs_remove,
         .rename = vfs_rename,
+        .link = vfs_link,
         .sync_dir = vfs_sync_dir,
         .mkdir = vfs_mkdir,
         .rmdir = vfs_rmdir,
