@@ -45,7 +45,8 @@ struct ochre_db {
     struct och_log_tail *tail;   /* owned; NULL unless read_only */
     struct och_engine *engine;   /* owned */
     atomic_bool gives_up;        /* och_db_give_up */
-    atomic_flag is_tidied;       /* someone compacts or purges all of it */
+    uint64_t n_purged; /* changes of the engine that a purge has seen, and one; who is tidying */
+    atomic_flag is_tidied; /* someone compacts or purges all of it */
     /* What public.c made and must take down: */
     struct och_vfs *own_vfs;
     struct och_executor *own_executor;

@@ -52,26 +52,75 @@ remember(void *context, struct och_uuid id, uint32_t number,
     return OCHRE_OK;
 }
 
-/* One that was dropped meanwhile is as good as compacted. */
+/* Is nothing of it in memory, and nothing dead in its files? */
 static ochre_status
-compact_one(struct ochre_db *db, struct och_uuid id, struct ochre_error *err)
+is_clean(struct ochre_db *db, struct och_uuid id, bool *is_clean_out, struct ochre_error *err)
 {
+    struct och_collection_state state;
+    struct och_segment_row *rows;
+    size_t n = 0;
     struct och_arena arena;
+    struct och_collection *loaded = och_engine_loaded(db->engine, id);
+    och_collection_release(loaded);
+    *is_clean_out = false;
+    if (loaded != NULL)
+        return OCHRE_OK;
     och_arena_init(&arena, &db->mem);
-    struct och_collection_row row;
-    struct och_collection *collection = NULL;
-    ochre_status status = db->catalog->ops->collection_by_id(db->catalog, &arena, id, &row, err);
-    if (status == OCHRE_OK)
-        status = och_engine_collection(db->engine, &row, &collection, err);
-    if (status == OCHRE_OK)
-        status = och_engine_compact(db->engine, collection, err);
-    och_collection_release(collection);
+    ochre_status status =
+            db->catalog->ops->state_get(db->catalog, &arena, id, &state, &rows, &n, err);
+    *is_clean_out = status == OCHRE_OK;
+    for (size_t i = 0; status == OCHRE_OK && i < n; i++)
+        *is_clean_out &= rows[i].n_deleted == 0;
     och_arena_clear(&arena);
-    return status == OCHRE_NOT_FOUND ? OCHRE_OK : status;
+    return status;
 }
 
 static ochre_status
-compact_all(struct ochre_db *db, struct ochre_error *err)
+load(struct ochre_db *db, struct och_uuid id, struct och_collection **collection_out,
+        struct ochre_error *err)
+{
+    struct och_arena arena;
+    struct och_collection_row row;
+    *collection_out = NULL;
+    och_arena_init(&arena, &db->mem);
+    ochre_status status = db->catalog->ops->collection_by_id(db->catalog, &arena, id, &row, err);
+    if (status == OCHRE_OK)
+        status = och_engine_collection(db->engine, &row, collection_out, err);
+    och_arena_clear(&arena);
+    return status;
+}
+
+static ochre_status
+compact_one(struct ochre_db *db, struct och_uuid id, struct ochre_error *err)
+{
+    struct och_collection *collection;
+    ochre_status status = load(db, id, &collection, err);
+    if (status == OCHRE_OK)
+        status = och_engine_compact(db->engine, collection, err);
+    och_collection_release(collection);
+    return status;
+}
+
+static ochre_status
+clean_one(struct ochre_db *db, struct och_uuid id, struct ochre_error *err)
+{
+    struct och_collection *collection;
+    bool done = false;
+    ochre_status status = is_clean(db, id, &done, err);
+    if (status != OCHRE_OK || done)
+        return status;
+    status = load(db, id, &collection, err);
+    if (status == OCHRE_OK)
+        status = och_engine_clean(collection, err);
+    och_collection_release(collection);
+    return status;
+}
+
+/* Do it to every collection; one that was dropped meanwhile is as good as done. */
+static ochre_status
+each(struct ochre_db *db,
+        ochre_status (*one)(struct ochre_db *db, struct och_uuid id, struct ochre_error *err),
+        struct ochre_error *err)
 {
     struct och_arena arena;
     struct och_buf ids;
@@ -88,8 +137,8 @@ compact_all(struct ochre_db *db, struct ochre_error *err)
         memcpy(id.bytes, ids.data + at, sizeof(id.bytes));
         ochre_status status = atomic_load_explicit(&db->gives_up, memory_order_relaxed)
                 ? och_fail(&why, OCHRE_UNAVAILABLE, "The database is being closed")
-                : compact_one(db, id, &why);
-        if (status == OCHRE_OK || first_failure != OCHRE_OK)
+                : one(db, id, &why);
+        if (status == OCHRE_OK || status == OCHRE_NOT_FOUND || first_failure != OCHRE_OK)
             continue;
         first_failure = status;
         if (err != NULL)
@@ -118,23 +167,49 @@ och_op_compact(struct ochre_db *db, struct ochre_error *err)
     ochre_status status = begin_tidying(db, err);
     if (status != OCHRE_OK)
         return status;
-    status = compact_all(db, err);
+    status = each(db, compact_one, err);
     atomic_flag_clear(&db->is_tidied);
+    return status;
+}
+
+/* By who is tidying. */
+static ochre_status
+purge(struct ochre_db *db, struct ochre_error *err)
+{
+    uint64_t lsn = 0;
+    ochre_status status = och_engine_purge_begin(db->engine, &lsn, err);
+    uint64_t n_changes = atomic_load_explicit(&db->engine->n_changes, memory_order_relaxed);
+    if (status == OCHRE_OK)
+        status = each(db, clean_one, err);
+    if (status == OCHRE_OK)
+        status = och_engine_purge_end(db->engine, lsn, err);
+    if (status == OCHRE_OK)
+        db->n_purged = n_changes + 1;
     return status;
 }
 
 ochre_status
 och_op_purge(struct ochre_db *db, struct ochre_error *err)
 {
-    uint64_t lsn = 0;
     ochre_status status = begin_tidying(db, err);
     if (status != OCHRE_OK)
         return status;
-    status = och_engine_purge_begin(db->engine, &lsn, err);
-    if (status == OCHRE_OK)
-        status = compact_all(db, err);
-    if (status == OCHRE_OK)
-        status = och_engine_purge_end(db->engine, lsn, err);
+    status = purge(db, err);
+    atomic_flag_clear(&db->is_tidied);
+    return status;
+}
+
+ochre_status
+och_op_purge_due(struct ochre_db *db, bool *was_due_out, struct ochre_error *err)
+{
+    *was_due_out = false;
+    ochre_status status = begin_tidying(db, err);
+    if (status != OCHRE_OK)
+        return status;
+    uint64_t n_changes = atomic_load_explicit(&db->engine->n_changes, memory_order_relaxed);
+    *was_due_out = db->n_purged != n_changes + 1;
+    if (*was_due_out)
+        status = purge(db, err);
     atomic_flag_clear(&db->is_tidied);
     return status;
 }

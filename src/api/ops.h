@@ -69,12 +69,15 @@ OCH_MUST_CHECK ochre_status och_op_compact(struct ochre_db *db, struct ochre_err
 
 /*
  * Have nothing of what was deleted, replaced or dropped before this call in any file:
- * compact every collection, and let the log go that held it.  Backups are not looked at,
+ * every file that has dead records is written anew without them, and the log that held them goes.  Backups are not looked at,
  * nor blocks that the file system freed.
  *
  * Errors: those of och_op_compact, and of och_engine_purge_end
  */
 OCH_MUST_CHECK ochre_status och_op_purge(struct ochre_db *db, struct ochre_error *err);
+/* The same, unless nothing was written since the last one. */
+OCH_MUST_CHECK ochre_status och_op_purge_due(
+        struct ochre_db *db, bool *was_due_out, struct ochre_error *err);
 
 /* --- tenants and databases (op_tenant.c, op_database.c) ---------------------- */
 

@@ -90,6 +90,10 @@
 #define OCH_FOLLOW_MS 15u
 #define OCH_FOLLOW_LATE_MS 40u
 #define OCH_FOLLOW_FAIL_MS 1000u
+/* `ochre run` purges so often: what was deleted is gone from files after as many hours. */
+#define OCH_PURGE_HOURS 24u
+#define OCH_PURGE_HOURS_MAX 8760u
+
 /* A backup's list of files is read into memory: 96 bytes each, and 112 at most on disk. */
 #define OCH_BACKUP_MEMBERS_MAX (1u << 22)
 #define OCH_BACKUP_MANIFEST_SIZE_MAX (512u << 20)

@@ -35,6 +35,7 @@ typedef enum kind {
     KIND_PORT,
     KIND_SIZE,
     KIND_THREADS,
+    KIND_HOURS,
     KIND_MEMORY,
     KIND_BOOL,
     KIND_LIST,
@@ -61,6 +62,7 @@ static const struct key keys[] = {
         {"allowed_hosts", KIND_LIST, offsetof(struct och_config, hosts)},
         {"backup_dir", KIND_TEXT, offsetof(struct och_config, backup_dir)},
         {"insecure_no_auth", KIND_BOOL, offsetof(struct och_config, insecure_no_auth)},
+        {"purge_hours", KIND_HOURS, offsetof(struct och_config, purge_hours)},
         {"user", KIND_TEXT, offsetof(struct och_config, user)},
         {"sandbox", KIND_BOOL, offsetof(struct och_config, sandbox)},
         {"core_dumps", KIND_BOOL, offsetof(struct och_config, core_dumps)},
@@ -98,6 +100,7 @@ struct och_config
 och_config_defaults(void)
 {
     return (struct och_config){.path = "./ochre-data",
+            .purge_hours = OCH_PURGE_HOURS,
             .host = "localhost",
             .port = 8000,
             .body_size_max = OCH_BODY_SIZE_MAX,
@@ -372,6 +375,11 @@ read_value(struct reader *reader, const struct key *key)
         return status;
     case KIND_THREADS:
         status = read_number(reader, key->name, 0, THREADS_MAX, &number);
+        if (status == OCHRE_OK)
+            *(unsigned *) field = (unsigned) number;
+        return status;
+    case KIND_HOURS:
+        status = read_number(reader, key->name, 0, OCH_PURGE_HOURS_MAX, &number);
         if (status == OCHRE_OK)
             *(unsigned *) field = (unsigned) number;
         return status;

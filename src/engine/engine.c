@@ -343,6 +343,7 @@ och_engine_drop_many(struct och_engine *engine,
         status = change(context, &dropped, &n, err);
     }
     if (status == OCHRE_OK) {
+        (void) atomic_fetch_add_explicit(&engine->n_changes, 1, memory_order_relaxed);
         for (size_t i = 0; i < n; i++) {
             och_engine_forget(engine, dropped[i]);
             och_maintain_add_garbage_collection(engine, dropped[i]);
@@ -482,14 +483,12 @@ och_engine_seal_all(struct och_engine *engine, struct ochre_error *err)
     return status;
 }
 
-ochre_status
-och_engine_compact(
-        struct och_engine *engine, struct och_collection *collection, struct ochre_error *err)
+static ochre_status
+compact(struct och_collection *collection, enum och_merge_mode mode, struct ochre_error *err)
 {
-    och_assert(collection->engine == engine);
     ochre_status status = och_collection_usable(collection, err);
     if (status == OCHRE_OK)
-        status = och_maintain_compact(collection, err);
+        status = och_maintain_compact(collection, mode, err);
     /* One that is dropped meanwhile gives up, whatever it is doing. */
     struct ochre_error why;
     if (status != OCHRE_OK && och_collection_usable(collection, &why) == OCHRE_NOT_FOUND) {
@@ -498,6 +497,20 @@ och_engine_compact(
             *err = why;
     }
     return status;
+}
+
+ochre_status
+och_engine_compact(
+        struct och_engine *engine, struct och_collection *collection, struct ochre_error *err)
+{
+    och_assert(collection->engine == engine);
+    return compact(collection, OCH_MERGE_ALL, err);
+}
+
+ochre_status
+och_engine_clean(struct och_collection *collection, struct ochre_error *err)
+{
+    return compact(collection, OCH_MERGE_DEAD, err);
 }
 
 struct och_engine_stats

@@ -10,6 +10,7 @@
 #ifndef OCH_ENGINE_ENGINE_H
 #define OCH_ENGINE_ENGINE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -72,11 +73,12 @@ struct och_engine {
     struct och_timer timer; /* but for its task and engine */
 
     /* The committer's: */
-    uint32_t n_sealing_all;      /* callers of och_engine_seal_all */
-    uint64_t noted_generation;   /* of the catalog, durable in the log */
-    struct och_garbage *garbage; /* files nothing lists any more */
-    uint32_t n_holds;            /* och_engine_hold: they stay meanwhile */
-    uint64_t vouched_lsn;        /* the next record's after the newest vouching one */
+    uint32_t n_sealing_all;         /* callers of och_engine_seal_all */
+    uint64_t noted_generation;      /* of the catalog, durable in the log */
+    struct och_garbage *garbage;    /* files nothing lists any more */
+    uint32_t n_holds;               /* och_engine_hold: they stay meanwhile */
+    uint64_t vouched_lsn;           /* the next record's after the newest vouching one */
+    atomic_uint_fast64_t n_changes; /* writes, loads and drops: is there something to purge? */
 };
 
 struct och_engine_stats {
@@ -150,6 +152,11 @@ OCH_MUST_CHECK ochre_status och_engine_seal_all(struct och_engine *engine, struc
 OCH_MUST_CHECK ochre_status och_engine_compact(
         struct och_engine *engine, struct och_collection *collection, struct ochre_error *err);
 
+/* Seal the collection's head and write each segment anew that has dead rows: of what was
+ * deleted nothing is left in them.  Errors: as och_engine_compact. */
+OCH_MUST_CHECK ochre_status och_engine_clean(
+        struct och_collection *collection, struct ochre_error *err);
+
 /*
  * Make a collection of what `source` is at this moment, under the id, tenant, database and
  * name of `row`, whose number is set.  The two share files and know nothing of each other.
@@ -165,7 +172,7 @@ OCH_MUST_CHECK ochre_status och_engine_fork(
 
 /*
  * What was deleted before `begin` is in no file after `end`, if every collection was
- * compacted in between (och_engine_compact): log records of before lie in files of their
+ * cleaned in between (och_engine_clean): log records of before lie in files of their
  * own, which go.
  *
  * Errors: of `end`: OCHRE_UNAVAILABLE  something still needs some of these files;

@@ -271,7 +271,8 @@ merge_all(struct och_collection *collection, enum och_merge_mode mode, bool comm
     bool again = true;
     while (again) {
         struct ochre_error why = {.status = OCHRE_OK};
-        enum och_merge_mode now = mode == OCH_MERGE_ALL ? mode : mode_of(collection);
+        bool is_wish = mode == OCH_MERGE_ALL || mode == OCH_MERGE_DEAD;
+        enum och_merge_mode now = is_wish ? mode : mode_of(collection);
         ochre_status status = och_maintain_merge_once(collection, now, committer, &again, &why);
         if (status == OCHRE_OK || first_failure != OCHRE_OK)
             continue;
@@ -349,7 +350,8 @@ check_none_left_alone(struct och_collection *collection, struct ochre_error *err
 }
 
 ochre_status
-och_maintain_compact(struct och_collection *collection, struct ochre_error *err)
+och_maintain_compact(
+        struct och_collection *collection, enum och_merge_mode mode, struct ochre_error *err)
 {
     struct och_engine *engine = collection->engine;
     bool background = engine->ports.executor != NULL;
@@ -363,7 +365,7 @@ och_maintain_compact(struct och_collection *collection, struct ochre_error *err)
     if (status != OCHRE_OK)
         return status;
     take_merging(collection);
-    status = merge_all(collection, OCH_MERGE_ALL, false, err);
+    status = merge_all(collection, mode, false, err);
     if (status == OCHRE_OK)
         status = check_none_left_alone(collection, err);
     och_commit_enter(engine->commit);
@@ -439,6 +441,7 @@ void
 och_maintain_wrote(struct och_collection *collection)
 {
     struct och_engine *engine = collection->engine;
+    (void) atomic_fetch_add_explicit(&engine->n_changes, 1, memory_order_relaxed);
     if (engine->ports.executor == NULL || engine->recovering)
         return;
     uint64_t now = och_machine_monotonic_ns(engine->ports.machine);

@@ -19,6 +19,7 @@
 
 #include "base/compiler.h"
 #include "base/uuid.h"
+#include "engine/merge_policy.h"
 #include "ochre/status.h"
 
 struct och_collection;
@@ -67,9 +68,10 @@ OCH_MUST_CHECK ochre_status och_maintain_seal(
         struct och_collection *collection, bool committer, struct ochre_error *err);
 
 /* Seal the head, and merge into as few segments as there can be, without dead
- * rows.  Not for the committer. */
+ * rows (OCH_MERGE_ALL), or only write those anew that have dead rows (OCH_MERGE_DEAD).
+ * Not for the committer. */
 OCH_MUST_CHECK ochre_status och_maintain_compact(
-        struct och_collection *collection, struct ochre_error *err);
+        struct och_collection *collection, enum och_merge_mode mode, struct ochre_error *err);
 
 /* A file that nothing lists any more, or a dropped collection's directory. */
 void och_maintain_add_garbage(struct och_engine *engine, const char *path);

@@ -234,6 +234,8 @@ och_merge_choose(const struct och_merge_policy *policy, enum och_merge_mode mode
     if (mode == OCH_MERGE_ALL) {
         found = found || choose_all(&choice) || choose_dead(&choice, 0) || choose_worn(&choice) ||
                 choose_without_graph(&choice);
+    } else if (mode == OCH_MERGE_DEAD) {
+        found = found || choose_dead(&choice, 0) || choose_worn(&choice);
     } else {
         found = found || choose_dead(&choice, policy->dead_percent) || choose_worn(&choice) ||
                 choose_tier(&choice);

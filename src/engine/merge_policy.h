@@ -58,6 +58,7 @@ enum och_merge_mode {
     OCH_MERGE_IDLE,  /* when nobody writes */
     OCH_MERGE_QUIET, /* when nobody has written for long */
     OCH_MERGE_ALL,   /* on demand: as few as there can be, without dead rows */
+    OCH_MERGE_DEAD,  /* on demand: without dead rows, and that is all */
 };
 
 /*

@@ -14,6 +14,7 @@
 #include "os/process.h"
 #include "os/sandbox.h"
 #include "os/vfs_posix.h"
+#include "roles/purger.h"
 
 /* Writers wait for the disk together; so many of them can share one sync. */
 #define WORKERS_MIN 24u
@@ -28,6 +29,7 @@ struct och_single {
     struct och_executor *workers;    /* run handlers: clients wait for these */
     struct och_executor *background; /* seals, builds, prepares log files */
     struct ochre_db *db;
+    struct och_purger purger;
     struct och_routes_context routes;
     struct och_http_server *server;
     struct och_http_listeners listeners; /* until the server takes them over */
@@ -159,6 +161,10 @@ open_parts(struct och_single *single, const struct och_single_options *options,
         *err = bind_err;
         status = bound;
     }
+    bool purges = options->purge_hours > 0 && !options->read_only;
+    if (status == OCHRE_OK && purges)
+        status = och_purger_begin(&single->purger, single->db,
+                (uint64_t) options->purge_hours * 3600 * 1000, options->log, err);
     return status == OCHRE_OK ? open_server(single, options, err) : status;
 }
 
@@ -167,6 +173,7 @@ static void
 close_parts(struct och_single *single, uint64_t limit_ms)
 {
     och_db_give_up(single->db);
+    och_purger_end(&single->purger); /* which may be at it */
     och_http_server_stop(single->server, limit_ms);
     och_http_listeners_close(&single->listeners);
     och_executor_close(single->workers);
