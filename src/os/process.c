@@ -31,6 +31,14 @@ och_process_return_memory(unsigned n_cpus)
 #endif
 }
 
+void
+och_process_trim_memory(void)
+{
+#ifdef __GLIBC__
+    (void) malloc_trim(0);
+#endif
+}
+
 unsigned long
 och_process_id(void)
 {

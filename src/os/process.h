@@ -18,6 +18,9 @@ size_t och_process_machine_memory(void);
  */
 void och_process_return_memory(unsigned n_cpus);
 
+/* Give back to the system what is freed and whole pages.  A millisecond or a few. */
+void och_process_trim_memory(void);
+
 /* Its number, for people who look for it. */
 unsigned long och_process_id(void);
 

@@ -13,6 +13,7 @@
 #include "os/executor.h"
 #include "os/process.h"
 #include "os/sandbox.h"
+#include "os/tidy.h"
 #include "os/vfs_posix.h"
 #include "roles/purger.h"
 
@@ -21,6 +22,8 @@
 /* A seal, which writers may come to wait for, never queues behind one long merge
  * or index build. */
 #define BACKGROUND_MIN 2u
+/* How often to look whether there is freed memory to give back. */
+#define TIDY_PERIOD_MS UINT64_C(250)
 
 struct och_single {
     struct och_mem mem; /* the process */
@@ -28,6 +31,7 @@ struct och_single {
     struct och_vfs *vfs;
     struct och_executor *workers;    /* run handlers: clients wait for these */
     struct och_executor *background; /* seals, builds, prepares log files */
+    struct och_tidy *tidy;
     struct ochre_db *db;
     struct och_purger purger;
     struct och_routes_context routes;
@@ -97,6 +101,10 @@ open_database(struct och_single *single, const struct och_single_options *option
     unsigned n_background = cpu.cores / 2 > BACKGROUND_MIN ? cpu.cores / 2 : BACKGROUND_MIN;
     if (status == OCHRE_OK)
         status = och_executor_open(&single->mem, 0, n_background, &single->background, err);
+    if (status == OCHRE_OK &&
+            och_tidy_open(single->background, &single->mem, TIDY_PERIOD_MS, &single->tidy) !=
+                    OCHRE_OK)
+        status = och_fail_memory(err);
     if (status != OCHRE_OK)
         return status;
     struct och_db_options db_options = {.mem = &single->mem,
@@ -178,6 +186,7 @@ close_parts(struct och_single *single, uint64_t limit_ms)
     och_http_listeners_close(&single->listeners);
     och_executor_close(single->workers);
     och_db_close(single->db);
+    och_tidy_close(single->tidy);
     och_executor_close(single->background);
     if (single->vfs != NULL)
         och_vfs_posix_close(single->vfs);

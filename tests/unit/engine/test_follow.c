@@ -198,7 +198,8 @@ acknowledge(void)
 static void
 create(size_t which)
 {
-    coming[which] = (struct state){.is_there = true};
+    static const struct state begun = {.is_there = true}; /* too large for a stack */
+    coming[which] = begun;
     send_one();
     och_collection_release(rig_create(&writer, names[which]));
     acknowledge();
