@@ -283,6 +283,19 @@ do_change(struct session *session, struct batch *batch, const struct model_op *o
 }
 
 static ochre_status
+do_fork(struct session *session, struct batch *batch, const struct model_op *op,
+        struct ochre_error *err)
+{
+    struct och_target target;
+    struct och_collection_info info;
+    ochre_status status = find_target(session, batch, op, &target, err);
+    if (status != OCHRE_OK)
+        return status;
+    return och_op_collection_fork(
+            session->db, &batch->arena, &target, bytes_of(op->new_name), &info, err);
+}
+
+static ochre_status
 do_write(struct session *session, struct batch *batch, const struct model_op *op,
         enum och_write_op kind, struct ochre_error *err)
 {
@@ -371,6 +384,8 @@ dispatch(struct session *session, struct batch *batch, const struct model_op *op
         return do_change(session, batch, op, err);
     case MODEL_COLLECTION_DELETE:
         return och_op_collection_delete(session->db, name.tenant, name.database, name.name, err);
+    case MODEL_COLLECTION_FORK:
+        return do_fork(session, batch, op, err);
     case MODEL_ADD:
         return do_write(session, batch, op, OCH_WRITE_ADD, err);
     case MODEL_UPDATE:

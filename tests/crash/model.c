@@ -19,6 +19,7 @@ model_op_name(enum model_op_kind kind)
             [MODEL_DATABASE_DELETE] = "drop database",
             [MODEL_COLLECTION_CREATE] = "create collection",
             [MODEL_COLLECTION_UPDATE] = "change collection",
+            [MODEL_COLLECTION_FORK] = "fork collection",
             [MODEL_COLLECTION_DELETE] = "drop collection",
             [MODEL_ADD] = "add",
             [MODEL_UPDATE] = "update",
@@ -222,6 +223,26 @@ update_collection(struct model *model, const struct model_op *op)
         set_text(c->name, sizeof(c->name), op->new_name);
     if (op->has_metadata)
         set_metadata(c, &op->metadata);
+    return OCHRE_OK;
+}
+
+static ochre_status
+fork_collection(struct model *model, const struct model_op *op)
+{
+    const struct model_collection *source = model_find(model, op->tenant, op->database, op->name);
+    if (source == NULL)
+        return OCHRE_NOT_FOUND;
+    if (model_find(model, op->tenant, op->database, op->new_name) != NULL)
+        return OCHRE_EXISTS;
+    struct model_collection *c = &model->collections[model->n_collections++];
+    *c = *source;
+    set_text(c->name, sizeof(c->name), op->new_name);
+    c->room = source->n;
+    c->records = source->n == 0 ? NULL : malloc(source->n * sizeof(*c->records));
+    if (source->n > 0 && c->records == NULL)
+        abort();
+    if (source->n > 0)
+        memcpy(c->records, source->records, source->n * sizeof(*c->records));
     return OCHRE_OK;
 }
 
@@ -452,6 +473,8 @@ model_apply(struct model *model, const struct model_op *op)
         return update_collection(model, op);
     case MODEL_COLLECTION_DELETE:
         return delete_collection(model, op);
+    case MODEL_COLLECTION_FORK:
+        return fork_collection(model, op);
     case MODEL_ADD:
     case MODEL_UPDATE:
     case MODEL_UPSERT:

@@ -98,6 +98,7 @@ enum model_op_kind {
     MODEL_COLLECTION_CREATE, /* flag: get_or_create */
     MODEL_COLLECTION_UPDATE,
     MODEL_COLLECTION_DELETE,
+    MODEL_COLLECTION_FORK, /* new_name */
     MODEL_ADD,
     MODEL_UPDATE,
     MODEL_UPSERT,
@@ -130,7 +131,7 @@ struct model_op {
     enum model_op_kind kind;
     enum model_when when; /* of a write */
     char tenant[MODEL_NAME_SIZE], database[MODEL_NAME_SIZE], name[MODEL_NAME_SIZE];
-    char new_name[MODEL_NAME_SIZE]; /* of an update; empty: stays */
+    char new_name[MODEL_NAME_SIZE]; /* of an update or fork; empty: stays */
     bool flag;
     bool has_metadata; /* of a collection: */
     struct model_fields metadata;

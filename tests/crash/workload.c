@@ -199,6 +199,15 @@ make_change(struct workload *w, const struct model *model, struct model_op *op)
         next_field(&op->metadata, "n", MODEL_INT)->value.integers[0] = (int64_t) below(w, 99);
 }
 
+/* Of any, so that forks are forked too; now and then onto a name that is taken. */
+static void
+make_fork(struct workload *w, const struct model *model, struct model_op *op)
+{
+    op->kind = MODEL_COLLECTION_FORK;
+    name_collection(op, pick_collection(w, model));
+    number_text(op->new_name, sizeof(op->new_name), "col-", below(w, N_NAMES));
+}
+
 static enum model_when
 pick_when(struct workload *w)
 {
@@ -354,6 +363,8 @@ workload_next(struct workload *w, const struct model *model, struct model_op *op
         name_collection(op, pick_collection(w, model));
     } else if (pick < 90)
         make_drop_database(w, model, op);
+    else if (pick < 92 && model->n_collections < N_COLLECTIONS_MAX)
+        make_fork(w, model, op);
     else if (pick < 94)
         make_tenant_or_database(w, op);
     else

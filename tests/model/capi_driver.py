@@ -133,6 +133,8 @@ SIGNATURES = {
     "collection_open": [c_void_p, c_char_p, c_char_p, c_char_p, POINTER(c_void_p),
                         POINTER(Error)],
     "collection_delete": [c_void_p, c_char_p, c_char_p, c_char_p, POINTER(Error)],
+    "collection_fork": [c_void_p, c_char_p, POINTER(c_void_p), POINTER(Error)],
+    "collection_fork_count": [c_void_p, POINTER(c_uint64), POINTER(Error)],
     "collection_update": [c_void_p, c_char_p, POINTER(Metadata), Bytes, POINTER(Error)],
     "collection_describe": [c_void_p, VISIT_INFO, c_void_p, POINTER(Error)],
     "collection_list": [c_void_p, c_char_p, c_char_p, c_uint64, c_uint64, VISIT_INFO, c_void_p,
@@ -561,6 +563,19 @@ class Database:
                   None if body.get("new_metadata") is None else byref(metadata),
                   arena.bytes(None if configuration is None else json.dumps(configuration)))
         return {}
+
+    def fork(self, request, arena, body):
+        handle = c_void_p()
+        self.call("collection_fork", self.by_id(request), c_name(body.get("new_name")),
+                  byref(handle))
+        shown = self.described(handle)
+        self.keep(handle, shown["id"])
+        return shown
+
+    def fork_count(self, request, arena, body):
+        n = c_uint64()
+        self.call("collection_fork_count", self.by_id(request), byref(n))
+        return {"count": n.value}
 
     def delete_collection(self, request, arena, body):
         self.call("collection_delete", self.db, c_name(request["tenant"]),

@@ -73,6 +73,8 @@ class Generator:
 
     def plan(self, c):
         """The dimension and the kind of vectors that a collection gets."""
+        if c.id not in self.plans and c.origin in self.plans:
+            self.plans[c.id] = self.plans[c.origin]
         if c.id not in self.plans:
             self.plans[c.id] = (self.rng.choice([1, 2, 3, 4, 5, 7, 8, 16, 17, 33, 100]),
                                 "grid" if self.rng.random() < 0.7 else "free")
@@ -226,6 +228,8 @@ class Generator:
                  ("modify_collection", 4), ("listing", 5), ("delete_collection", 1),
                  ("catalog", 5), ("restart", 3), ("kill", 3), ("bulk", 3 if self.with_bulk else 0),
                  ("reset", 0.3), ("seal", 2), ("compact", 2)]
+        if not self.reference:  # which does not fork
+            kinds += [("fork", 4), ("fork_count", 1)]
         kind, = self.rng.choices([k for k, _ in kinds], [w for _, w in kinds])
         return getattr(self, kind)(model)
 
@@ -405,6 +409,13 @@ class Generator:
                 change = change["hnsw"]
             change["recall_target"] = self.rng.choice(self.RECALLS)
         return self.at("modify_collection", c, body)
+
+    def fork(self, model):
+        c = self.collection(model)
+        return self.at("fork", c, {"new_name": self.name([x.name for x in model.collections])})
+
+    def fork_count(self, model):
+        return self.at("fork_count", self.collection(model))
 
     def delete_collection(self, model):
         c = self.collection(model)
@@ -632,7 +643,14 @@ class Generator:
                 {**create, "body": {"name": "valid", "metadata": {"ochre:recall_target": 2}},
                  "expect": 400},
                 self.at("modify_collection", c, {"new_configuration": {"recall_target": 1.5}},
-                        expect=400)]
+                        expect=400),
+                self.at("fork", c, {"new_name": c.name}, expect=409),
+                self.at("fork", c, {"new_name": "a..b"}, expect=400),
+                self.at("fork", c, {"new_name": 5}, expect=422),
+                self.at("fork", c, {}, expect=422),
+                {**self.at("fork", c, {"new_name": "valid"}), "collection": UNKNOWN_ID,
+                 "expect": 404},
+                {**self.at("fork_count", c), "collection": UNKNOWN_ID, "expect": 404}]
         others = [x for x in model.in_database(place) if x is not c]
         if others and not self.reference:
             choices.append(self.at("modify_collection", c, {"new_name": others[0].name},

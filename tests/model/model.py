@@ -171,6 +171,8 @@ class Collection:
     def __init__(self, name, tenant, database):
         self.name, self.tenant, self.database = name, tenant, database
         self.id = None  # what the server said
+        self.origin = None  # the id of what it was forked from
+        self.tree = object()  # the same for all that were forked from each other
         self.metadata = None
         self.hnsw = dict(HNSW_DEFAULTS)
         self.recall_target = RECALL_DEFAULT
@@ -357,6 +359,20 @@ class Model:
                 c.embedding_function = configuration["embedding_function"]
             c.recall_target = recall_given(configuration) or c.recall_target
         return 200, {}
+
+    def op_fork(self, request, body):
+        source = self.by_id(request)
+        if any(c.name == body["new_name"] for c in self.in_database(request)):
+            raise Refused(409)
+        c = copy.deepcopy(source)
+        c.name, c.id, c.origin, c.tree = body["new_name"], None, source.id, source.tree
+        self.collections.append(c)
+        return 200, c
+
+    def op_fork_count(self, request, body):
+        tree = self.by_id(request).tree
+        return 200, {"count": sum(c.origin is not None for c in self.collections
+                                  if c.tree is tree)}
 
     def op_delete_collection(self, request, body):
         self.collections.remove(self.by_name(request))

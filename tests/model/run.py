@@ -121,6 +121,8 @@ class Comparison:
     create_collection = collection
     get_collection = collection
     get_collection_by_id = collection
+    fork = collection
+    fork_count = some
 
     def list_collections(self, want, got):
         require(isinstance(got, list) and len(want) == len(got), "collections",

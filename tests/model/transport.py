@@ -48,6 +48,8 @@ ROUTES = {
     "count_collections": ("GET", DATABASES + "/{database}/collections_count"),
     "modify_collection": ("PUT", COLLECTIONS + "/{collection}"),
     "delete_collection": ("DELETE", COLLECTIONS + "/{collection}"),
+    "fork": ("POST", COLLECTIONS + "/{collection}/fork"),
+    "fork_count": ("GET", COLLECTIONS + "/{collection}/fork_count"),
     "count": ("GET", COLLECTIONS + "/{collection}/count"),
     "add": ("POST", COLLECTIONS + "/{collection}/add"),
     "update": ("POST", COLLECTIONS + "/{collection}/update"),
