@@ -376,14 +376,27 @@ static ochre_status
 check_catalog(struct check *check, struct ochre_error *err)
 {
     struct ochre_error why = {.status = OCHRE_OK};
-    ochre_status status =
-            och_catalog_sqlite_open(&check->mem, check->vfs, false, &check->catalog, &why);
+    const struct och_catalog_sqlite_options options = {
+            .mem = &check->mem, .vfs = check->vfs, .only_reads = true};
+    ochre_status status = och_catalog_sqlite_open_with(&options, &check->catalog, &why);
     if (status == OCHRE_NOT_FOUND)
         status = och_fail(&why, OCHRE_CORRUPT, "catalog.db is missing");
     if (status == OCHRE_OK)
         status = check->catalog->ops->check(check->catalog, &why);
     check->totals->n_files++;
     return judge(check, status, "catalog.db", &why, err);
+}
+
+/* A directory of before there were copies has none; the next start makes one. */
+static ochre_status
+check_copy(struct check *check, struct ochre_error *err)
+{
+    struct ochre_error why = {.status = OCHRE_OK};
+    ochre_status status = och_catalog_copy_verify(&check->mem, check->vfs, &why);
+    if (status == OCHRE_NOT_FOUND)
+        return OCHRE_OK;
+    check->totals->n_files++;
+    return judge(check, status, "catalog.copy", &why, err);
 }
 
 static ochre_status
@@ -406,7 +419,9 @@ check_all(struct check *check, struct ochre_error *err)
     ochre_status status = check_catalog(check, err);
     if (status != OCHRE_OK || check->totals->n_damaged > 0)
         return status; /* without a catalog nothing else can be told */
-    status = check_collections(check, err);
+    status = check_copy(check, err);
+    if (status == OCHRE_OK)
+        status = check_collections(check, err);
     if (status == OCHRE_OK)
         status = check_log(check, err);
     if (status == OCHRE_OK)

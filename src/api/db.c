@@ -68,13 +68,23 @@ open_parts(struct ochre_db *db, struct ochre_error *err)
             options->vfs, options->machine, options->create, &db->directory, err);
     if (status != OCHRE_OK)
         return status;
-    status = och_catalog_sqlite_open(
-            &db->mem, options->vfs, db->directory.is_new, &db->catalog, err);
+    const struct och_catalog_sqlite_options catalog = {.mem = &db->mem,
+            .vfs = options->vfs,
+            .log = options->log,
+            .create = db->directory.is_new};
+    status = och_catalog_sqlite_open_with(&catalog, &db->catalog, err);
     if (status != OCHRE_OK)
         return status;
     struct och_ports ports = ports_of(db);
     ports.log = och_log_file_source(&db->log_options);
-    return och_engine_open(&ports, &options->engine, settings_of, db, &db->engine, err);
+    status = och_engine_open(&ports, &options->engine, settings_of, db, &db->engine, err);
+    /* Not before all of it was found to be ours.  On a full disk it comes later: the next
+     * transaction of the catalog needs it. */
+    if (status == OCHRE_OK) {
+        ochre_status kept = db->catalog->ops->keep_copy(db->catalog, NULL);
+        (void) kept;
+    }
+    return status;
 }
 
 ochre_status

@@ -19,6 +19,7 @@
 
 struct och_executor;
 struct och_kernels;
+struct och_log;
 struct och_machine;
 struct och_vfs;
 
@@ -27,6 +28,7 @@ struct och_db_options {
     struct och_vfs *vfs;               /* borrowed: rooted at the database's directory */
     const struct och_machine *machine; /* borrowed */
     const struct och_kernels *kernels;
+    const struct och_log *log;     /* borrowed; NULL: silent */
     struct och_executor *executor; /* borrowed; NULL: no background work */
     unsigned n_cpus;
     bool create;

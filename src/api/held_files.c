@@ -465,7 +465,9 @@ list_members(struct och_held_files *held, struct ochre_error *err)
         return status;
     qsort(held->members, held->n_members, sizeof(*held->members), compare_members);
     och_buf_init(&listing.ids, held->mem, SIZE_MAX);
-    status = och_catalog_sqlite_open(held->mem, &held->vfs, false, &listing.catalog, err);
+    const struct och_catalog_sqlite_options options = {
+            .mem = held->mem, .vfs = &held->vfs, .only_reads = true};
+    status = och_catalog_sqlite_open_with(&options, &listing.catalog, err);
     if (status == OCHRE_OK)
         status = add_collections(&listing, err);
     if (listing.catalog != NULL)

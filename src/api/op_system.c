@@ -184,6 +184,8 @@ purge(struct ochre_db *db, struct ochre_error *err)
     if (status == OCHRE_OK)
         status = och_engine_purge_end(db->engine, lsn, err);
     if (status == OCHRE_OK)
+        status = db->catalog->ops->tidy(db->catalog, err);
+    if (status == OCHRE_OK)
         db->n_purged = n_changes + 1;
     return status;
 }

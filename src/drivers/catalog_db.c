@@ -6,8 +6,12 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "drivers/catalog_mend.h"
 #include "drivers/catalog_pages.h"
+#include "drivers/catalog_rows.h"
+#include "drivers/catalog_sqlite.h"
 #include "drivers/sqlite_vfs.h"
 #include "engine/catalog.h"
 #include "os/vfs.h"
@@ -351,35 +355,83 @@ open_connection(struct och_catalog_db *db, bool create, struct ochre_error *err)
     return make_tables(db, err);
 }
 
+/* Recover what a crash or a failure has left, without looking at the copy. */
+static ochre_status
+connect_alone(struct och_catalog_db *db, bool create, struct ochre_error *err)
+{
+    bool exists = false;
+    ochre_status status = och_catalog_recover(db->vfs, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_exists(db->vfs, OCH_CATALOG_FILE, &exists, err);
+    if (status == OCHRE_OK && !exists && !create)
+        status = och_fail(err, OCHRE_NOT_FOUND, "catalog: there is none");
+    return status == OCHRE_OK ? open_connection(db, create, err) : status;
+}
+
+/* Both files are whole and differ: the generation tells which is the older. */
+static ochre_status
+settle_doubt(struct och_catalog_db *db, struct och_catalog_mend *mend, struct ochre_error *err)
+{
+    uint64_t generation = 0;
+    bool replaced = false;
+    ochre_status status = open_connection(db, false, err);
+    if (status == OCHRE_OK)
+        status = och_rows_check(db, err);
+    if (status == OCHRE_OK)
+        status = och_catalog_db_generation(db, &generation, err);
+    reset_statements(db);
+    if (status != OCHRE_OK && status != OCHRE_CORRUPT)
+        return status;
+    /* Pages of two states seldom make whole tables: then its generation is below all. */
+    if (status == OCHRE_CORRUPT)
+        generation = 0;
+    abandon(db);
+    och_sqlite_vfs_thaw(db->files);
+    och_sqlite_vfs_forget(db->files);
+    return och_catalog_mend_older(mend, generation, &replaced, err);
+}
+
+static ochre_status
+connect_and_mend(struct och_catalog_db *db, bool create, struct ochre_error *err)
+{
+    struct och_catalog_mend mend = {.vfs = db->vfs, .mem = db->mem, .log = db->log};
+    enum och_catalog_next next;
+    ochre_status status = och_catalog_mend(&mend, &db->copy, &next, err);
+    if (status == OCHRE_OK && next == OCH_CATALOG_ASK)
+        status = settle_doubt(db, &mend, err);
+    och_catalog_mend_end(&mend);
+    return status == OCHRE_OK ? connect_alone(db, create, err) : status;
+}
+
 /* Recover what a crash or a failure has left, and open. */
 static ochre_status
 connect_anew(struct och_catalog_db *db, bool create, struct ochre_error *err)
 {
     och_sqlite_vfs_thaw(db->files);
     och_sqlite_vfs_forget(db->files);
-    bool exists = false;
     ochre_status status = och_catalog_check_version(db->vfs, FORMAT_VERSION, err);
     if (status == OCHRE_OK)
-        status = och_catalog_recover(db->vfs, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_exists(db->vfs, OCH_CATALOG_FILE, &exists, err);
-    if (status == OCHRE_OK && !exists && !create)
-        status = och_fail(err, OCHRE_NOT_FOUND, "catalog: there is none");
-    if (status == OCHRE_OK)
-        status = open_connection(db, create, err);
+        status =
+                db->only_reads ? connect_alone(db, create, err) : connect_and_mend(db, create, err);
     if (status != OCHRE_OK)
         abandon(db);
     return status;
 }
 
 ochre_status
-och_catalog_db_open(struct och_catalog_db *db, struct och_mem *mem, struct och_vfs *vfs,
-        bool create, struct ochre_error *err)
+och_catalog_db_open(struct och_catalog_db *db, const struct och_catalog_sqlite_options *options,
+        struct ochre_error *err)
 {
-    *db = (struct och_catalog_db){.mem = mem, .vfs = vfs};
-    ochre_status status = och_sqlite_vfs_open(mem, vfs, &db->files, err);
-    if (status == OCHRE_OK)
-        status = connect_anew(db, create, err);
+    *db = (struct och_catalog_db){.mem = options->mem,
+            .vfs = options->vfs,
+            .log = options->log,
+            .only_reads = options->only_reads,
+            .copy = {.mem = options->mem, .vfs = options->vfs}};
+    ochre_status status = och_sqlite_vfs_open(db->mem, db->vfs, &db->files, err);
+    if (status == OCHRE_OK) {
+        och_sqlite_vfs_set_copy(db->files, &db->copy);
+        status = connect_anew(db, options->create, err);
+    }
     if (status != OCHRE_OK)
         och_catalog_db_close(db);
     return status;
@@ -391,6 +443,8 @@ och_catalog_db_close(struct och_catalog_db *db)
     disconnect(db);
     och_sqlite_vfs_close(db->files);
     db->files = NULL;
+    if (db->copy.mem != NULL)
+        och_catalog_copy_close(&db->copy);
 }
 
 void
@@ -420,9 +474,23 @@ och_catalog_db_end_read(struct och_catalog_db *db, ochre_status status)
 }
 
 ochre_status
+och_catalog_db_keep_copy(struct och_catalog_db *db, struct ochre_error *err)
+{
+    uint64_t generation = 0;
+    if (db->copy.file != NULL)
+        return OCHRE_OK;
+    ochre_status status = och_catalog_db_generation(db, &generation, err);
+    reset_statements(db);
+    return status == OCHRE_OK ? och_catalog_copy_make(&db->copy, generation, err) : status;
+}
+
+ochre_status
 och_catalog_db_begin(struct och_catalog_db *db, struct ochre_error *err)
 {
     ochre_status status = och_catalog_db_begin_read(db, err);
+    /* Without a copy in step nothing may change: what the old one says would be wrong. */
+    if (status == OCHRE_OK)
+        status = och_catalog_db_keep_copy(db, err);
     return status == OCHRE_OK ? run_script(db, "BEGIN", err) : status;
 }
 
@@ -475,10 +543,15 @@ commit(struct och_catalog_db *db, struct ochre_error *err)
     reset_statements(db);
     if (status != OCHRE_OK)
         return status;
+    db->copy.generation = generation;
     status = run_script(db, "COMMIT", err);
-    if (status != OCHRE_OK && was_committed(db, generation))
-        return OCHRE_OK;
-    return status;
+    if (status != OCHRE_OK)
+        return was_committed(db, generation) ? OCHRE_OK : status;
+    if (och_catalog_copy_is_long(&db->copy)) {
+        ochre_status shorter = och_catalog_copy_make(&db->copy, generation, NULL);
+        (void) shorter; /* the longer one is as good, or the next transaction makes one */
+    }
+    return OCHRE_OK;
 }
 
 ochre_status
@@ -497,6 +570,29 @@ och_catalog_db_end(struct och_catalog_db *db, ochre_status status, struct ochre_
     if (!db->failed)
         db->failed = sqlite3_exec(db->connection, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK;
     return och_catalog_db_end_read(db, status);
+}
+
+static ochre_status
+remove_aside(struct och_catalog_db *db, const char *path, struct ochre_error *err)
+{
+    bool exists = false;
+    ochre_status status = och_vfs_exists(db->vfs, path, &exists, err);
+    return status == OCHRE_OK && exists ? och_vfs_remove(db->vfs, path, err) : status;
+}
+
+ochre_status
+och_catalog_db_tidy(struct och_catalog_db *db, struct ochre_error *err)
+{
+    uint64_t generation = 0;
+    ochre_status status = och_catalog_db_generation(db, &generation, err);
+    if (status == OCHRE_OK)
+        status = remove_aside(db, OCH_CATALOG_DAMAGED, err);
+    if (status == OCHRE_OK)
+        status = remove_aside(db, OCH_CATALOG_JOURNAL_DAMAGED, err);
+    /* This syncs the directory, too. */
+    if (status == OCHRE_OK)
+        status = och_catalog_copy_make(&db->copy, generation, err);
+    return status;
 }
 
 ochre_status

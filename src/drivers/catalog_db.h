@@ -25,10 +25,13 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "drivers/catalog_copy.h"
 #include "ochre/status.h"
 #include "ochre/types.h"
 
 struct och_arena;
+struct och_catalog_sqlite_options;
+struct och_log;
 struct och_mem;
 struct och_sqlite_vfs;
 struct och_vfs;
@@ -84,6 +87,9 @@ enum och_sql {
 struct och_catalog_db {
     struct och_mem *mem;                     /* borrowed */
     struct och_vfs *vfs;                     /* borrowed */
+    const struct och_log *log;               /* borrowed; may be NULL */
+    bool only_reads;                         /* the copy is neither used nor written */
+    struct och_catalog_copy copy;            /* owned */
     struct och_sqlite_vfs *files;            /* owned */
     sqlite3 *connection;                     /* owned; NULL after a failure */
     sqlite3_stmt *statements[OCH_SQL_COUNT]; /* owned, prepared at first use */
@@ -91,8 +97,8 @@ struct och_catalog_db {
 };
 
 /* Open, or with `create` make.  OCHRE_NOT_FOUND: no catalog and no `create`. */
-OCH_MUST_CHECK ochre_status och_catalog_db_open(struct och_catalog_db *db, struct och_mem *mem,
-        struct och_vfs *vfs, bool create, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_catalog_db_open(struct och_catalog_db *db,
+        const struct och_catalog_sqlite_options *options, struct ochre_error *err);
 
 /* Closing what was not opened is fine, if it is zero. */
 void och_catalog_db_close(struct och_catalog_db *db);
@@ -120,6 +126,13 @@ OCH_MUST_CHECK ochre_status och_catalog_db_end(
 
 OCH_MUST_CHECK ochre_status och_catalog_db_generation(
         struct och_catalog_db *db, uint64_t *generation_out, struct ochre_error *err);
+
+/* Between two transactions: bring the copy in step, where it is not. */
+OCH_MUST_CHECK ochre_status och_catalog_db_keep_copy(
+        struct och_catalog_db *db, struct ochre_error *err);
+
+/* Between two transactions: have what was deleted be in none of the files. */
+OCH_MUST_CHECK ochre_status och_catalog_db_tidy(struct och_catalog_db *db, struct ochre_error *err);
 
 /* Make default_tenant and default_database, within a transaction. */
 OCH_MUST_CHECK ochre_status och_catalog_db_add_defaults(

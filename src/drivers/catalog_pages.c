@@ -10,9 +10,6 @@
 
 #define CHECKED_SIZE ((size_t) (OCH_CATALOG_PAGE_SIZE - OCH_CATALOG_RESERVED_SIZE))
 
-/* SQLite never uses the page that holds its lock bytes, one GiB into the file. */
-#define LOCK_PAGE ((uint32_t) (0x40000000 / OCH_CATALOG_PAGE_SIZE + 1))
-
 /* SQLite's sum of a journalled page takes every 200th byte, counted from the end. */
 #define SUM_STRIDE 200
 
@@ -321,7 +318,7 @@ och_catalog_pages_verify(struct och_vfs *vfs, struct ochre_error *err)
     }
     for (uint64_t place = 0; status == OCHRE_OK && place < size; place += sizeof(page)) {
         uint32_t number = (uint32_t) (place / sizeof(page)) + 1;
-        if (number == LOCK_PAGE)
+        if (number == OCH_CATALOG_LOCK_PAGE)
             continue;
         status = och_file_read_all(file, place, page, sizeof(page), err);
         if (status == OCHRE_OK && !och_catalog_page_is_sound(page, number)) {

@@ -47,6 +47,9 @@ enum {
     OCH_JOURNAL_HEADER_SIZE = OCH_JOURNAL_FACTS_SIZE + 8
 };
 
+/* SQLite never uses the page that holds its lock bytes, one GiB into the file. */
+#define OCH_CATALOG_LOCK_PAGE ((uint32_t) (0x40000000 / OCH_CATALOG_PAGE_SIZE + 1))
+
 /* Write the checksum of page `number` (from 1) into its last 8 bytes. */
 void och_catalog_page_stamp(unsigned char *page, uint32_t number);
 

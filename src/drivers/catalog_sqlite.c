@@ -543,6 +543,34 @@ follow(struct och_catalog *base, bool *changed_out, struct ochre_error *err)
     return OCHRE_OK;
 }
 
+/* Between two transactions. */
+static ochre_status
+with_copy(struct och_catalog *base,
+        ochre_status (*change)(struct och_catalog_db *db, struct ochre_error *err),
+        struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    och_mutex_lock(&catalog->lock);
+    ochre_status status = och_catalog_db_begin_read(&catalog->db, err);
+    if (status == OCHRE_OK)
+        status = change(&catalog->db, err);
+    status = och_catalog_db_end_read(&catalog->db, status);
+    och_mutex_unlock(&catalog->lock);
+    return status;
+}
+
+static ochre_status
+keep_copy(struct och_catalog *base, struct ochre_error *err)
+{
+    return with_copy(base, och_catalog_db_keep_copy, err);
+}
+
+static ochre_status
+tidy(struct och_catalog *base, struct ochre_error *err)
+{
+    return with_copy(base, och_catalog_db_tidy, err);
+}
+
 static const struct och_catalog_ops ops = {
         .close = catalog_close,
         .generation = generation,
@@ -570,6 +598,8 @@ static const struct och_catalog_ops ops = {
         .each_collection = each_collection,
         .reset = reset,
         .copy = copy_catalog,
+        .keep_copy = keep_copy,
+        .tidy = tidy,
         .check = check_catalog,
         .follow = follow,
 };
@@ -578,7 +608,16 @@ ochre_status
 och_catalog_sqlite_open(struct och_mem *mem, struct och_vfs *vfs, bool create,
         struct och_catalog **catalog_out, struct ochre_error *err)
 {
+    const struct och_catalog_sqlite_options options = {.mem = mem, .vfs = vfs, .create = create};
+    return och_catalog_sqlite_open_with(&options, catalog_out, err);
+}
+
+ochre_status
+och_catalog_sqlite_open_with(const struct och_catalog_sqlite_options *options,
+        struct och_catalog **catalog_out, struct ochre_error *err)
+{
     *catalog_out = NULL;
+    struct och_mem *mem = options->mem;
     struct sqlite_catalog *catalog = och_mem_take_zeroed(mem, sizeof(*catalog));
     if (catalog == NULL)
         return och_fail_memory(err);
@@ -586,7 +625,7 @@ och_catalog_sqlite_open(struct och_mem *mem, struct och_vfs *vfs, bool create,
     catalog->mem = mem;
     och_mutex_init(&catalog->lock);
     och_mutex_lock(&catalog->lock);
-    ochre_status status = och_catalog_db_open(&catalog->db, mem, vfs, create, err);
+    ochre_status status = och_catalog_db_open(&catalog->db, options, err);
     och_mutex_unlock(&catalog->lock);
     if (status != OCHRE_OK) {
         catalog_close(&catalog->base);
@@ -607,9 +646,10 @@ och_catalog_sqlite_open_beside(struct och_mem *mem, struct och_vfs *vfs,
     if (status == OCHRE_OK)
         status = och_catalog_image_look(image, &changed, err);
     if (status == OCHRE_OK) {
+        const struct och_catalog_sqlite_options options = {
+                .mem = mem, .vfs = och_catalog_image_vfs(image), .only_reads = true};
         och_catalog_image_take(image);
-        status =
-                och_catalog_sqlite_open(mem, och_catalog_image_vfs(image), false, catalog_out, err);
+        status = och_catalog_sqlite_open_with(&options, catalog_out, err);
     }
     if (status == OCHRE_OK)
         catalog_of(*catalog_out)->image = image;

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "drivers/catalog_copy.h"
 #include "drivers/catalog_pages.h"
 #include "os/vfs.h"
 
@@ -19,9 +20,11 @@ enum { COMPLETION_SIZE = 12 };
 
 struct och_sqlite_vfs {
     sqlite3_vfs base;
-    struct och_mem *mem;        /* borrowed */
-    struct och_vfs *vfs;        /* borrowed */
-    struct ochre_error failure; /* the first one; status OCHRE_OK: none */
+    struct och_mem *mem;           /* borrowed */
+    struct och_vfs *vfs;           /* borrowed */
+    struct och_catalog_copy *copy; /* borrowed; NULL: there is none */
+    struct och_file *db;           /* borrowed: catalog.db, while it is open */
+    struct ochre_error failure;    /* the first one; status OCHRE_OK: none */
     uint64_t seed;
     bool frozen;
     char name[NAME_SIZE];
@@ -85,6 +88,8 @@ static int
 file_close(sqlite3_file *base)
 {
     struct sqlite_file *file = (struct sqlite_file *) base;
+    if (file->owner->db == file->file)
+        file->owner->db = NULL;
     och_file_close(file->file);
     file->file = NULL;
     return SQLITE_OK;
@@ -214,6 +219,8 @@ write_db(struct sqlite_file *file, const void *bytes, size_t size, uint64_t offs
                 "catalog: a write of %zu bytes at %" PRIu64 " is not a page", size, offset);
     }
     uint32_t number = (uint32_t) (offset / OCH_CATALOG_PAGE_SIZE) + 1;
+    if (owner->copy != NULL)
+        och_catalog_copy_note(owner->copy, number);
     return och_file_write(
             file->file, offset, stamped(owner, bytes, number), size, failure_slot(owner));
 }
@@ -260,7 +267,12 @@ static int
 file_truncate(sqlite3_file *base, sqlite3_int64 size)
 {
     struct sqlite_file *file = (struct sqlite_file *) base;
-    ochre_status status = refuse_if_frozen(file->owner);
+    struct och_sqlite_vfs *owner = file->owner;
+    ochre_status status = refuse_if_frozen(owner);
+    /* Cutting the journal is the commit: from then on nobody can undo it, so the
+     * copy must know of it before. */
+    if (status == OCHRE_OK && file->is_journal && owner->copy != NULL && owner->db != NULL)
+        status = och_catalog_copy_append(owner->copy, owner->db, failure_slot(owner));
     if (status == OCHRE_OK)
         status = och_file_truncate(file->file, (uint64_t) size, failure_slot(file->owner));
     return changed(file->owner, status, SQLITE_IOERR_TRUNCATE);
@@ -374,6 +386,8 @@ vfs_open(sqlite3_vfs *base, const char *name, sqlite3_file *file_base, int flags
 
     /* It may have been there without being durable, so only the flag counts. */
     file->name_is_new = creates;
+    if (is_db)
+        owner->db = file->file;
     file->base.pMethods = &methods;
     if (flags_out != NULL)
         *flags_out = flags;
@@ -499,6 +513,12 @@ och_sqlite_vfs_close(struct och_sqlite_vfs *files)
         return;
     (void) sqlite3_vfs_unregister(&files->base); /* fails only where it never was registered */
     och_mem_release(files->mem, files, sizeof(*files));
+}
+
+void
+och_sqlite_vfs_set_copy(struct och_sqlite_vfs *files, struct och_catalog_copy *copy)
+{
+    files->copy = copy;
 }
 
 const char *

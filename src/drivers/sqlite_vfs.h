@@ -24,6 +24,7 @@
 #include "base/compiler.h"
 #include "ochre/status.h"
 
+struct och_catalog_copy;
 struct och_mem;
 struct och_sqlite_vfs;
 struct och_vfs;
@@ -33,6 +34,10 @@ OCH_MUST_CHECK ochre_status och_sqlite_vfs_open(struct och_mem *mem, struct och_
 
 /* Every connection on it is closed before.  NULL is fine. */
 void och_sqlite_vfs_close(struct och_sqlite_vfs *files);
+
+/* Write what catalog.db gets to `copy` too (borrowed; NULL: do not), before the
+ * journal is cut, which commits. */
+void och_sqlite_vfs_set_copy(struct och_sqlite_vfs *files, struct och_catalog_copy *copy);
 
 /* For sqlite3_open_v2. */
 const char *och_sqlite_vfs_name(const struct och_sqlite_vfs *files);

@@ -168,6 +168,13 @@ struct och_catalog_ops {
     ochre_status (*copy)(
             struct och_catalog *catalog, struct och_buf *bytes_out, struct ochre_error *err);
 
+    /* Bring the second copy of the catalog in step, where it is not; each transaction
+     * does it, too. */
+    ochre_status (*keep_copy)(struct och_catalog *catalog, struct ochre_error *err);
+
+    /* Have what was deleted be in none of the catalog's files. */
+    ochre_status (*tidy)(struct och_catalog *catalog, struct ochre_error *err);
+
     /* Read and verify everything: page checksums, structure, references. */
     ochre_status (*check)(struct och_catalog *catalog, struct ochre_error *err);
 

@@ -111,6 +111,7 @@ open_database(struct och_single *single, const struct och_single_options *option
             .vfs = single->vfs,
             .machine = och_machine_posix(),
             .kernels = single->kernels,
+            .log = options->log,
             .executor = single->background,
             .n_cpus = cpu.cores,
             .create = !options->read_only,

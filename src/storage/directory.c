@@ -178,6 +178,12 @@ check_complete(struct och_vfs *vfs, bool *is_new_out, struct ochre_error *err)
     *is_new_out = !has_catalog || !has_log;
     if (has_catalog)
         return OCHRE_OK;
+    /* What is missing is in the copy. */
+    status = och_vfs_exists(vfs, "catalog.copy", &has_catalog, err);
+    if (status != OCHRE_OK || (has_catalog && has_log)) {
+        *is_new_out = false;
+        return status;
+    }
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
         bool has_data = false;
         status = och_vfs_list(vfs, dirs[i], note_data, &has_data, err);

@@ -3,7 +3,7 @@
  *
  *      LOCK        locked by the process that writes; its pid stands inside
  *      FORMAT      magic, version, the database's id
- *      catalog.db  log/  seg/  tmp/
+ *      catalog.db  catalog.copy  log/  seg/  tmp/
  *
  * Threads: one at a time.
  */

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "drivers/catalog_copy.h"
 #include "drivers/catalog_pages.h"
 #include "drivers/catalog_sqlite.h"
 #include "drivers/sqlite_vfs.h"
@@ -288,6 +289,8 @@ wrong_tables_are_corruption(void **state)
         catalog->ops->close(catalog);
         check_ok(och_catalog_recover(sim_disk_vfs(f->disk), &f->err), &f->err);
         check_ok(och_vfs_remove(sim_disk_vfs(f->disk), OCH_CATALOG_FILE, &f->err), &f->err);
+        ochre_status gone = och_vfs_remove(sim_disk_vfs(f->disk), OCH_CATALOG_COPY, &f->err);
+        check(gone == OCHRE_OK || gone == OCHRE_NOT_FOUND);
     }
 }
 

@@ -1,0 +1,167 @@
+#include "drivers/catalog_mend.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "drivers/catalog_pages.h"
+#include "drivers/catalog_sqlite.h"
+#include "os/vfs.h"
+
+/* catalog.db cannot be used, for the reason in `why`: the copy takes its place. */
+static ochre_status
+replace(struct och_catalog_mend *mend, const struct ochre_error *why, struct ochre_error *err)
+{
+    const struct och_catalog_known *known = &mend->known;
+    /* A copy that ends in the middle of a group may have lost what was acknowledged. */
+    if (!known->is_whole) {
+        if (why->status != OCHRE_CORRUPT || known->n_groups == 0) {
+            if (err != NULL)
+                *err = *why;
+            return why->status;
+        }
+        return och_fail(err, OCHRE_CORRUPT,
+                "%s; and its copy is damaged after generation %llu; run `ochre repair`",
+                why->message, (unsigned long long) known->generation);
+    }
+    ochre_status status = och_catalog_install(mend->vfs, known, err);
+    if (status == OCHRE_OK)
+        och_log_event(mend->log, OCH_LOG_WARN, "catalog.restored",
+                "from=" OCH_CATALOG_COPY " generation=%llu aside=" OCH_CATALOG_DAMAGED
+                " reason=\"%s\"",
+                (unsigned long long) known->generation, why->message);
+    return status;
+}
+
+/* The copy and a catalog.db that is whole. */
+static enum och_catalog_next
+next_of(const struct och_catalog_mend *mend, enum och_catalog_match match)
+{
+    if (match == OCH_CATALOG_SAME && mend->known.is_whole)
+        return OCH_CATALOG_GO_ON;
+    if (match == OCH_CATALOG_OTHER && mend->known.n_groups > 0)
+        return OCH_CATALOG_ASK;
+    return OCH_CATALOG_COPY_ANEW;
+}
+
+static ochre_status
+judge(struct och_catalog_mend *mend, enum och_catalog_next *next_out, struct ochre_error *err)
+{
+    enum och_catalog_match match;
+    struct ochre_error why = {.status = OCHRE_OK};
+    *next_out = OCH_CATALOG_GO_ON;
+    ochre_status status = och_catalog_recover(mend->vfs, &why);
+    if (status == OCHRE_OK)
+        status = och_catalog_compare(mend->vfs, &mend->known, &match, &why);
+    if (status == OCHRE_OK) {
+        *next_out = next_of(mend, match);
+        return OCHRE_OK;
+    }
+    if (status == OCHRE_NOT_FOUND && mend->known.n_groups == 0)
+        return OCHRE_OK; /* there is none at all: the caller's to judge */
+    if (status == OCHRE_CORRUPT || status == OCHRE_NOT_FOUND)
+        return replace(mend, &why, err);
+    if (err != NULL)
+        *err = why;
+    return status;
+}
+
+/*
+ * A journal that is not empty is of a transaction that was not committed.  So if the copy
+ * ends in a part of a group, it is that one's, and nobody was told of it: it is cut off,
+ * before recovery takes away the journal that says so.
+ */
+static ochre_status
+cut_unfinished(struct och_catalog_mend *mend, struct ochre_error *err)
+{
+    struct och_file *file = NULL;
+    uint64_t size = 0;
+    ochre_status status = och_vfs_open(mend->vfs, OCH_CATALOG_JOURNAL, OCH_OPEN_READ, &file, err);
+    if (status == OCHRE_NOT_FOUND)
+        return OCHRE_OK;
+    if (status == OCHRE_OK)
+        status = och_file_size(file, &size, err);
+    och_file_close(file);
+    file = NULL;
+    if (status != OCHRE_OK || size == 0)
+        return status;
+    status = och_vfs_open(mend->vfs, OCH_CATALOG_COPY, OCH_OPEN_WRITE, &file, err);
+    if (status == OCHRE_OK)
+        status = och_file_truncate(file, mend->known.end, err);
+    if (status == OCHRE_OK)
+        status = och_file_sync(file, err);
+    och_file_close(file);
+    mend->known.is_whole = status == OCHRE_OK;
+    return status;
+}
+
+ochre_status
+och_catalog_mend(struct och_catalog_mend *mend, struct och_catalog_copy *copy,
+        enum och_catalog_next *next_out, struct ochre_error *err)
+{
+    *next_out = OCH_CATALOG_GO_ON;
+    och_catalog_copy_drop(copy);
+    ochre_status status = och_catalog_known_read(mend->vfs, mend->mem, &mend->known, err);
+    if (status == OCHRE_OK && mend->known.n_groups > 0 && !mend->known.is_whole)
+        status = cut_unfinished(mend, err);
+    if (status == OCHRE_OK)
+        status = judge(mend, next_out, err);
+    if (status == OCHRE_OK && *next_out == OCH_CATALOG_GO_ON && mend->known.n_groups > 0)
+        status = och_catalog_copy_continue(copy, &mend->known, err);
+    return status;
+}
+
+ochre_status
+och_catalog_mend_older(struct och_catalog_mend *mend, uint64_t generation, bool *replaced_out,
+        struct ochre_error *err)
+{
+    struct ochre_error why;
+    *replaced_out = false;
+    uint64_t newest = mend->known.generation;
+    if (generation > newest + 1 || (generation == newest + 1 && !mend->known.is_whole))
+        return OCHRE_OK;
+    /* An older ochre has written once, or a journal was lost in the middle of a transaction
+     * and pages of two states are mixed: nobody can tell, and one of them is wrong. */
+    if (generation == newest + 1)
+        return och_fail(err, OCHRE_CORRUPT,
+                "catalog: it is of generation %llu, its copy of the one before, and no journal "
+                "says why; run `ochre repair`",
+                (unsigned long long) generation);
+    ochre_status corrupt = och_fail(&why, OCHRE_CORRUPT,
+            "catalog: generation %llu is not what the copy has of generation %llu",
+            (unsigned long long) generation, (unsigned long long) mend->known.generation);
+    (void) corrupt;
+    *replaced_out = true;
+    return replace(mend, &why, err);
+}
+
+void
+och_catalog_mend_end(struct och_catalog_mend *mend)
+{
+    och_catalog_known_clear(&mend->known, mend->mem);
+}
+
+ochre_status
+och_catalog_copy_verify(struct och_mem *mem, struct och_vfs *vfs, struct ochre_error *err)
+{
+    struct och_catalog_known known;
+    enum och_catalog_match match = OCH_CATALOG_OTHER;
+    bool exists = false;
+    ochre_status status = och_vfs_exists(vfs, OCH_CATALOG_COPY, &exists, err);
+    if (status != OCHRE_OK)
+        return status;
+    if (!exists)
+        return och_fail(err, OCHRE_NOT_FOUND, "catalog copy: there is none");
+    status = och_catalog_known_read(vfs, mem, &known, err);
+    if (status == OCHRE_OK)
+        status = och_catalog_compare(vfs, &known, &match, err);
+    /* What a crash leaves: a transaction that the copy alone has, or a part of one. */
+    bool agrees = match == OCH_CATALOG_SAME || (match == OCH_CATALOG_BEFORE && known.is_whole);
+    if (status == OCHRE_OK && known.n_groups == 0)
+        status = och_fail(err, OCHRE_CORRUPT, "catalog copy: its beginning is damaged");
+    else if (status == OCHRE_OK && !agrees)
+        status = och_fail(err, OCHRE_CORRUPT,
+                "catalog copy: generation %llu, the last that is whole in it, is not that of "
+                "catalog.db",
+                (unsigned long long) known.generation);
+    och_catalog_known_clear(&known, mem);
+    return status;
+}
