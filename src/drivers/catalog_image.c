@@ -89,7 +89,7 @@ file_write(struct och_file *file, uint64_t offset, const void *bytes, size_t siz
     ochre_status status = OCHRE_OK;
     if (offset + size > all->size)
         status = resize(all, offset + size, err);
-    if (status == OCHRE_OK)
+    if (status == OCHRE_OK && size > 0)
         memcpy(all->data + offset, bytes, size);
     return status;
 }

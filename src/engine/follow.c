@@ -83,7 +83,7 @@ add_fresh(struct look *look, struct och_collection *collection, struct ochre_err
     if (look->n_fresh == look->room) {
         size_t room = look->room == 0 ? 16 : look->room * 2;
         struct och_collection **fresh = och_mem_resize(
-                mem, look->fresh, look->room * sizeof(*fresh), room * sizeof(*fresh));
+                mem, look->fresh, look->room * sizeof(void *), room * sizeof(void *));
         if (fresh == NULL) {
             och_collection_release(collection);
             return och_fail_memory(err);
@@ -494,11 +494,18 @@ static ochre_status
 look_once(struct look *look, bool *done_out, struct ochre_error *err)
 {
     struct och_follow *follow = &look->engine->follow;
+    struct och_log_tail *tail = look->engine->ports.tail;
     bool changed = false, again = false;
     *done_out = false;
     ochre_status status = look_at_catalog(look, &changed, err);
+    uint64_t lsn = tail->ops->next_lsn(tail);
     if (status == OCHRE_OK && !follow->all_is_old)
         status = read_log(look, &again, err);
+    /* The log had nothing more when the catalog was looked at. */
+    *done_out = status == OCHRE_OK && !again && !follow->all_is_old && !follow->catalog_is_new &&
+            tail->ops->next_lsn(tail) == lsn;
+    if (*done_out)
+        return OCHRE_OK;
     if (status == OCHRE_OK && !again)
         status = look_at_catalog(look, &changed, err);
     if (status != OCHRE_OK || changed || again)

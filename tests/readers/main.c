@@ -506,18 +506,24 @@ static void
 judge_sum(unsigned slot, uint64_t sum, uint64_t asked_ns)
 {
     struct slot *s = &shared->slots[slot];
-    unsigned op = atomic_load(&s->sent);
-    while (atomic_load(&s->sums[op]) != sum && op > 0)
-        op--;
+    unsigned sent = atomic_load(&s->sent);
+    unsigned first = reader.seen[slot];
+    /* A state may be that of before once more (what was added is deleted): the reader has
+     * got at least to the first that it can be, and is as late as the last makes it. */
+    unsigned op = first;
+    while (op < sent && atomic_load(&s->sums[op]) != sum)
+        op++;
     if (atomic_load(&s->sums[op]) != sum) {
-        note_wrong("a state that no requests make", slot, reader.seen[slot], NULL);
-        return;
-    }
-    if (op < reader.seen[slot] && atomic_load(&s->sums[reader.seen[slot]]) != sum) {
-        note_wrong("a state before one that was shown", slot, op, NULL);
+        for (op = 0; op < first && atomic_load(&s->sums[op]) != sum; op++)
+            continue;
+        note_wrong(
+                op < first ? "a state before one that was shown" : "a state that no requests make",
+                slot, op, NULL);
         return;
     }
     reader.seen[slot] = op;
+    for (op = sent; atomic_load(&s->sums[op]) != sum; op--)
+        continue;
     uint64_t missed_ns = op < OPS_MAX ? atomic_load(&s->acked_ns[op + 1]) : 0;
     uint64_t dropped_ns = atomic_load(&s->dropped_ns);
     note_late(missed_ns != 0 ? missed_ns : dropped_ns, asked_ns);

@@ -436,16 +436,21 @@ judge(size_t acked)
     if (generation_beside() != before)
         return; /* loading one found its files gone, and looked again */
     beside.n_judged++;
-    size_t k = n_sent;
-    while (k > 0 && memcmp(sums[k], shown, sizeof(shown)) != 0)
-        k--;
-    if (memcmp(sums[k], shown, sizeof(shown)) != 0)
-        note("no writes make this state", NULL);
-    else if (k < acked)
-        note("what was acknowledged before the look is not shown", NULL);
-    else if (k < beside.shown)
-        note("what was shown is not shown any more", NULL);
-    beside.shown = k;
+    /* One state may be that of before once more: the first that it can be counts. */
+    size_t first = acked > beside.shown ? acked : beside.shown;
+    size_t k = first;
+    while (k < n_sent && memcmp(sums[k], shown, sizeof(shown)) != 0)
+        k++;
+    if (memcmp(sums[k], shown, sizeof(shown)) == 0) {
+        beside.shown = k;
+        return;
+    }
+    for (k = 0; k < first && memcmp(sums[k], shown, sizeof(shown)) != 0; k++)
+        continue;
+    note(k == first             ? "no writes make this state"
+                    : k < acked ? "what was acknowledged before the look is not shown"
+                                : "what was shown is not shown any more",
+            NULL);
 }
 
 static void
