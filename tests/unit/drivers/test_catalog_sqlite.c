@@ -757,6 +757,115 @@ a_large_schema_and_metadata_survive(void **state)
     check_ok(verify(f), &f->err);
 }
 
+/* --- forks --------------------------------------------------------------- */
+
+static ochre_status
+try_fork(struct fixture *f, uint8_t source, uint8_t id, const char *name, uint32_t *number_out)
+{
+    struct och_collection_row row = collection_row(id, name);
+    const struct och_segment_row segments[2] = {{.id = 1, .n_rows = 7},
+            {.id = 2, .deletes_id = 3, .n_rows = 5, .n_deleted = 2, .file_hash = 9}};
+    const struct och_collection_state made = {
+            .position = 4, .lsn = 5, .next_ordinal = 6, .dim = 7, .keys = bytes("keys")};
+    ochre_status status = f->catalog->ops->collection_fork(
+            f->catalog, uuid(source), &row, &made, segments, 2, &f->err);
+    *number_out = row.number;
+    return status;
+}
+
+static void
+fork_of(struct fixture *f, uint8_t source, uint8_t id, const char *name)
+{
+    uint32_t number;
+    check_ok(try_fork(f, source, id, name, &number), &f->err);
+    check(number > 0);
+}
+
+static uint64_t
+n_forks(struct fixture *f, uint8_t id)
+{
+    uint64_t count;
+    check_ok(f->catalog->ops->fork_count(f->catalog, uuid(id), &count, &f->err), &f->err);
+    return count;
+}
+
+/* File ids up to 3 were given out. */
+static void
+create_source(struct fixture *f)
+{
+    uint64_t last = 0;
+    create(f, 1, "one", 1);
+    while (last < 3)
+        check_ok(f->catalog->ops->next_file_id(f->catalog, &last, &f->err), &f->err);
+}
+
+static void
+a_fork_is_made_with_its_state_and_files(void **state)
+{
+    struct fixture *f = *state;
+    struct och_collection_row found;
+    struct och_collection_state kept;
+    struct och_segment_row *segments;
+    size_t n;
+    create_source(f);
+    fork_of(f, 1, 2, "two");
+    reopen(f);
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    check_ok(ops->collection_by_id(f->catalog, &f->arena, uuid(2), &found, &f->err), &f->err);
+    check(same(found.name, bytes("two")) && found.number == 2);
+    check_ok(
+            ops->state_get(f->catalog, &f->arena, uuid(2), &kept, &segments, &n, &f->err), &f->err);
+    check(kept.position == 4 && kept.lsn == 5 && kept.next_ordinal == 6 && kept.dim == 7);
+    check(same(kept.keys, bytes("keys")));
+    check(n == 2 && segments[0].id == 1 && segments[1].id == 2 && segments[1].deletes_id == 3);
+    check(segments[0].n_rows == 7 && segments[1].n_deleted == 2 && segments[1].file_hash == 9);
+    check_ok(
+            ops->state_get(f->catalog, &f->arena, uuid(1), &kept, &segments, &n, &f->err), &f->err);
+    check(n == 0 && kept.position == 0);
+    check_ok(verify(f), &f->err);
+}
+
+static void
+forks_are_refused_as_collections_are(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t number;
+    uint64_t count;
+    create_source(f);
+    check_said(
+            f, try_fork(f, 1, 2, "one", &number), OCHRE_EXISTS, "Collection [one] already exists");
+    check(number == 0);
+    check(try_fork(f, 9, 2, "two", &number) == OCHRE_NOT_FOUND && number == 0);
+    check_said(f, f->catalog->ops->fork_count(f->catalog, uuid(9), &count, &f->err),
+            OCHRE_NOT_FOUND, "Collection [09010203-0000-0000-0000-000000000000] does not exist");
+    check(n_forks(f, 1) == 0);
+    create(f, 2, "two", 2); /* the refused one's number is the next still */
+}
+
+static void
+forks_are_counted_in_their_tree_until_they_are_dropped(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    create_source(f);
+    create(f, 9, "nine", 2);
+    fork_of(f, 1, 2, "two");
+    fork_of(f, 2, 3, "three");
+    fork_of(f, 9, 4, "four");
+    check(n_forks(f, 1) == 2 && n_forks(f, 2) == 2 && n_forks(f, 3) == 2);
+    check(n_forks(f, 9) == 1 && n_forks(f, 4) == 1);
+    check_ok(ops->collection_delete(f->catalog, uuid(1), &f->err), &f->err);
+    check(n_forks(f, 3) == 2);
+    fork_of(f, 3, 5, "five");
+    check(n_forks(f, 2) == 3);
+    check_ok(ops->collection_delete(f->catalog, uuid(2), &f->err), &f->err);
+    check(n_forks(f, 3) == 2 && n_forks(f, 5) == 2);
+    check_ok(verify(f), &f->err);
+    check_ok(ops->reset(f->catalog, &f->err), &f->err);
+    create(f, 1, "one", 7);
+    check(n_forks(f, 1) == 0);
+}
+
 static void
 check_complains_about_wrong_counters(void **state)
 {
@@ -964,6 +1073,12 @@ main(void)
                     each_change_raises_the_generation_by_one, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_reset_leaves_the_defaults, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_large_schema_and_metadata_survive, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_fork_is_made_with_its_state_and_files, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    forks_are_refused_as_collections_are, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    forks_are_counted_in_their_tree_until_they_are_dropped, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     check_complains_about_wrong_counters, set_up, tear_down),
             cmocka_unit_test_setup_teardown(

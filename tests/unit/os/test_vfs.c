@@ -469,6 +469,31 @@ renaming_replaces_what_is_there(void **state)
 }
 
 static void
+a_second_name_is_as_good_as_the_first(void **state)
+{
+    struct world *world = *state;
+    struct ochre_error err;
+    put(world, "a", "text");
+    put(world, "b", "other");
+    check_ok(och_vfs_mkdir(world->vfs, "d", &err), &err);
+    check_ok(och_vfs_link(world->vfs, "a", "d/a", &err), &err);
+    check_text(world, "d/a", "text");
+    check(och_vfs_link(world->vfs, "a", "b", &err) == OCHRE_EXISTS);
+    check_text(world, "b", "other");
+    check(och_vfs_link(world->vfs, "c", "e", &err) == OCHRE_NOT_FOUND);
+    check(och_vfs_link(world->vfs, "a", "e/a", &err) == OCHRE_NOT_FOUND);
+    check(!exists(world, "e"));
+    put(world, "a", "changed"); /* by either name it is the same file */
+    check_text(world, "d/a", "changed");
+    check_ok(och_vfs_remove(world->vfs, "a", &err), &err);
+    check(!exists(world, "a"));
+    check_text(world, "d/a", "changed");
+    check_ok(och_vfs_link(world->vfs, "d/a", "a", &err), &err);
+    check_ok(och_vfs_remove(world->vfs, "d/a", &err), &err);
+    check_text(world, "a", "changed");
+}
+
+static void
 directories_are_made_once_and_removed_empty(void **state)
 {
     struct world *world = *state;
@@ -764,6 +789,7 @@ main(void)
             cmocka_unit_test(paths_that_could_leave_the_root_are_refused),
             cmocka_unit_test(removing_takes_the_name_and_nothing_else),
             cmocka_unit_test(renaming_replaces_what_is_there),
+            cmocka_unit_test(a_second_name_is_as_good_as_the_first),
             cmocka_unit_test(directories_are_made_once_and_removed_empty),
             cmocka_unit_test(names_are_listed_in_byte_order),
             cmocka_unit_test(a_visit_can_end_the_listing),
