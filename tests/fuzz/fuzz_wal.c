@@ -540,6 +540,8 @@ open_at_last(struct log *log, struct program *program)
         check_whole(log);
     else if (status == OCHRE_CORRUPT)
         och_assert(log->is_damaged || !is_ours || options.lsn_min > log->n);
+    else if (status == OCHRE_UNSUPPORTED)
+        och_assert(log->is_forged); /* another version, under a right checksum */
     else
         och_assert((status == OCHRE_IO && disk_fails) || status == OCHRE_FULL ||
                 (status == OCHRE_NO_MEMORY && memory_fails));
