@@ -39,16 +39,24 @@ och_op_reset(struct ochre_db *db, struct ochre_error *err)
     return och_engine_reset(db->engine, err);
 }
 
+/* Collections to do something to. */
+struct listing {
+    struct och_buf ids;
+    uint32_t after, last; /* numbers: of those that are not wanted any more; of the last */
+};
+
 /* The catalog's lock is held while it is asked: only remember. */
 static ochre_status
 remember(void *context, struct och_uuid id, uint32_t number,
         const struct och_collection_state *state, size_t n_segments)
 {
-    struct och_buf *ids = context;
-    (void) number;
+    struct listing *listing = context;
     (void) state;
     (void) n_segments;
-    och_buf_put(ids, id.bytes, sizeof(id.bytes));
+    if (number > listing->after)
+        och_buf_put(&listing->ids, id.bytes, sizeof(id.bytes));
+    if (number > listing->last)
+        listing->last = number;
     return OCHRE_OK;
 }
 
@@ -116,25 +124,33 @@ clean_one(struct ochre_db *db, struct och_uuid id, struct ochre_error *err)
     return status;
 }
 
-/* Do it to every collection; one that was dropped meanwhile is as good as done. */
+/* List the collections that were made since the last listing. */
 static ochre_status
-each(struct ochre_db *db,
+list_new(struct ochre_db *db, struct listing *listing, struct ochre_error *err)
+{
+    struct och_arena arena;
+    och_arena_init(&arena, &db->mem);
+    listing->ids.size = 0;
+    listing->after = listing->last;
+    ochre_status status =
+            db->catalog->ops->each_collection(db->catalog, &arena, remember, listing, err);
+    if (status == OCHRE_OK && och_buf_status(&listing->ids) != OCHRE_OK)
+        status = och_fail_memory(err);
+    och_arena_clear(&arena);
+    return status;
+}
+
+/* Do it to those that are listed; one that was dropped meanwhile is as good as done. */
+static ochre_status
+each_listed(struct ochre_db *db, const struct listing *listing,
         ochre_status (*one)(struct ochre_db *db, struct och_uuid id, struct ochre_error *err),
         struct ochre_error *err)
 {
-    struct och_arena arena;
-    struct och_buf ids;
-    och_arena_init(&arena, &db->mem);
-    och_buf_init(&ids, &db->mem, SIZE_MAX / 2);
-    ochre_status first_failure =
-            db->catalog->ops->each_collection(db->catalog, &arena, remember, &ids, err);
-    if (first_failure == OCHRE_OK && och_buf_status(&ids) != OCHRE_OK)
-        first_failure = och_fail_memory(err);
-    bool listed = first_failure == OCHRE_OK;
+    ochre_status first_failure = OCHRE_OK;
     struct och_uuid id;
-    for (size_t at = 0; listed && at < ids.size; at += sizeof(id.bytes)) {
+    for (size_t at = 0; at < listing->ids.size; at += sizeof(id.bytes)) {
         struct ochre_error why;
-        memcpy(id.bytes, ids.data + at, sizeof(id.bytes));
+        memcpy(id.bytes, listing->ids.data + at, sizeof(id.bytes));
         ochre_status status = atomic_load_explicit(&db->gives_up, memory_order_relaxed)
                 ? och_fail(&why, OCHRE_UNAVAILABLE, "The database is being closed")
                 : one(db, id, &why);
@@ -144,9 +160,32 @@ each(struct ochre_db *db,
         if (err != NULL)
             *err = why;
     }
-    och_buf_clear(&ids);
-    och_arena_clear(&arena);
     return first_failure;
+}
+
+/* Times that collections are listed: more often only if new ones never cease to come. */
+#define LISTINGS_MAX 100u
+
+/* Do it to every collection, and to those made meanwhile: one that was forked before its
+ * source's turn came has what that had. */
+static ochre_status
+each(struct ochre_db *db,
+        ochre_status (*one)(struct ochre_db *db, struct och_uuid id, struct ochre_error *err),
+        struct ochre_error *err)
+{
+    struct listing listing = {.last = 0};
+    och_buf_init(&listing.ids, &db->mem, SIZE_MAX / 2);
+    ochre_status status = list_new(db, &listing, err);
+    for (unsigned n = 1; status == OCHRE_OK && listing.ids.size > 0; n++) {
+        status = each_listed(db, &listing, one, err);
+        if (status == OCHRE_OK && n == LISTINGS_MAX)
+            status = och_fail(err, OCHRE_UNAVAILABLE,
+                    "New collections were there each of %u times; try again later", LISTINGS_MAX);
+        if (status == OCHRE_OK)
+            status = list_new(db, &listing, err);
+    }
+    och_buf_clear(&listing.ids);
+    return status;
 }
 
 /* One at a time: a second one would wait for the first, collection by collection. */

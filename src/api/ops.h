@@ -72,7 +72,11 @@ OCH_MUST_CHECK ochre_status och_op_compact(struct ochre_db *db, struct ochre_err
  * every file that has dead records is written anew without them, and the log that held them goes.  Backups are not looked at,
  * nor blocks that the file system freed.
  *
- * Errors: those of och_op_compact, and of och_engine_purge_end
+ * Collections that are made meanwhile come to their turn too: a fork may have what its
+ * source had.
+ *
+ * Errors: OCHRE_UNAVAILABLE  new ones came without end;
+ *         those of och_op_compact, and of och_engine_purge_end
  */
 OCH_MUST_CHECK ochre_status och_op_purge(struct ochre_db *db, struct ochre_error *err);
 /* The same, unless nothing was written since the last one. */
