@@ -13,6 +13,7 @@ struct progress {
     uint64_t lsn;     /* the next one expected */
     uint64_t lsn_end; /* the next file begins here; UINT64_MAX: there is none */
     uint64_t number;
+    bool in_group; /* the last valid record is not the last of its group */
     bool ended;
 };
 
@@ -27,6 +28,32 @@ is_cut(const struct wal_scan *scan, const struct progress *at)
     return at->offset != scan->file_size && scan->file_size % WAL_PAGE != 0;
 }
 
+static bool
+is_zero(const char *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != 0)
+            return false;
+    return true;
+}
+
+/* Nothing but zeros from `at` on, and no end before it? */
+static ochre_status
+rest_is_zero(struct wal_scan *scan, uint64_t at, bool *zero_out, struct ochre_error *err)
+{
+    *zero_out = at <= scan->file_size;
+    for (; at < scan->file_size && *zero_out; at += WAL_WINDOW_MIN) {
+        uint64_t left = scan->file_size - at;
+        size_t size = left < WAL_WINDOW_MIN ? (size_t) left : WAL_WINDOW_MIN;
+        const char *bytes;
+        ochre_status status = och_wal_fetch(scan, at, size, &bytes, err);
+        if (status != OCHRE_OK)
+            return status;
+        *zero_out = is_zero(bytes, size);
+    }
+    return OCHRE_OK;
+}
+
 /* What stands at the progress is no valid record: a torn end, or damage? */
 static ochre_status
 judge_end(struct wal_scan *scan, struct progress *at, bool cut, struct ochre_error *err)
@@ -34,10 +61,18 @@ judge_end(struct wal_scan *scan, struct progress *at, bool cut, struct ochre_err
     at->ended = true;
     if (at->lsn_end != UINT64_MAX)
         return at->lsn < at->lsn_end ? och_wal_fail_damaged(at->number, at->lsn, err) : OCHRE_OK;
+    /* Groups follow one another: behind a page that none has reached there was nothing,
+     * and what was cut off is space. */
+    bool is_space = false;
+    ochre_status status = OCHRE_OK;
+    if (!cut && !at->in_group && is_cut(scan, at) && at->offset + WAL_PAGE <= scan->file_size)
+        status = rest_is_zero(scan, at->offset, &is_space, err);
+    if (status != OCHRE_OK || is_space)
+        return status;
     if (cut || is_cut(scan, at))
         return och_wal_fail_damaged(at->number, at->lsn, err);
     uint64_t synced;
-    ochre_status status = och_wal_synced_after(scan, at->offset, &synced, err);
+    status = och_wal_synced_after(scan, at->offset, &synced, err);
     if (status != OCHRE_OK)
         return status;
     return synced >= at->lsn ? och_wal_fail_damaged(at->number, at->lsn, err) : OCHRE_OK;
@@ -93,7 +128,8 @@ step(struct wal_scan *scan, struct progress *at, och_log_visit visit, void *cont
         at->group = at->offset;
     at->lsn++;
     at->offset = end;
-    if ((frame.flags & WAL_FLAG_LAST_IN_GROUP) != 0)
+    at->in_group = (frame.flags & WAL_FLAG_LAST_IN_GROUP) == 0;
+    if (!at->in_group)
         at->offset = (end + WAL_PAGE - 1) / WAL_PAGE * WAL_PAGE;
     return status;
 }
@@ -138,33 +174,6 @@ note_file(void *context, const char *name, bool is_dir)
     return OCHRE_OK;
 }
 
-static bool
-is_zero(const char *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        if (bytes[i] != 0)
-            return false;
-    return true;
-}
-
-/* Nothing but zeros behind the header?  A file has its size before it has its
- * name, so one without room for a header was not prepared: it was cut. */
-static ochre_status
-rest_is_zero(struct wal_scan *scan, bool *zero_out, struct ochre_error *err)
-{
-    *zero_out = scan->file_size >= WAL_PAGE;
-    for (uint64_t at = WAL_PAGE; at < scan->file_size && *zero_out; at += WAL_WINDOW_MIN) {
-        uint64_t left = scan->file_size - at;
-        size_t size = left < WAL_WINDOW_MIN ? (size_t) left : WAL_WINDOW_MIN;
-        const char *bytes;
-        ochre_status status = och_wal_fetch(scan, at, size, &bytes, err);
-        if (status != OCHRE_OK)
-            return status;
-        *zero_out = is_zero(bytes, size);
-    }
-    return OCHRE_OK;
-}
-
 /* Read a file's header: where it begins, or that it was never begun. */
 static ochre_status
 inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
@@ -184,8 +193,9 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
         valid = status == OCHRE_OK && och_wal_header_get(page, &header);
     }
     if (status == OCHRE_OK && !valid) {
-        /* Those of before a header said so are all zero. */
-        status = rest_is_zero(&scan, &found->unused, err);
+        /* Those of before a header said so are all zero.  A file has its size before it has
+         * its name, so one without room for a header was not prepared: it was cut. */
+        status = rest_is_zero(&scan, WAL_PAGE, &found->unused, err);
         if (status == OCHRE_OK && !found->unused)
             status = och_fail(
                     err, OCHRE_CORRUPT, "%s: the header is damaged; run `ochre repair`", path);

@@ -441,6 +441,11 @@ a_file_cut_within_a_record_is_damaged(void **state)
         check(!passes_cut(&f, path, size));
     check(!passes_cut(&f, path, 8192) && !passes_cut(&f, path, 20480));
     check(passes_cut(&f, path, 28672)); /* where a start would have cut it */
+    /* Behind a page that no group has reached there was nothing. */
+    for (uint64_t size = 28673; size < 32768; size += 97)
+        check(!passes_cut(&f, path, size));
+    for (uint64_t size = 32769; size < 100000; size += 997)
+        check(passes_cut(&f, path, size));
     check_ok(open_log(&f, &err), &err);
     check(f.seen.n == 4);
     check_ok(open_log(&f, &err), &err); /* which it now has */
