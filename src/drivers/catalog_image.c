@@ -89,7 +89,7 @@ file_write(struct och_file *file, uint64_t offset, const void *bytes, size_t siz
     ochre_status status = OCHRE_OK;
     if (offset + size > all->size)
         status = resize(all, offset + size, err);
-    if (status == OCHRE_OK && size > 0)
+    if (status == OCHRE_OK && all->data != NULL)
         memcpy(all->data + offset, bytes, size);
     return status;
 }
@@ -167,11 +167,13 @@ is_db(const char *path)
     return strcmp(path, OCH_CATALOG_FILE) == 0;
 }
 
-/* Is a file there?  Where it would lie is told all the same. */
+/* What says whether a file is there; NULL: there is never one of this name. */
 static bool *
 presence_of(struct pair *pair, const char *path)
 {
-    return is_db(path) ? &pair->has_db : &pair->has_journal;
+    if (is_db(path))
+        return &pair->has_db;
+    return strcmp(path, OCH_CATALOG_JOURNAL) == 0 ? &pair->has_journal : NULL;
 }
 
 static ochre_status
@@ -180,7 +182,7 @@ vfs_open(struct och_vfs *vfs, const char *path, unsigned flags, struct och_file 
 {
     struct pair *pair = (struct pair *) vfs;
     bool *is_there = presence_of(pair, path);
-    if (!*is_there && (flags & OCH_OPEN_CREATE) == 0)
+    if (is_there == NULL || (!*is_there && (flags & OCH_OPEN_CREATE) == 0))
         return och_fail(err, OCHRE_NOT_FOUND, "there is no copy of %s", path);
     struct memory_file *file = och_mem_take(pair->mem, sizeof(*file));
     if (file == NULL)
@@ -198,7 +200,7 @@ vfs_remove(struct och_vfs *vfs, const char *path, struct ochre_error *err)
 {
     struct pair *pair = (struct pair *) vfs;
     bool *is_there = presence_of(pair, path);
-    if (!*is_there)
+    if (is_there == NULL || !*is_there)
         return och_fail(err, OCHRE_NOT_FOUND, "there is no copy of %s", path);
     *is_there = false;
     och_buf_reset(is_db(path) ? &pair->db : &pair->journal);
@@ -240,7 +242,8 @@ static ochre_status
 vfs_exists(struct och_vfs *vfs, const char *path, bool *exists_out, struct ochre_error *err)
 {
     (void) err;
-    *exists_out = *presence_of((struct pair *) vfs, path);
+    const bool *is_there = presence_of((struct pair *) vfs, path);
+    *exists_out = is_there != NULL && *is_there;
     return OCHRE_OK;
 }
 

@@ -228,8 +228,9 @@ add_up(unsigned slot, const struct ochre_hit *hits, size_t n, uint64_t *sum_out)
             return false;
         uint64_t contents = content(slot, id, version);
         fill_vector(vector, contents);
-        if (memcmp(vector, hits[i].embedding, sizeof(vector)) != 0)
-            return false;
+        for (size_t k = 0; k < DIM; k++) /* whole numbers */
+            if ((int) vector[k] != (int) hits[i].embedding[k])
+                return false;
         *sum_out += contents;
     }
     return true;

@@ -237,7 +237,7 @@ a_group_that_is_being_written_is_not_there(void **state)
     check_ok(och_vfs_open(f.options.vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
     check_ok(och_file_read_all(file, 8192, group, sizeof(group), &err), &err);
     memset(&f.seen, 0, sizeof(f.seen));
-    for (size_t there = 0; there < 3 * 6048; there += 97) {
+    for (size_t there = 0; there < (size_t) 3 * 6048; there += 97) {
         check_ok(och_file_write(file, 8192, zeros, sizeof(zeros), &err), &err);
         check_ok(och_file_write(file, 8192, group, there, &err), &err);
         for (int i = 0; i < 3; i++)

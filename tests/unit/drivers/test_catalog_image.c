@@ -1,0 +1,171 @@
+/*
+ * Copies of a catalog that is changed while they are made.  At any call of who copies a
+ * whole transaction happens, or one that fails at any of its calls and is undone: the
+ * copy is the catalog of before, or of after.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "drivers/catalog_image.h"
+#include "drivers/catalog_pages.h"
+#include "drivers/catalog_sqlite.h"
+#include "os/vfs.h"
+#include "sim/sim_disk.h"
+#include "sim/sim_watch.h"
+#include "support/check.h"
+
+static struct och_mem mem;
+static struct sim_disk *disk;
+static struct och_catalog *catalog;
+static uint64_t calls_left; /* of who copies, until something happens */
+static uint64_t fail_at;    /* the transaction's call that fails; 0: none */
+static bool has_failed;     /* it did */
+static unsigned n_tenants;
+
+static void
+change(void)
+{
+    char name[32];
+    (void) snprintf(name, sizeof(name), "tenant-%u", n_tenants++);
+    ochre_status status =
+            catalog->ops->tenant_create(catalog, (struct ochre_bytes){name, strlen(name)}, NULL);
+    check(status == OCHRE_OK || fail_at > 0);
+}
+
+static ochre_status
+before_call(void *context, bool changes, struct ochre_error *err)
+{
+    (void) context;
+    (void) err;
+    check(!changes);
+    if (calls_left == 0 || --calls_left > 0)
+        return OCHRE_OK;
+    sim_disk_fail(disk, fail_at, SIM_IO_ONCE);
+    change();
+    has_failed = fail_at > 0 && sim_disk_has_failed(disk);
+    sim_disk_fail(disk, 0, SIM_IO_ONCE);
+    /* What failed is undone by whoever asks next. */
+    uint64_t generation;
+    check(catalog->ops->generation(catalog, &generation, NULL) == OCHRE_OK);
+    return OCHRE_OK;
+}
+
+static void
+read_all(struct och_vfs *vfs, struct och_buf *bytes)
+{
+    struct ochre_error err;
+    struct och_file *file;
+    uint64_t size;
+    och_buf_reset(bytes);
+    check_ok(och_vfs_open(vfs, OCH_CATALOG_FILE, OCH_OPEN_READ, &file, &err), &err);
+    check_ok(och_file_size(file, &size, &err), &err);
+    char *room = och_buf_extend(bytes, (size_t) size);
+    check(room != NULL);
+    check_ok(och_file_read_all(file, 0, room, (size_t) size, &err), &err);
+    och_file_close(file);
+}
+
+static bool
+is_equal(const struct och_buf *a, const struct och_buf *b)
+{
+    return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
+}
+
+/* With a transaction at the n-th call of a copy; false when the copy takes fewer. */
+static bool
+copy_while(uint64_t n, uint64_t fails)
+{
+    struct ochre_error err;
+    struct och_catalog_image *image;
+    struct och_buf before, after, copy;
+    bool changed;
+    och_buf_init(&before, &mem, SIZE_MAX / 2);
+    och_buf_init(&after, &mem, SIZE_MAX / 2);
+    och_buf_init(&copy, &mem, SIZE_MAX / 2);
+    struct sim_watch *watch = sim_watch_open(sim_disk_vfs(disk), before_call, NULL);
+    read_all(sim_disk_vfs(disk), &before);
+    check_ok(och_catalog_image_make(&mem, sim_watch_vfs(watch), &image, &err), &err);
+    calls_left = n;
+    fail_at = fails;
+    has_failed = false;
+    check_ok(och_catalog_image_look(image, &changed, &err), &err);
+    bool happened = calls_left == 0;
+    calls_left = 0;
+    och_catalog_image_take(image);
+    read_all(sim_disk_vfs(disk), &after);
+    read_all(och_catalog_image_vfs(image), &copy);
+    check(is_equal(&copy, &before) || is_equal(&copy, &after));
+    /* And what came after the copy is seen by the next look. */
+    check_ok(och_catalog_image_look(image, &changed, &err), &err);
+    if (changed)
+        och_catalog_image_take(image);
+    read_all(och_catalog_image_vfs(image), &copy);
+    check(is_equal(&copy, &after));
+    check_ok(och_catalog_image_look(image, &changed, &err), &err);
+    check(!changed);
+    och_catalog_image_release(image);
+    sim_watch_close(watch);
+    och_buf_clear(&before);
+    och_buf_clear(&after);
+    och_buf_clear(&copy);
+    return happened;
+}
+
+static int
+set_up(void **state)
+{
+    struct ochre_error err;
+    (void) state;
+    och_mem_init(&mem, NULL);
+    disk = sim_disk_open(&mem, 1);
+    check_ok(och_catalog_sqlite_open(&mem, sim_disk_vfs(disk), true, &catalog, &err), &err);
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    (void) state;
+    catalog->ops->close(catalog);
+    sim_disk_close(disk);
+    return och_mem_used(&mem) == 0 ? 0 : 1;
+}
+
+static void
+a_copy_is_of_one_moment_whatever_is_committed_meanwhile(void **state)
+{
+    (void) state;
+    uint64_t n = 1;
+    while (copy_while(n, 0))
+        n++;
+    check(n > 10);
+}
+
+static void
+a_transaction_that_fails_and_is_undone_is_in_no_copy(void **state)
+{
+    (void) state;
+    uint64_t n_failed = 0;
+    bool happened = true;
+    for (uint64_t n = 1; happened; n++) {
+        for (uint64_t fails = 1; fails == 1 || has_failed; fails++) {
+            happened = copy_while(n, fails);
+            n_failed += has_failed;
+        }
+    }
+    check(n_failed > 100);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test_setup_teardown(
+                    a_copy_is_of_one_moment_whatever_is_committed_meanwhile, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_transaction_that_fails_and_is_undone_is_in_no_copy, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
