@@ -395,6 +395,48 @@ fork_row(struct ochre_db *db, const struct och_target *target, struct ochre_byte
     return status;
 }
 
+/* Sealing for a name that is taken would be in vain. */
+static ochre_status
+check_name_is_free(
+        struct ochre_db *db, const struct och_collection_row *row, struct ochre_error *err)
+{
+    struct och_arena arena;
+    struct och_collection_row namesake;
+    struct ochre_error why;
+    och_arena_init(&arena, &db->mem);
+    ochre_status status = db->catalog->ops->collection_by_name(
+            db->catalog, &arena, row->tenant, row->database, row->name, &namesake, &why);
+    och_arena_clear(&arena);
+    if (status == OCHRE_NOT_FOUND)
+        return OCHRE_OK;
+    if (status == OCHRE_OK)
+        return och_fail(err, OCHRE_EXISTS, "Collection [%.*s] already exists", (int) row->name.size,
+                row->name.data);
+    if (err != NULL)
+        *err = why;
+    return status;
+}
+
+struct fork_info {
+    struct och_arena *arena;
+    struct och_collection_info *info;
+};
+
+/* An och_fork_answer's `ready`. */
+static ochre_status
+ready(void *context, const struct och_collection_row *row, const struct och_facts *facts,
+        struct ochre_error *err)
+{
+    const struct fork_info *fork = context;
+    struct och_collection_info *info = fork->info;
+    *info = (struct och_collection_info){
+            .row = *row, .dim = facts->dim, .log_position = facts->position};
+    ochre_status status = fill_decided(fork->arena, info, err);
+    if (status == OCHRE_OK && copy_keys(fork->arena, facts->keys, info) != OCHRE_OK)
+        status = och_fail_memory(err);
+    return status;
+}
+
 ochre_status
 och_op_collection_fork(struct ochre_db *db, struct och_arena *arena,
         const struct och_target *target, struct ochre_bytes new_name,
@@ -403,19 +445,19 @@ och_op_collection_fork(struct ochre_db *db, struct och_arena *arena,
     *info_out = (struct och_collection_info){.dim = 0};
     struct och_collection *source;
     struct och_collection_row row;
+    struct fork_info info = {arena, info_out};
+    const struct och_fork_answer answer = {.arena = arena, .ready = ready, .context = &info};
     ochre_status status = fork_row(db, target, new_name, &row, err);
     if (status == OCHRE_OK)
         status = och_validate_target(db, target, &source, err);
     if (status != OCHRE_OK)
         return status;
-    status = och_db_admit_change(db, err);
+    status = check_name_is_free(db, &row, err);
     if (status == OCHRE_OK)
-        status = och_engine_fork(source, &row, err);
+        status = och_engine_fork(source, &row, &answer, err);
     och_collection_release(source);
-    struct och_target fork = *target;
-    fork.id = row.id;
-    return status == OCHRE_OK ? och_op_collection_get_by_id(db, arena, &fork, info_out, err)
-                              : status;
+    info_out->row.number = row.number;
+    return status;
 }
 
 ochre_status

@@ -27,6 +27,7 @@
 #include "os/thread.h"
 
 struct och_collection;
+struct och_facts;
 struct och_commit;
 
 enum { OCH_ENGINE_TABLE_SIZE = 1024 };
@@ -73,11 +74,12 @@ struct och_engine {
     struct och_timer timer; /* but for its task and engine */
 
     /* The committer's: */
-    uint32_t n_sealing_all;         /* callers of och_engine_seal_all */
-    uint64_t noted_generation;      /* of the catalog, durable in the log */
-    struct och_garbage *garbage;    /* files nothing lists any more */
-    uint32_t n_holds;               /* och_engine_hold: they stay meanwhile */
-    uint64_t vouched_lsn;           /* the next record's after the newest vouching one */
+    uint32_t n_sealing_all;      /* callers of och_engine_seal_all */
+    uint64_t noted_generation;   /* of the catalog, durable in the log */
+    struct och_garbage *garbage; /* files nothing lists any more */
+    uint32_t n_holds;            /* och_engine_hold: they stay meanwhile */
+    uint64_t vouched_lsn;        /* the next record's after the newest vouching one */
+    atomic_uint_fast64_t n_forks;
     atomic_uint_fast64_t n_changes; /* writes, loads and drops: is there something to purge? */
 };
 
@@ -157,6 +159,15 @@ OCH_MUST_CHECK ochre_status och_engine_compact(
 OCH_MUST_CHECK ochre_status och_engine_clean(
         struct och_collection *collection, struct ochre_error *err);
 
+/* What is to be answered of a fork: `ready` is called once, before there is one, with all of
+ * its row but the number, and the source's facts.  When it fails, nothing happens. */
+struct och_fork_answer {
+    struct och_arena *arena; /* borrowed: of the row's metadata and schema, and of what is needed */
+    ochre_status (*ready)(void *context, const struct och_collection_row *row,
+            const struct och_facts *facts, struct ochre_error *err);
+    void *context;
+};
+
 /*
  * Make a collection of what `source` is at this moment, under the id, tenant, database and
  * name of `row`, whose number is set.  The two share files and know nothing of each other.
@@ -167,8 +178,9 @@ OCH_MUST_CHECK ochre_status och_engine_clean(
  * Cost:   a seal of what is in no file, during part of which writers wait; then a few
  *         calls of the file system for each segment.
  */
-OCH_MUST_CHECK ochre_status och_engine_fork(
-        struct och_collection *source, struct och_collection_row *row, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_engine_fork(struct och_collection *source,
+        struct och_collection_row *row, const struct och_fork_answer *answer,
+        struct ochre_error *err);
 
 /*
  * What was deleted before `begin` is in no file after `end`, if every collection was

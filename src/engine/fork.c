@@ -22,9 +22,9 @@ struct forking {
     struct och_collection *source;
     struct och_engine *engine;
     struct och_collection_row *row;
-    struct och_segment_row *segments; /* [n]: in the arena */
+    const struct och_fork_answer *answer;
+    struct och_segment_row *segments; /* [n]: in the answer's arena */
     size_t n;
-    struct och_arena arena;
     struct ochre_error *err;
 };
 
@@ -105,18 +105,26 @@ share_files(struct forking *f)
     return status == OCHRE_OK ? och_vfs_sync_dir(vfs, OCH_DIR_SEGMENTS, f->err) : status;
 }
 
-/* Unless the catalog has the collection after all, or does not tell. */
-static void
-discard_files(struct forking *f)
+/* A transaction that failed may have happened all the same: the catalog knows. */
+static ochre_status
+settle(struct forking *f, ochre_status failure)
 {
     struct och_catalog *catalog = f->engine->ports.catalog;
+    struct och_arena arena;
     struct och_collection_row row;
-    ochre_status known = catalog->ops->collection_by_id(catalog, &f->arena, f->row->id, &row, NULL);
-    if (known != OCHRE_NOT_FOUND || f->n == 0)
-        return; /* what nothing lists is found at the next open */
-    och_maintain_add_garbage_collection(f->engine, f->row->id);
-    ochre_status collected = och_maintain_collect(f->engine, NULL);
-    (void) collected; /* tried again with the next seal or drop */
+    och_arena_init(&arena, f->engine->ports.mem);
+    ochre_status known = catalog->ops->collection_by_id(catalog, &arena, f->row->id, &row, NULL);
+    if (known == OCHRE_OK)
+        f->row->number = row.number;
+    och_arena_clear(&arena);
+    if (known == OCHRE_OK)
+        return OCHRE_OK;
+    if (known == OCHRE_NOT_FOUND && f->n > 0) {
+        och_maintain_add_garbage_collection(f->engine, f->row->id);
+        ochre_status collected = och_maintain_collect(f->engine, NULL);
+        (void) collected; /* tried again with the next seal or drop */
+    }
+    return failure; /* what nothing lists is found at the next open */
 }
 
 /* --- the catalog ----------------------------------------------------------------- */
@@ -128,7 +136,7 @@ take_decisions(struct forking *f)
     struct och_catalog *catalog = f->engine->ports.catalog;
     struct och_collection_row row = {.number = 0};
     ochre_status status =
-            catalog->ops->collection_by_id(catalog, &f->arena, f->source->id, &row, f->err);
+            catalog->ops->collection_by_id(catalog, f->answer->arena, f->source->id, &row, f->err);
     f->row->metadata = row.metadata;
     f->row->schema = row.schema;
     return status;
@@ -139,7 +147,7 @@ static ochre_status
 list_segments(struct forking *f)
 {
     const struct och_view *view = f->source->view;
-    f->segments = och_arena_take_array(&f->arena, view->n_segments, sizeof(*f->segments));
+    f->segments = och_arena_take_array(f->answer->arena, view->n_segments, sizeof(*f->segments));
     if (f->segments == NULL)
         return och_fail_memory(f->err);
     for (uint32_t i = 0; i < view->n_segments; i++)
@@ -182,14 +190,18 @@ fork_now(struct forking *f)
         status = take_decisions(f);
     if (status == OCHRE_OK)
         status = list_segments(f);
+    /* Once it is in the catalog it exists, so the answer is ready before. */
+    if (status == OCHRE_OK)
+        status = f->answer->ready(f->answer->context, f->row, &f->source->published, f->err);
     if (status != OCHRE_OK)
         return status;
+    /* A purge that is under way has to look at it too. */
+    (void) atomic_fetch_add_explicit(&f->engine->n_forks, 1, memory_order_relaxed);
+    (void) atomic_fetch_add_explicit(&f->engine->n_changes, 1, memory_order_relaxed);
     status = share_files(f);
     if (status == OCHRE_OK)
         status = enter_catalog(f);
-    if (status != OCHRE_OK)
-        discard_files(f);
-    return status;
+    return status == OCHRE_OK ? OCHRE_OK : settle(f, status);
 }
 
 /* Most of what is to be sealed, while others write. */
@@ -203,16 +215,16 @@ seal_ahead(struct och_collection *source, struct ochre_error *err)
 }
 
 ochre_status
-och_engine_fork(
-        struct och_collection *source, struct och_collection_row *row, struct ochre_error *err)
+och_engine_fork(struct och_collection *source, struct och_collection_row *row,
+        const struct och_fork_answer *answer, struct ochre_error *err)
 {
     struct och_engine *engine = source->engine;
     bool background = engine->ports.executor != NULL;
-    struct forking f = {.source = source, .engine = engine, .row = row, .err = err};
+    struct forking f = {
+            .source = source, .engine = engine, .row = row, .answer = answer, .err = err};
     ochre_status status = background ? seal_ahead(source, err) : OCHRE_OK;
     if (status != OCHRE_OK)
         return status;
-    och_arena_init(&f.arena, engine->ports.mem);
     /* Who has both has them in this order (maintain_internal.h). */
     if (!background)
         och_commit_enter(engine->commit);
@@ -223,9 +235,10 @@ och_engine_fork(
     if (background)
         och_commit_leave(engine->commit);
     och_maintain_give_list(source);
-    if (!background)
-        och_commit_leave(engine->commit);
-    row->metadata = row->schema = (struct ochre_bytes){NULL, 0}; /* they lay in the arena */
-    och_arena_clear(&f.arena);
+    if (background)
+        och_commit_enter(engine->commit);
+    /* Forks after few writes each would leave many small segments. */
+    och_maintain_queue_merge(source);
+    och_commit_leave(engine->commit);
     return status;
 }

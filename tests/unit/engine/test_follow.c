@@ -236,6 +236,18 @@ write_some(size_t which, enum och_write_op op, uint64_t *seed)
     acknowledge();
 }
 
+/* An och_fork_answer's: there is nothing to answer. */
+static ochre_status
+ready(void *context, const struct och_collection_row *row, const struct och_facts *facts,
+        struct ochre_error *err)
+{
+    (void) context;
+    (void) row;
+    (void) facts;
+    (void) err;
+    return OCHRE_OK;
+}
+
 /* The other one begins as this one is. */
 static void
 fork_it(size_t which)
@@ -249,7 +261,11 @@ fork_it(size_t which)
             .name = text(names[other])};
     coming[other] = acknowledged[which];
     send_one();
-    check_ok(och_engine_fork(collection, &row, &err), &err);
+    struct och_arena arena;
+    const struct och_fork_answer answer = {.arena = &arena, .ready = ready};
+    och_arena_init(&arena, &writer.mem);
+    check_ok(och_engine_fork(collection, &row, &answer, &err), &err);
+    och_arena_clear(&arena);
     och_collection_release(collection);
     acknowledge();
 }
