@@ -194,6 +194,30 @@ rig_create(struct rig *rig, const char *name)
     return collection;
 }
 
+static ochre_status
+ready(void *context, const struct och_collection_row *row, const struct och_facts *facts,
+        struct ochre_error *err)
+{
+    (void) context;
+    (void) facts;
+    (void) err;
+    check(row->schema.data != NULL);
+    return OCHRE_OK;
+}
+
+ochre_status
+rig_fork(struct rig *rig, struct och_collection *source, struct och_collection_row *row,
+        struct ochre_error *err)
+{
+    struct och_arena arena;
+    const struct och_fork_answer answer = {.arena = &arena, .ready = ready};
+    och_arena_init(&arena, &rig->mem);
+    ochre_status status = och_engine_fork(source, row, &answer, err);
+    och_arena_clear(&arena);
+    row->metadata = row->schema = (struct ochre_bytes){NULL, 0};
+    return status;
+}
+
 struct och_collection *
 rig_collection(struct rig *rig, const char *name)
 {

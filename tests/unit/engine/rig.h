@@ -72,6 +72,10 @@ struct och_collection *rig_create(struct rig *rig, const char *name);
 /* Load one that is there, whatever its state. */
 struct och_collection *rig_collection(struct rig *rig, const char *name);
 
+/* Fork; `row` has the id, tenant, database and name of the new one. */
+ochre_status rig_fork(struct rig *rig, struct och_collection *source,
+        struct och_collection_row *row, struct ochre_error *err);
+
 /* --- writes ----------------------------------------------------------------- */
 
 enum { RIG_VECTOR = 1, RIG_DOCUMENT = 2, RIG_FIELDS = 4, RIG_URI = 8, RIG_ALL = 15 };

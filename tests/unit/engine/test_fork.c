@@ -101,7 +101,7 @@ try_fork(unsigned from, unsigned to, struct ochre_error *err)
             .tenant = bytes(OCH_DEFAULT_TENANT),
             .database = bytes(OCH_DEFAULT_DATABASE),
             .name = bytes(names[to])};
-    ochre_status status = och_engine_fork(source, &row, err);
+    ochre_status status = rig_fork(&rig, source, &row, err);
     check(status != OCHRE_OK || row.number > source->number);
     och_collection_release(source);
     return status;
@@ -343,7 +343,7 @@ a_name_that_is_taken_is_refused(void **state)
             .tenant = bytes(OCH_DEFAULT_TENANT),
             .database = bytes(OCH_DEFAULT_DATABASE),
             .name = bytes("name")};
-    check(och_engine_fork(source, &row, &err) == OCHRE_NOT_FOUND);
+    check(rig_fork(&rig, source, &row, &err) == OCHRE_NOT_FOUND);
     och_collection_release(source);
     check(rig_count_files(&rig, OCH_DIR_SEGMENTS) == 0);
 }
