@@ -211,9 +211,6 @@ och_op_compact(struct ochre_db *db, struct ochre_error *err)
     return status;
 }
 
-/* A pass that finds nothing to do costs a look at the catalog for each collection. */
-enum { PURGE_PASSES_MAX = 100 };
-
 /* By who is tidying. */
 static ochre_status
 purge(struct ochre_db *db, struct ochre_error *err)
@@ -221,18 +218,8 @@ purge(struct ochre_db *db, struct ochre_error *err)
     uint64_t lsn = 0;
     ochre_status status = och_engine_purge_begin(db->engine, &lsn, err);
     uint64_t n_changes = atomic_load_explicit(&db->engine->n_changes, memory_order_relaxed);
-    /* A fork made meanwhile has files that may have been cleaned of its source since. */
-    uint64_t n_forks, n_passes = 0;
-    do {
-        n_forks = atomic_load_explicit(&db->engine->n_forks, memory_order_relaxed);
-        if (status == OCHRE_OK)
-            status = each(db, clean_one, err);
-        n_passes++;
-    } while (status == OCHRE_OK && n_passes < PURGE_PASSES_MAX &&
-            n_forks != atomic_load_explicit(&db->engine->n_forks, memory_order_relaxed));
-    if (status == OCHRE_OK && n_passes == PURGE_PASSES_MAX)
-        status = och_fail(err, OCHRE_UNAVAILABLE,
-                "Collections are forked all the time, with what was deleted; purge again later");
+    if (status == OCHRE_OK)
+        status = each(db, clean_one, err);
     if (status == OCHRE_OK)
         status = och_engine_purge_end(db->engine, lsn, err);
     if (status == OCHRE_OK)

@@ -134,6 +134,73 @@ copy_member(struct restore *restore, const struct och_backup_member *member, con
     return och_copier_copy(&restore->copier, &copy, err);
 }
 
+/* --- files that are one ------------------------------------------------------- */
+
+/* Forks have the same files, which a backup holds once: so does what is restored. */
+struct firsts {
+    uint32_t *slots; /* owned: [n_slots] member + 1 of the first with these contents; 0: empty */
+    size_t n_slots;  /* a power of two */
+};
+
+static ochre_status
+make_firsts(struct restore *restore, struct firsts *firsts, struct ochre_error *err)
+{
+    firsts->n_slots = 64;
+    while (firsts->n_slots < 2 * restore->copier.manifest.n_members)
+        firsts->n_slots *= 2;
+    firsts->slots = och_mem_take_zeroed(
+            restore->copier.options->mem, firsts->n_slots * sizeof(*firsts->slots));
+    return firsts->slots == NULL ? och_fail_memory(err) : OCHRE_OK;
+}
+
+static bool
+is_of_a_segment(const struct och_backup_member *member)
+{
+    return strncmp(member->path, OCH_DIR_SEGMENTS "/", sizeof(OCH_DIR_SEGMENTS)) == 0;
+}
+
+/* The first segment's file with the contents of member i, or i. */
+static size_t
+first_like(const struct restore *restore, struct firsts *firsts, size_t i)
+{
+    const struct och_backup_member *members = restore->copier.manifest.members;
+    size_t slot = members[i].hash & (firsts->n_slots - 1);
+    if (!is_of_a_segment(&members[i]))
+        return i;
+    for (; firsts->slots[slot] != 0; slot = (slot + 1) & (firsts->n_slots - 1)) {
+        size_t other = firsts->slots[slot] - 1;
+        if (members[other].hash == members[i].hash && members[other].size == members[i].size)
+            return other;
+    }
+    firsts->slots[slot] = (uint32_t) i + 1;
+    return i;
+}
+
+/* Give the file that was placed before a second name; a restore that was interrupted may
+ * have left one. */
+static ochre_status
+place_again(struct restore *restore, const char *from, const char *to, struct ochre_error *err)
+{
+    ochre_status status = och_vfs_link(restore->to, from, to, err);
+    if (status != OCHRE_EXISTS)
+        return status;
+    status = och_vfs_remove(restore->to, to, err);
+    return status == OCHRE_OK ? och_vfs_link(restore->to, from, to, err) : status;
+}
+
+static ochre_status
+place_member(struct restore *restore, struct firsts *firsts, size_t i, struct ochre_error *err)
+{
+    const struct och_backup_member *members = restore->copier.manifest.members;
+    size_t first = first_like(restore, firsts, i);
+    ochre_status status = OCHRE_UNSUPPORTED;
+    if (first != i)
+        status = place_again(restore, members[first].path, members[i].path, err);
+    if (status == OCHRE_UNSUPPORTED)
+        status = copy_member(restore, &members[i], members[i].path, err);
+    return status;
+}
+
 /* All but FORMAT, which is the first member.  Members of one directory follow one
  * another, so that each directory is synced once. */
 static ochre_status
@@ -142,7 +209,8 @@ copy_data(struct restore *restore, struct ochre_error *err)
     const struct och_backup_manifest *manifest = &restore->copier.manifest;
     char dir[OCH_BACKUP_PATH_SIZE] = "";
     char next[OCH_BACKUP_PATH_SIZE];
-    ochre_status status = OCHRE_OK;
+    struct firsts firsts;
+    ochre_status status = make_firsts(restore, &firsts, err);
     for (size_t i = 1; status == OCHRE_OK && i < manifest->n_members; i++) {
         parent_of(manifest->members[i].path, next);
         if (strcmp(dir, next) != 0) {
@@ -152,8 +220,10 @@ copy_data(struct restore *restore, struct ochre_error *err)
             memcpy(dir, next, sizeof(dir));
         }
         if (status == OCHRE_OK)
-            status = copy_member(restore, &manifest->members[i], manifest->members[i].path, err);
+            status = place_member(restore, &firsts, i, err);
     }
+    och_mem_release(
+            restore->copier.options->mem, firsts.slots, firsts.n_slots * sizeof(*firsts.slots));
     return status == OCHRE_OK ? och_vfs_sync_dir(restore->to, dir, err) : status;
 }
 

@@ -30,6 +30,7 @@ struct look {
     uint32_t dropped; /* the number found dropped last: its records come in rows */
     bool loads_all;   /* records of collections that are not in `fresh` load them there */
     bool again;       /* the catalog changed: what was going on ends */
+    bool is_late;     /* what is shown is older than it may be */
 };
 
 bool
@@ -188,6 +189,8 @@ load_by_number(struct look *look, uint32_t number, struct och_collection **colle
         status = add_fresh(look, *collection_out, err);
     else if (status == OCHRE_OK)
         och_engine_put(look->engine, *collection_out);
+    if (status != OCHRE_OK)
+        *collection_out = NULL; /* add_fresh let go of it */
     if (status == OCHRE_OK)
         look->engine->follow.some_failed |= was_unreadable(*collection_out);
     if (status == OCHRE_OK && look->loads_all)
@@ -479,9 +482,9 @@ read_log(struct look *look, bool *again_out, struct ochre_error *err)
     struct och_follow *follow = &engine->follow;
     struct och_log_tail *tail = engine->ports.tail;
     bool lost = false;
-    /* What the catalog knows of is durable; and without a background a second look
-     * may be far. */
-    bool now = follow->catalog_is_new || engine->ports.executor == NULL;
+    /* What the catalog knows of is durable; without a background a second look may be
+     * far; and a look that comes late must not leave it to one. */
+    bool now = follow->catalog_is_new || engine->ports.executor == NULL || look->is_late;
     ochre_status status = tail->ops->follow(tail, now, visit_new, look, &lost, err);
     *again_out = look->again;
     look->again = false;
@@ -542,6 +545,8 @@ take_look(struct och_engine *engine, bool now, struct ochre_error *err)
     struct look look = {.engine = engine};
     struct och_follow *follow = &engine->follow;
     uint64_t began_ns = och_machine_monotonic_ns(engine->ports.machine);
+    uint64_t fresh_ns = atomic_load_explicit(&follow->fresh_ns, memory_order_acquire);
+    look.is_late = began_ns - fresh_ns >= OCH_FOLLOW_LATE_MS * NS_PER_MS;
     retry_failed(follow, began_ns, now);
     bool done = false;
     ochre_status status = OCHRE_OK;

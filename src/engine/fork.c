@@ -195,8 +195,6 @@ fork_now(struct forking *f)
         status = f->answer->ready(f->answer->context, f->row, &f->source->published, f->err);
     if (status != OCHRE_OK)
         return status;
-    /* A purge that is under way has to look at it too. */
-    (void) atomic_fetch_add_explicit(&f->engine->n_forks, 1, memory_order_relaxed);
     (void) atomic_fetch_add_explicit(&f->engine->n_changes, 1, memory_order_relaxed);
     status = share_files(f);
     if (status == OCHRE_OK)

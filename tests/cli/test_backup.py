@@ -70,6 +70,20 @@ class Backup(unittest.TestCase):
         self.assertEqual(ochre("check", self.scratch / "again").returncode, 0)
         self.assertEqual(self.restored(self.scratch / "again"), self.records)
 
+    def test_forks_share_files_again_when_they_are_restored(self):
+        with server.Server(OCHRE, self.data) as running:
+            fork = post(running, f"/collections/{self.collection}/fork", {"new_name": "fork"})
+        self.assertEqual(ochre("backup", self.data, self.backup).returncode, 0)
+        again = self.scratch / "again"
+        self.assertEqual(ochre("restore", self.backup, again).returncode, 0)
+        files = list((again / "seg").glob("*/*.seg"))
+        self.assertEqual((len(files), {f.stat().st_nlink for f in files}), (2, {2}))
+        self.assertEqual(len({f.stat().st_ino for f in files}), 1)
+        self.assertEqual(self.restored(again), self.records)
+        with server.Server(OCHRE, again) as running:
+            self.assertEqual(read(running, fork["id"]), self.records)
+        self.assertEqual(ochre("check", again).returncode, 0)
+
     def test_a_killed_servers_directory_is_backed_up_with_all_it_acknowledged(self):
         running = server.Server(OCHRE, self.data)
         running.start()
