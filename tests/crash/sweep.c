@@ -321,7 +321,7 @@ point_survives(struct sweep *sweep, const struct point *point, struct sim_disk *
 static bool
 is_of_catalog(enum model_op_kind kind)
 {
-    return kind <= MODEL_COLLECTION_DELETE || kind == MODEL_RESET;
+    return kind <= MODEL_COLLECTION_FORK || kind == MODEL_RESET;
 }
 
 /* The state that the session shows agrees with the answer; NULL when not. */

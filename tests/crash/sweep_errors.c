@@ -58,7 +58,9 @@ fail_at(struct sweep *sweep, struct point *point, enum sim_fault fault)
         if (reached) {
             look_meanwhile(sweep, point, &trial.session, status, true);
             sim_disk_fail(trial.disk, 0, SIM_IO_ONCE);
-            struct verdict verdict = {status, EXCUSES, fault == SIM_IO_FROM};
+            /* Undoing fails as well then: what became of a commit is found out later. */
+            bool goes_on = fault == SIM_IO_FROM || fault == SIM_FULL_FROM;
+            struct verdict verdict = {status, EXCUSES, goes_on};
             point_judge(sweep, point, &trial.session, &verdict);
             sweep->n_points++;
         }
