@@ -74,11 +74,11 @@ struct och_engine {
     struct och_timer timer; /* but for its task and engine */
 
     /* The committer's: */
-    uint32_t n_sealing_all;      /* callers of och_engine_seal_all */
-    uint64_t noted_generation;   /* of the catalog, durable in the log */
-    struct och_garbage *garbage; /* files nothing lists any more */
-    uint32_t n_holds;            /* och_engine_hold: they stay meanwhile */
-    uint64_t vouched_lsn;        /* the next record's after the newest vouching one */
+    uint32_t n_sealing_all;         /* callers of och_engine_seal_all */
+    uint64_t noted_generation;      /* of the catalog, durable in the log */
+    struct och_garbage *garbage;    /* files nothing lists any more */
+    uint32_t n_holds;               /* och_engine_hold: they stay meanwhile */
+    uint64_t vouched_lsn;           /* the next record's after the newest vouching one */
     atomic_uint_fast64_t n_changes; /* writes, loads and drops: is there something to purge? */
 };
 
