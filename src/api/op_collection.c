@@ -315,7 +315,7 @@ och_op_collection_get_by_crn(struct ochre_db *db, struct och_arena *arena, struc
     if (!split_crn(crn, parts))
         return och_fail(err, OCHRE_INVALID,
                 "a collection resource name has three parts: tenant_resource_name:database:name");
-    struct ochre_bytes tenant;
+    struct ochre_bytes tenant = {NULL, 0};
     ochre_status status = och_db_be_current(db, err);
     if (status == OCHRE_OK)
         status = db->catalog->ops->tenant_by_resource_name(
@@ -334,8 +334,8 @@ och_op_collection_list(struct ochre_db *db, struct och_arena *arena, struct ochr
 {
     *infos_out = NULL;
     *n_out = 0;
-    struct och_collection_row *rows;
-    size_t n;
+    struct och_collection_row *rows = NULL;
+    size_t n = 0;
     ochre_status status = och_db_be_current(db, err);
     if (status == OCHRE_OK)
         status = db->catalog->ops->collection_list(
@@ -443,8 +443,8 @@ och_op_collection_fork(struct ochre_db *db, struct och_arena *arena,
         struct och_collection_info *info_out, struct ochre_error *err)
 {
     *info_out = (struct och_collection_info){.dim = 0};
-    struct och_collection *source;
-    struct och_collection_row row;
+    struct och_collection *source = NULL;
+    struct och_collection_row row = {.number = 0};
     struct fork_info info = {arena, info_out};
     const struct och_fork_answer answer = {.arena = arena, .ready = ready, .context = &info};
     ochre_status status = fork_row(db, target, new_name, &row, err);

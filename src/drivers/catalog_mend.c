@@ -45,7 +45,7 @@ next_of(const struct och_catalog_mend *mend, enum och_catalog_match match)
 static ochre_status
 judge(struct och_catalog_mend *mend, enum och_catalog_next *next_out, struct ochre_error *err)
 {
-    enum och_catalog_match match;
+    enum och_catalog_match match = OCH_CATALOG_OTHER;
     struct ochre_error why = {.status = OCHRE_OK};
     *next_out = OCH_CATALOG_GO_ON;
     ochre_status status = och_catalog_recover(mend->vfs, &why);

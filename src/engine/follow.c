@@ -309,7 +309,7 @@ compare(struct look *look, struct och_collection *collection, struct ochre_error
     struct och_collection_row row;
     struct och_collection_state state;
     struct och_segment_row *rows;
-    size_t n_rows;
+    size_t n_rows = 0;
     ochre_status status =
             catalog->ops->collection_by_id(catalog, &look->arena, collection->id, &row, err);
     if (status == OCHRE_OK)
@@ -454,7 +454,7 @@ check_pair(struct look *look, struct ochre_error *err)
     struct och_engine *engine = look->engine;
     struct och_catalog *catalog = engine->ports.catalog;
     struct newest newest = {.lsn = 0};
-    uint64_t generation;
+    uint64_t generation = 0;
     uint64_t next_lsn = engine->ports.tail->ops->next_lsn(engine->ports.tail);
     ochre_status status =
             catalog->ops->each_collection(catalog, &look->arena, note_state, &newest, err);
