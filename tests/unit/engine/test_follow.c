@@ -388,6 +388,16 @@ sum_of_result(const struct och_result *result)
 }
 
 static uint64_t
+generation_beside(void)
+{
+    struct ochre_error err;
+    uint64_t generation = 0;
+    if (reader.catalog->ops->generation(reader.catalog, &generation, &err) != OCHRE_OK)
+        note("the catalog failed", &err);
+    return generation;
+}
+
+static uint64_t
 sum_beside(const char *name)
 {
     struct ochre_error err = {.status = OCHRE_OK};
@@ -396,7 +406,7 @@ sum_beside(const char *name)
     struct och_collection *collection = NULL;
     struct och_result *result = NULL;
     struct och_get get = {.select = {.mem = &reader.mem}, .limit = UINT64_MAX, .include = COLUMNS};
-    uint64_t sum = 0;
+    uint64_t sum = 0, before = generation_beside();
     och_arena_init(&arena, &reader.mem);
     ochre_status status = reader.catalog->ops->collection_by_name(reader.catalog, &arena,
             text(OCH_DEFAULT_TENANT), text(OCH_DEFAULT_DATABASE), text(name), &row, &err);
@@ -407,23 +417,14 @@ sum_beside(const char *name)
         status = och_engine_get(&reader.mem, collection, &get, &result, &err);
     if (is_there && status == OCHRE_OK)
         sum = sum_of_result(result);
-    /* Loading it may have looked again, and found that it was dropped: `judge` sees that. */
-    if (is_there && status != OCHRE_OK && status != OCHRE_NOT_FOUND)
+    /* Loading it may have looked again, and found that it was dropped. */
+    bool is_gone = status == OCHRE_NOT_FOUND && generation_beside() != before;
+    if (is_there && status != OCHRE_OK && !is_gone)
         note("a read failed", &err);
     och_result_release(result);
     och_collection_release(collection);
     och_arena_clear(&arena);
     return sum;
-}
-
-static uint64_t
-generation_beside(void)
-{
-    struct ochre_error err;
-    uint64_t generation = 0;
-    if (reader.catalog->ops->generation(reader.catalog, &generation, &err) != OCHRE_OK)
-        note("the catalog failed", &err);
-    return generation;
 }
 
 /* Is what is shown one of the states, not older than the look, and not before the last? */
