@@ -1,6 +1,7 @@
 #include "sim/sim_disk.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -24,6 +25,24 @@ file_of(struct och_file *file)
 {
     return (struct sim_file *) file;
 }
+
+/* --- one call at a time ------------------------------------------------------ */
+
+static pthread_mutex_t *
+take(struct sim_disk *disk)
+{
+    och_assert(pthread_mutex_lock(&disk->lock) == 0);
+    return &disk->lock;
+}
+
+static void
+give_back(pthread_mutex_t **lock)
+{
+    och_assert(pthread_mutex_unlock(*lock) == 0);
+}
+
+/* As far as the end of the block, no other thread's call runs. */
+#define ALONE(disk) pthread_mutex_t *alone_ __attribute__((cleanup(give_back))) = take(disk)
 
 /* --- counting, failing, tracing -------------------------------------------- */
 
@@ -184,6 +203,7 @@ sim_read(struct och_file *base, uint64_t offset, void *bytes, size_t size, size_
         struct ochre_error *err)
 {
     struct sim_file *file = file_of(base);
+    ALONE(file->disk);
     struct intent intent = {"read", file->path, offset, size, false};
     ochre_status status = begin_file(file, &intent, err);
     if (status != OCHRE_OK)
@@ -199,6 +219,7 @@ sim_write(struct och_file *base, uint64_t offset, const void *bytes, size_t size
 {
     struct sim_file *file = file_of(base);
     struct sim_disk *disk = file->disk;
+    ALONE(disk);
     struct intent intent = {"write", file->path, offset, size, true};
     ochre_status status = begin_file(file, &intent, err);
     if (status != OCHRE_OK && (file->life != disk->life || sim_disk_has_crashed(disk)))
@@ -224,6 +245,7 @@ sim_sync(struct och_file *base, struct ochre_error *err)
 {
     struct sim_file *file = file_of(base);
     struct sim_disk *disk = file->disk;
+    ALONE(disk);
     struct intent intent = {"sync", file->path, 0, 0, false};
     ochre_status status = begin_file(file, &intent, err);
     if (status == OCHRE_OK)
@@ -253,6 +275,7 @@ static ochre_status
 sim_truncate(struct och_file *base, uint64_t size, struct ochre_error *err)
 {
     struct sim_file *file = file_of(base);
+    ALONE(file->disk);
     struct intent intent = {"truncate", file->path, 0, size, true};
     ochre_status status = begin_file(file, &intent, err);
     return status == OCHRE_OK ? set_size(file, &intent, err) : status;
@@ -262,6 +285,7 @@ static ochre_status
 sim_allocate(struct och_file *base, uint64_t size, struct ochre_error *err)
 {
     struct sim_file *file = file_of(base);
+    ALONE(file->disk);
     struct intent intent = {"allocate", file->path, 0, size, true};
     ochre_status status = begin_file(file, &intent, err);
     if (status != OCHRE_OK)
@@ -275,6 +299,7 @@ static ochre_status
 sim_size(struct och_file *base, uint64_t *size_out, struct ochre_error *err)
 {
     struct sim_file *file = file_of(base);
+    ALONE(file->disk);
     struct intent intent = {"size", file->path, 0, 0, false};
     ochre_status status = begin_file(file, &intent, err);
     if (status == OCHRE_OK)
@@ -289,6 +314,7 @@ sim_map(struct och_file *base, uint64_t size, const void **bytes_out, struct och
     static const char no_bytes[1];
     struct sim_file *file = file_of(base);
     struct sim_disk *disk = file->disk;
+    ALONE(disk);
     struct intent intent = {"map", file->path, 0, size, false};
     ochre_status status = begin_file(file, &intent, err);
     if (status != OCHRE_OK)
@@ -313,6 +339,7 @@ static void
 sim_unmap(struct och_file *base, const void *bytes, uint64_t size)
 {
     struct sim_file *file = file_of(base);
+    ALONE(file->disk);
     if (size == 0)
         return;
     och_assert(file->n_maps > 0);
@@ -329,6 +356,7 @@ sim_lock(struct och_file *base, struct ochre_error *err)
 {
     struct sim_file *file = file_of(base);
     struct sim_disk *disk = file->disk;
+    ALONE(disk);
     struct intent intent = {"lock", file->path, 0, 0, false};
     ochre_status status = begin_file(file, &intent, err);
     if (status != OCHRE_OK)
@@ -346,6 +374,7 @@ sim_close(struct och_file *base)
 {
     struct sim_file *file = file_of(base);
     struct sim_disk *disk = file->disk;
+    ALONE(disk);
     och_assert(file->n_maps == 0); /* os/vfs.h: unmap before closing */
     struct sim_file **link = &disk->files;
     while (*link != file)
@@ -427,6 +456,7 @@ sim_open(struct och_vfs *base, const char *path, unsigned flags, struct och_file
         struct ochre_error *err)
 {
     struct sim_disk *disk = disk_of(base);
+    ALONE(disk);
     struct place place;
     struct intent intent = {"open", path, 0, 0, (flags & OCH_OPEN_CREATE) != 0};
     ochre_status status = begin_path(disk, &intent, &place, err);
@@ -470,6 +500,7 @@ static ochre_status
 sim_remove(struct och_vfs *base, const char *path, struct ochre_error *err)
 {
     struct sim_disk *disk = disk_of(base);
+    ALONE(disk);
     struct place place;
     struct intent intent = {"remove", path, 0, 0, false};
     ochre_status status = begin_path(disk, &intent, &place, err);
@@ -487,6 +518,7 @@ static ochre_status
 sim_rmdir(struct och_vfs *base, const char *path, struct ochre_error *err)
 {
     struct sim_disk *disk = disk_of(base);
+    ALONE(disk);
     struct place place;
     struct intent intent = {"rmdir", path, 0, 0, false};
     ochre_status status = begin_path(disk, &intent, &place, err);
@@ -506,6 +538,7 @@ static ochre_status
 sim_rename(struct och_vfs *base, const char *from, const char *to, struct ochre_error *err)
 {
     struct sim_disk *disk = disk_of(base);
+    ALONE(disk);
     struct place source;
     struct place target;
     struct intent intent = {"rename", from, 0, 0, true};
@@ -538,6 +571,7 @@ static ochre_status
 sim_link(struct och_vfs *base, const char *from, const char *to, struct ochre_error *err)
 {
     struct sim_disk *disk = disk_of(base);
+    ALONE(disk);
     struct place source;
     struct place target;
     struct intent intent = {"link", from, 0, 0, true};
@@ -561,6 +595,7 @@ static ochre_status
 sim_sync_dir(struct och_vfs *base, const char *path, struct ochre_error *err)
 {
     struct sim_disk *disk = disk_of(base);
+    ALONE(disk);
     struct place place;
     struct intent intent = {"sync_dir", path, 0, 0, false};
     ochre_status status = begin_path(disk, &intent, &place, err);
@@ -578,6 +613,7 @@ static ochre_status
 sim_mkdir(struct och_vfs *base, const char *path, struct ochre_error *err)
 {
     struct sim_disk *disk = disk_of(base);
+    ALONE(disk);
     struct place place;
     struct intent intent = {"mkdir", path, 0, 0, true};
     ochre_status status = begin_path(disk, &intent, &place, err);
@@ -590,12 +626,12 @@ sim_mkdir(struct och_vfs *base, const char *path, struct ochre_error *err)
     return OCHRE_OK;
 }
 
+/* A visit may remove what it sees, so a listing walks over a copy. */
 static ochre_status
-sim_list(struct och_vfs *base, const char *path,
-        ochre_status (*visit)(void *context, const char *name, bool is_dir), void *context,
+copy_names(struct sim_disk *disk, const char *path, struct sim_names *names_out,
         struct ochre_error *err)
 {
-    struct sim_disk *disk = disk_of(base);
+    ALONE(disk);
     struct place place;
     struct intent intent = {"list", path, 0, 0, false};
     ochre_status status = begin_path(disk, &intent, &place, err);
@@ -605,14 +641,31 @@ sim_list(struct och_vfs *base, const char *path,
         return fail(disk, &intent, OCHRE_NOT_FOUND, "no such directory", err);
     if (!place.inode->is_dir)
         return fail(disk, &intent, OCHRE_IO, "it is not a directory", err);
-    /* A visit may remove what it sees, so it walks over a copy; what was a
-     * directory when the listing began is one still. */
+    sim_names_copy(disk->mem, names_out, &place.inode->current_names);
+    return OCHRE_OK;
+}
+
+/* What was a directory when the listing began is one still. */
+static bool
+is_dir(struct sim_disk *disk, uint32_t number)
+{
+    ALONE(disk);
+    const struct sim_inode *inode = sim_inode_get(disk, number);
+    return inode != NULL && inode->is_dir;
+}
+
+static ochre_status
+sim_list(struct och_vfs *base, const char *path,
+        ochre_status (*visit)(void *context, const char *name, bool is_dir), void *context,
+        struct ochre_error *err)
+{
+    struct sim_disk *disk = disk_of(base);
     struct sim_names names;
-    sim_names_copy(disk->mem, &names, &place.inode->current_names);
-    for (size_t i = 0; status == OCHRE_OK && i < names.n; i++) {
-        const struct sim_inode *inode = sim_inode_get(disk, names.entries[i].inode);
-        status = visit(context, names.entries[i].name, inode != NULL && inode->is_dir);
-    }
+    ochre_status status = copy_names(disk, path, &names, err);
+    if (status != OCHRE_OK)
+        return status;
+    for (size_t i = 0; status == OCHRE_OK && i < names.n; i++)
+        status = visit(context, names.entries[i].name, is_dir(disk, names.entries[i].inode));
     sim_names_clear(disk->mem, &names);
     return status;
 }
@@ -621,6 +674,7 @@ static ochre_status
 sim_exists(struct och_vfs *base, const char *path, bool *exists_out, struct ochre_error *err)
 {
     struct sim_disk *disk = disk_of(base);
+    ALONE(disk);
     struct intent intent = {"exists", path, 0, 0, false};
     ochre_status status = begin(disk, &intent, err);
     if (status != OCHRE_OK)
@@ -637,6 +691,7 @@ static ochre_status
 sim_space_free(struct och_vfs *base, uint64_t *bytes_out, struct ochre_error *err)
 {
     struct sim_disk *disk = disk_of(base);
+    ALONE(disk);
     struct intent intent = {"space_free", "", 0, 0, false};
     ochre_status status = begin(disk, &intent, err);
     if (status == OCHRE_OK)
@@ -665,6 +720,7 @@ make(struct och_mem *mem, uint64_t seed)
     struct sim_disk *disk = och_mem_take_zeroed(mem, sizeof(*disk));
     och_assert(disk != NULL);
     disk->base.ops = &sim_vfs_ops;
+    och_assert(pthread_mutex_init(&disk->lock, NULL) == 0);
     disk->mem = mem;
     disk->seed = seed;
     disk->capacity = UINT64_MAX;
@@ -717,6 +773,7 @@ sim_disk_close(struct sim_disk *disk)
         sim_inode_release(disk->mem, disk->inodes[i]);
     och_mem_release(disk->mem, disk->inodes, disk->inodes_room * sizeof(struct sim_inode *));
     och_mem_release(disk->mem, disk->name_ops, disk->name_ops_room * sizeof(disk->name_ops[0]));
+    och_assert(pthread_mutex_destroy(&disk->lock) == 0);
     och_mem_release(disk->mem, disk, sizeof(*disk));
 }
 
@@ -778,6 +835,7 @@ flip(struct sim_image *image, uint64_t offset, unsigned bit)
 bool
 sim_disk_flip(struct sim_disk *disk, const char *path, uint64_t offset, unsigned bit)
 {
+    ALONE(disk);
     och_assert(bit < 8);
     struct place place;
     if (walk(disk, path, &place) != OCHRE_OK || place.inode == NULL || place.inode->is_dir)

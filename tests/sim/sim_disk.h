@@ -40,7 +40,8 @@
  * Memory never runs out here: the account has no limit, and a refusal stops the
  * test.  Give the code under test another account, to refuse its allocations.
  *
- * Threads: one thread at a time, over a disk and all of its clones.
+ * Threads: calls on the vfs and on files, and sim_disk_flip, any; all else one thread at a time, over a
+ * disk and all of its clones.
  */
 #ifndef OCH_TESTS_SIM_DISK_H
 #define OCH_TESTS_SIM_DISK_H

@@ -9,6 +9,8 @@
 #ifndef OCH_TESTS_SIM_INTERNAL_H
 #define OCH_TESTS_SIM_INTERNAL_H
 
+#include <pthread.h>
+
 #include "sim/sim_disk.h"
 #include "sim/sim_image.h"
 
@@ -102,6 +104,7 @@ struct sim_file {
 
 struct sim_disk {
     struct och_vfs base;
+    pthread_mutex_t lock;      /* one call on the vfs or a file at a time */
     struct och_mem *mem;       /* borrowed */
     struct sim_inode **inodes; /* owned; the inodes shared (counted); by number */
     size_t n_inodes;

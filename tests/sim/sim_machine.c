@@ -14,8 +14,7 @@ static uint64_t
 sim_monotonic_ns(void *context)
 {
     struct sim_machine *sim = context;
-    sim->elapsed_ns += NS_PER_MS;
-    return sim->elapsed_ns;
+    return atomic_fetch_add(&sim->elapsed_ns, NS_PER_MS) + NS_PER_MS;
 }
 
 static uint64_t
@@ -31,6 +30,7 @@ sim_entropy(void *context, void *bytes, size_t size, struct ochre_error *err)
     if (sim->fail_entropy)
         return och_fail(err, OCHRE_IO, "the simulated machine has no entropy");
     unsigned char *next = bytes;
+    och_assert(pthread_mutex_lock(&sim->lock) == 0);
     while (size > 0) {
         uint64_t random = och_random(&sim->seed);
         size_t n = size < sizeof(random) ? size : sizeof(random);
@@ -38,6 +38,7 @@ sim_entropy(void *context, void *bytes, size_t size, struct ochre_error *err)
         next += n;
         size -= n;
     }
+    och_assert(pthread_mutex_unlock(&sim->lock) == 0);
     return OCHRE_OK;
 }
 
@@ -52,6 +53,7 @@ sim_machine_init(struct sim_machine *sim, uint64_t seed)
                             .entropy = sim_entropy,
                             .context = sim,
                     },
+            .lock = PTHREAD_MUTEX_INITIALIZER, /* which holds nothing to be given back */
             .seed = seed,
     };
 }
@@ -59,5 +61,5 @@ sim_machine_init(struct sim_machine *sim, uint64_t seed)
 void
 sim_machine_advance(struct sim_machine *sim, uint64_t ms)
 {
-    sim->elapsed_ns += ms * NS_PER_MS;
+    (void) atomic_fetch_add(&sim->elapsed_ns, ms * NS_PER_MS);
 }

@@ -5,21 +5,24 @@
  * Time stands still between queries and each query moves it on by 1 ms, so that
  * a program sees time pass, always in the same way.
  *
- * Threads: one thread at a time.
+ * Threads: its functions any; the rest one thread at a time.
  */
 #ifndef OCH_TESTS_SIM_MACHINE_H
 #define OCH_TESTS_SIM_MACHINE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "os/clock.h"
 
 struct sim_machine {
-    struct och_machine machine; /* give its address to the code under test */
-    uint64_t seed;              /* of the entropy still to come */
-    uint64_t elapsed_ns;        /* since the machine was made */
-    bool fail_entropy;          /* set it: entropy is refused with OCHRE_IO */
+    struct och_machine machine;  /* give its address to the code under test */
+    pthread_mutex_t lock;        /* guards the seed */
+    uint64_t seed;               /* of the entropy still to come */
+    _Atomic uint64_t elapsed_ns; /* since the machine was made */
+    bool fail_entropy;           /* set it: entropy is refused with OCHRE_IO */
 };
 
 /* The machine points to itself: it stays where it is. */
