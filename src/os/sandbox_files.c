@@ -30,8 +30,8 @@ struct ruleset {
     uint64_t files, net, scopes;
 };
 
-/* In our own directories: files and directories come, move and go; no devices,
- * links, sockets or pipes are made, and nothing is executed. */
+/* In our own directories: files and directories come, move and go, and forks give
+ * files second names; no devices, symbolic links, sockets or pipes are made, and nothing is executed. */
 #define RIGHTS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define RIGHTS_OURS                                                                 \
     (RIGHTS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | \

@@ -3,7 +3,7 @@
  *
  * A C library keeps most of what is freed, in case it is wanted again: after a
  * hundred rounds of adding and deleting that was twice of what was in use.  Giving
- * it back where it is freed costs loads a fifth.  So somebody looks once a second
+ * it back where it is freed costs loads a fifth.  So somebody looks four times a second
  * whether an account holds clearly less than it did lately, or has become quiet after
  * work, and only then asks the library to give back what it has whole pages of.
  *

@@ -193,7 +193,8 @@ check_complete(struct och_vfs *vfs, bool *is_new_out, struct ochre_error *err)
             return status;
         if (has_data)
             return och_fail(err, OCHRE_CORRUPT,
-                    "catalog.db is missing beside data in %s/; run `ochre repair`", dirs[i]);
+                    "catalog.db is missing beside data in %s/; run `ochre check`, and restore a backup",
+                    dirs[i]);
     }
     return OCHRE_OK;
 }

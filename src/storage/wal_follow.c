@@ -69,7 +69,8 @@ read_entry(struct och_wal_follower *follower, struct entry *entry, bool *begun_o
         static const char zeros[WAL_PAGE];
         if (memcmp(page, zeros, sizeof(page)) == 0)
             return OCHRE_OK; /* made before headers said that nothing was begun */
-        return och_fail(err, OCHRE_CORRUPT, "%s: the header is damaged; run `ochre repair`", path);
+        return och_fail(err, OCHRE_CORRUPT,
+                "%s: the header is damaged; run `ochre check`, and restore a backup", path);
     }
     if (header.version != WAL_VERSION)
         return och_fail(err, OCHRE_UNSUPPORTED,
