@@ -137,6 +137,70 @@ struct ochre_backup {
 OCHRE_API ochre_status ochre_backup(
         ochre_db *db, const char *to, struct ochre_backup *backup_out, struct ochre_error *err);
 
+/* Where the bytes of files with records are. */
+struct ochre_file_bytes {
+    uint64_t vectors, ids, documents, uris, metadata; /* the records themselves */
+    uint64_t metadata_index, codes, graph;            /* what is made of them, for queries */
+    uint64_t deletes;                                 /* which records are dead */
+    uint64_t other;                                   /* checksums, padding */
+};
+
+/* What a collection holds and costs; everything in it lives for the visit only. */
+struct ochre_collection_stats {
+    char id[37];
+    struct ochre_bytes tenant, database, name;
+    ochre_space space;
+    uint32_t dim;            /* 0 until the first vector is stored */
+    bool is_fork;            /* it began as another collection */
+    uint64_t forks;          /* as of ochre_collection_fork_count */
+    uint64_t records;        /* that there are */
+    uint64_t dead_rows;      /* deleted and replaced ones that still take space */
+    uint64_t unsealed_rows;  /* records in the log only; UINT64_MAX: not known */
+    uint64_t segments;       /* files with records, */
+    uint64_t graph_segments; /* of them those with a graph */
+    uint64_t delete_files;
+    uint64_t shared_files; /* of all its files: those that another collection has, too */
+    uint64_t shared_bytes;
+    uint64_t live_bytes; /* of `bytes`: what its records take, about */
+    uint64_t n_bytes;    /* of all its files */
+    struct ochre_file_bytes bytes;
+    const char *problem; /* why it, or one of its files, cannot be used; NULL: it can be */
+};
+
+/* What a database holds and costs.  A file that several collections have counts once. */
+struct ochre_stats {
+    size_t size; /* sizeof(struct ochre_stats), set by the caller */
+    uint64_t collections, forks;
+    uint64_t records, dead_rows, unsealed_rows; /* as of the collections */
+    uint64_t segments, delete_files;
+    struct ochre_file_bytes bytes; /* of these, */
+    uint64_t segment_bytes;        /* and all of that */
+    uint64_t live_bytes;
+    uint64_t log_files, log_bytes;
+    uint64_t catalog_bytes;                  /* its copy included */
+    uint64_t reserve_bytes;                  /* kept for deleting on a full disk */
+    uint64_t unlisted_files, unlisted_bytes; /* of collections; they are about to be removed */
+    uint64_t other_bytes;
+    uint64_t disk_files, disk_bytes; /* of all of it */
+    uint64_t free_bytes;             /* that the file system has left */
+};
+
+/* Returning false ends the visits. */
+typedef bool (*ochre_stats_visit)(void *context, const struct ochre_collection_stats *collection);
+
+/*
+ * Say what the database holds and costs, and call `visit`, which may be NULL, for each
+ * collection, by tenant, database and creation.  Other threads go on meanwhile; so a file
+ * that just comes or goes may be in one number and not in another.
+ *
+ * Errors: OCHRE_INVALID  `size` of *stats_out is another
+ *         OCHRE_CORRUPT  the catalog is damaged
+ *         OCHRE_IO, OCHRE_NO_MEMORY
+ * Cost:   looks at the name and size of each file; reads no records.
+ */
+OCHRE_API ochre_status ochre_stats(ochre_db *db, struct ochre_stats *stats_out,
+        ochre_stats_visit visit, void *context, struct ochre_error *err);
+
 /* --- tenants and databases ---------------------------------------------------- */
 
 /*

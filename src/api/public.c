@@ -9,6 +9,7 @@
 #include "api/db.h"
 #include "api/ops.h"
 #include "api/schema.h"
+#include "api/stats.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
@@ -215,6 +216,27 @@ ochre_backup(ochre_db *db, const char *to, struct ochre_backup *backup_out, stru
                 .n_files_copied = totals.n_files_copied,
                 .n_bytes_copied = totals.n_bytes_copied,
                 .made_s = totals.made_s};
+    return status;
+}
+
+ochre_status
+ochre_stats(ochre_db *db, struct ochre_stats *stats_out, ochre_stats_visit visit, void *context,
+        struct ochre_error *err)
+{
+    struct och_arena arena;
+    struct och_stats stats;
+    if (stats_out->size != sizeof(*stats_out))
+        return och_fail(err, OCHRE_INVALID, "stats.size is %zu; this library expects %zu",
+                stats_out->size, sizeof(*stats_out));
+    och_arena_init(&arena, &db->mem);
+    ochre_status status = och_op_stats(db, &arena, &stats, err);
+    if (status == OCHRE_OK)
+        *stats_out = stats.totals;
+    for (size_t i = 0; status == OCHRE_OK && visit != NULL && i < stats.n_collections; i++) {
+        if (!visit(context, &stats.collections[i]))
+            break;
+    }
+    och_arena_clear(&arena);
     return status;
 }
 

@@ -38,6 +38,7 @@ static const struct och_command *const commands[] = {
         &och_command_restore,
         &och_command_compact,
         &och_command_purge,
+        &och_command_stats,
         &command_version,
         &command_help,
 };

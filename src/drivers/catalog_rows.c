@@ -785,6 +785,24 @@ och_rows_count_forks(
     return status;
 }
 
+ochre_status
+och_rows_is_fork(
+        struct och_catalog_db *db, struct och_uuid id, bool *is_fork_out, struct ochre_error *err)
+{
+    struct och_call call;
+    bool exist = false;
+    *is_fork_out = false;
+    ochre_status status = have_forks(db, &exist, err);
+    if (status == OCHRE_OK)
+        status = find_state(&call, db, id, err);
+    if (status != OCHRE_OK || !exist)
+        return status;
+    uint64_t number = och_call_u64(&call, 5);
+    och_call_init(&call, db, OCH_SQL_FORK_TREE);
+    och_call_put_u64(&call, number);
+    return och_call_step(&call, is_fork_out, err);
+}
+
 /* --- the catalog as a whole ---------------------------------------------- */
 
 ochre_status

@@ -87,6 +87,8 @@ OCH_MUST_CHECK ochre_status och_rows_add_fork(struct och_catalog_db *db, struct 
         uint32_t number, struct ochre_error *err);
 OCH_MUST_CHECK ochre_status och_rows_count_forks(struct och_catalog_db *db, struct och_uuid id,
         uint64_t *count_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_rows_is_fork(
+        struct och_catalog_db *db, struct och_uuid id, bool *is_fork_out, struct ochre_error *err);
 
 /* Take `n` file ids: those up to *end_out, which is not among them. */
 OCH_MUST_CHECK ochre_status och_rows_take_file_ids(

@@ -232,6 +232,20 @@ fork_count(
     return status;
 }
 
+static ochre_status
+is_fork(struct och_catalog *base, struct och_uuid id, bool *is_fork_out, struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    *is_fork_out = false;
+    och_mutex_lock(&catalog->lock);
+    ochre_status status = och_catalog_db_begin_read(&catalog->db, err);
+    if (status == OCHRE_OK)
+        status = och_rows_is_fork(&catalog->db, id, is_fork_out, err);
+    status = och_catalog_db_end_read(&catalog->db, status);
+    och_mutex_unlock(&catalog->lock);
+    return status;
+}
+
 /* The three ways to a collection differ in what of `row` is given. */
 static ochre_status
 get_collection(struct och_catalog *base, struct och_arena *arena,
@@ -592,6 +606,7 @@ static const struct och_catalog_ops ops = {
         .collection_delete = collection_delete,
         .collection_fork = collection_fork,
         .fork_count = fork_count,
+        .is_fork = is_fork,
         .state_get = state_get,
         .state_set = state_set,
         .next_file_id = next_file_id,

@@ -141,6 +141,10 @@ struct och_catalog_ops {
     ochre_status (*fork_count)(struct och_catalog *catalog, struct och_uuid id, uint64_t *count_out,
             struct ochre_error *err);
 
+    /* Did the collection begin as another one? */
+    ochre_status (*is_fork)(struct och_catalog *catalog, struct och_uuid id, bool *is_fork_out,
+            struct ochre_error *err);
+
     /* The state and segments of a collection, segments oldest first. */
     ochre_status (*state_get)(struct och_catalog *catalog, struct och_arena *arena,
             struct och_uuid id, struct och_collection_state *state_out,

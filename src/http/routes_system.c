@@ -1,4 +1,5 @@
 #include "api/backup.h"
+#include "api/stats.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -82,6 +83,17 @@ och_route_purge(void *context, struct och_http_request *request, struct och_http
     struct och_call call = och_call_begin(context, request, response);
     call.status = och_op_purge(call.db, &call.err);
     return och_call_end_with(&call, 200, "{}");
+}
+
+och_http_outcome
+och_route_stats(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct och_stats stats;
+    call.status = och_op_stats(call.db, call.arena, &stats, &call.err);
+    if (och_call_goes_on(&call))
+        och_stats_put_json(call.out, &stats);
+    return och_call_end(&call);
 }
 
 /* Ours, and not below /api/v2, whose names are the reference's to give.  It takes no

@@ -198,6 +198,13 @@ och_file_size(struct och_file *file, uint64_t *size_out, struct ochre_error *err
     return file->ops->size(file, size_out, err);
 }
 
+bool
+och_file_identity(struct och_file *file, uint64_t identity_out[2])
+{
+    identity_out[0] = identity_out[1] = 0;
+    return file->ops->identity != NULL && file->ops->identity(file, identity_out);
+}
+
 ochre_status
 och_file_map(struct och_file *file, uint64_t size, const void **bytes_out, struct ochre_error *err)
 {

@@ -56,6 +56,8 @@ struct och_file_ops {
             struct och_file *file, uint64_t size, const void **bytes_out, struct ochre_error *err);
     void (*unmap)(struct och_file *file, const void *bytes, uint64_t size);
     ochre_status (*lock)(struct och_file *file, struct ochre_error *err);
+    /* NULL: it cannot tell. */
+    bool (*identity)(struct och_file *file, uint64_t identity_out[2]);
     void (*close)(struct och_file *file);
 };
 
@@ -164,6 +166,10 @@ OCH_MUST_CHECK ochre_status och_file_allocate(
 
 OCH_MUST_CHECK ochre_status och_file_size(
         struct och_file *file, uint64_t *size_out, struct ochre_error *err);
+
+/* Which file this is: two names of one (och_vfs_link) have the same, while both are open or
+ * it has a name.  False: that cannot be told. */
+bool och_file_identity(struct och_file *file, uint64_t identity_out[2]);
 
 /*
  * Map the first `size` bytes read-only.  Touch a page only after it was read

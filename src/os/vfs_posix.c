@@ -365,6 +365,17 @@ posix_lock(struct och_file *base, struct ochre_error *err)
     return fail_system(err, errno, "lock", file->path);
 }
 
+static bool
+posix_identity(struct och_file *base, uint64_t identity_out[2])
+{
+    struct stat info;
+    if (fstat(file_of(base)->fd, &info) != 0)
+        return false;
+    identity_out[0] = (uint64_t) info.st_dev;
+    identity_out[1] = (uint64_t) info.st_ino;
+    return true;
+}
+
 static void
 posix_close(struct och_file *base)
 {
@@ -385,6 +396,7 @@ static const struct och_file_ops posix_file_ops = {
         .map = posix_map,
         .unmap = posix_unmap,
         .lock = posix_lock,
+        .identity = posix_identity,
         .close = posix_close,
 };
 

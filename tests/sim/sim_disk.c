@@ -369,6 +369,17 @@ sim_lock(struct och_file *base, struct ochre_error *err)
     return OCHRE_OK;
 }
 
+/* No call that could fail: it is a question to memory. */
+static bool
+sim_identity(struct och_file *base, uint64_t identity_out[2])
+{
+    struct sim_file *file = file_of(base);
+    ALONE(file->disk);
+    identity_out[0] = 1;
+    identity_out[1] = file->inode;
+    return true;
+}
+
 static void
 sim_close(struct och_file *base)
 {
@@ -394,6 +405,7 @@ static const struct och_file_ops sim_file_ops = {
         .map = sim_map,
         .unmap = sim_unmap,
         .lock = sim_lock,
+        .identity = sim_identity,
         .close = sim_close,
 };
 

@@ -106,6 +106,12 @@ file_lock(struct och_file *file, struct ochre_error *err)
     return status != OCHRE_OK ? status : och_file_lock(watched(file)->base, err);
 }
 
+static bool
+file_identity(struct och_file *file, uint64_t identity_out[2])
+{
+    return och_file_identity(watched(file)->base, identity_out);
+}
+
 static void
 file_close(struct och_file *file)
 {
@@ -123,6 +129,7 @@ static const struct och_file_ops file_ops = {
         .map = file_map,
         .unmap = file_unmap,
         .lock = file_lock,
+        .identity = file_identity,
         .close = file_close,
 };
 

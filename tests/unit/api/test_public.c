@@ -806,6 +806,29 @@ add_spiral(ochre_collection *collection, int n)
     }
 }
 
+static bool
+count_visit(void *context, const struct ochre_collection_stats *stats)
+{
+    unsigned *n_visits = context;
+    check(stats->graph_segments == 1 && stats->bytes.graph > 0 && stats->bytes.codes > 0);
+    check(stats->bytes.vectors == stats->records * (8 + 1) * sizeof(float)); /* and norms */
+    ++*n_visits;
+    return false;
+}
+
+static void
+check_stats(uint64_t n)
+{
+    unsigned n_visits = 0;
+    struct ochre_stats stats = {.size = 1};
+    check(ochre_stats(db, &stats, NULL, NULL, &err) == OCHRE_INVALID);
+    stats.size = sizeof(stats);
+    check_ok(ochre_stats(db, &stats, NULL, NULL, &err), &err);
+    check(stats.size == sizeof(stats) && stats.records == n && stats.free_bytes > 0);
+    check_ok(ochre_stats(db, &stats, count_visit, &n_visits, &err), &err);
+    check(n_visits == 1);
+}
+
 static void
 a_compacted_collection_is_searched_by_its_graph(void **state)
 {
@@ -818,6 +841,7 @@ a_compacted_collection_is_searched_by_its_graph(void **state)
     check_ok(ochre_index_status(collection, &status, &err), &err);
     check(status.segments == 1 && status.graph_segments == 1 && status.unindexed_rows == 0);
     check(status.measured_recall >= 0.98F && status.effort > 0);
+    check_stats(N);
     int n_found = 0;
     for (int row = 50; row < N; row += 97) {
         float query[8];

@@ -781,6 +781,14 @@ fork_of(struct fixture *f, uint8_t source, uint8_t id, const char *name)
     check(number > 0);
 }
 
+static bool
+is_fork(struct fixture *f, uint8_t id)
+{
+    bool is_fork = true;
+    check_ok(f->catalog->ops->is_fork(f->catalog, uuid(id), &is_fork, &f->err), &f->err);
+    return is_fork;
+}
+
 static uint64_t
 n_forks(struct fixture *f, uint8_t id)
 {
@@ -838,7 +846,11 @@ forks_are_refused_as_collections_are(void **state)
     check(try_fork(f, 9, 2, "two", &number) == OCHRE_NOT_FOUND && number == 0);
     check_said(f, f->catalog->ops->fork_count(f->catalog, uuid(9), &count, &f->err),
             OCHRE_NOT_FOUND, "Collection [09010203-0000-0000-0000-000000000000] does not exist");
-    check(n_forks(f, 1) == 0);
+    check(n_forks(f, 1) == 0 && !is_fork(f, 1));
+    bool forked = true;
+    check_said(f, f->catalog->ops->is_fork(f->catalog, uuid(9), &forked, &f->err), OCHRE_NOT_FOUND,
+            "Collection [09010203-0000-0000-0000-000000000000] does not exist");
+    check(!forked);
     create(f, 2, "two", 2); /* the refused one's number is the next still */
 }
 
@@ -853,6 +865,7 @@ forks_are_counted_in_their_tree_until_they_are_dropped(void **state)
     fork_of(f, 2, 3, "three");
     fork_of(f, 9, 4, "four");
     check(n_forks(f, 1) == 2 && n_forks(f, 2) == 2 && n_forks(f, 3) == 2);
+    check(!is_fork(f, 1) && is_fork(f, 2) && is_fork(f, 3));
     check(n_forks(f, 9) == 1 && n_forks(f, 4) == 1);
     check_ok(ops->collection_delete(f->catalog, uuid(1), &f->err), &f->err);
     check(n_forks(f, 3) == 2);

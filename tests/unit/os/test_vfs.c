@@ -468,6 +468,20 @@ renaming_replaces_what_is_there(void **state)
     check_text(world, "d/c", "new");
 }
 
+static bool
+is_one_file(struct world *world, const char *a, const char *b)
+{
+    uint64_t identities[2][2];
+    const char *const paths[2] = {a, b};
+    for (size_t i = 0; i < 2; i++) {
+        struct och_file *file;
+        check(och_vfs_open(world->vfs, paths[i], OCH_OPEN_READ, &file, NULL) == OCHRE_OK);
+        check(och_file_identity(file, identities[i]));
+        och_file_close(file);
+    }
+    return identities[0][0] == identities[1][0] && identities[0][1] == identities[1][1];
+}
+
 static void
 a_second_name_is_as_good_as_the_first(void **state)
 {
@@ -485,6 +499,7 @@ a_second_name_is_as_good_as_the_first(void **state)
     check(!exists(world, "e"));
     put(world, "a", "changed"); /* by either name it is the same file */
     check_text(world, "d/a", "changed");
+    check(is_one_file(world, "a", "d/a") && !is_one_file(world, "a", "b"));
     check_ok(och_vfs_remove(world->vfs, "a", &err), &err);
     check(!exists(world, "a"));
     check_text(world, "d/a", "changed");
