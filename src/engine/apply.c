@@ -14,6 +14,10 @@
 #include "segment/head.h"
 #include "segment/segment.h"
 
+/* For so many rows to come, memory is asked for what finding them looks at: every
+ * segment has a table of ids, and each look into one would wait for memory. */
+#define ROWS_AHEAD 8u
+
 /* Staging one write. */
 struct staging {
     struct och_collection *collection;
@@ -190,6 +194,7 @@ insert_row(struct staging *s, const struct och_write_row *row)
     status = append_row(s, s->collection->staged.next_ordinal, &texts);
     if (status != OCHRE_OK)
         return status;
+    och_find_note(s->collection, row->id);
     s->collection->staged.next_ordinal++;
     s->collection->staged.n_records++;
     if (och_keys_add(&s->collection->staged.keys, row->fields) != OCHRE_OK)
@@ -277,7 +282,7 @@ static ochre_status
 stage_row(struct staging *s, enum och_write_op op, const struct och_write_row *row)
 {
     struct och_place place;
-    ochre_status status = och_collection_find(s->collection, row->id, &place, s->err);
+    ochre_status status = och_find(s->collection, row->id, &place, s->err);
     if (status != OCHRE_OK)
         return status;
     bool exists = place.row != OCH_ROW_NONE;
@@ -313,13 +318,27 @@ check_dim(struct och_collection *collection, const struct och_write *write, stru
     return OCHRE_OK;
 }
 
+static void
+foresee(const struct staging *s, struct och_write *ahead)
+{
+    struct och_write_row row;
+    if (och_write_next(ahead, &row))
+        och_find_prefetch(s->collection, row.id);
+}
+
 static ochre_status
 stage_rows(struct staging *s, struct och_write *write)
 {
     ochre_status status = check_dim(s->collection, write, s->err);
+    struct och_write ahead = *write;
+    och_find_begin(s->collection);
+    for (unsigned i = 0; i < ROWS_AHEAD; i++)
+        foresee(s, &ahead);
     struct och_write_row row;
-    while (status == OCHRE_OK && och_write_next(write, &row))
+    while (status == OCHRE_OK && och_write_next(write, &row)) {
+        foresee(s, &ahead);
         status = stage_row(s, write->op, &row);
+    }
     return status;
 }
 

@@ -9,6 +9,7 @@
 #include "os/clock.h"
 #include "segment/deletes.h"
 #include "segment/head.h"
+#include "segment/id_filter.h"
 #include "segment/segment.h"
 
 /* --- facts ------------------------------------------------------------------ */
@@ -220,6 +221,7 @@ och_collection_load(struct och_engine *engine, const struct och_collection_row *
     collection->space = settings->space;
     collection->settings = *settings;
     atomic_init(&collection->n_owners, 1);
+    collection->pace.urgency = &engine->urgency;
     if (engine->ports.executor != NULL) /* its rest begins now */
         atomic_init(&collection->written_ns, och_machine_monotonic_ns(engine->ports.machine));
     och_mutex_init(&collection->lock);
@@ -258,6 +260,7 @@ och_collection_release(struct och_collection *collection)
     och_view_release(collection->view);
     och_facts_clear(&collection->published);
     och_facts_clear(&collection->staged);
+    och_id_filter_release(collection->known.filter);
     release_name(collection->engine->ports.mem, collection->tenant);
     release_name(collection->engine->ports.mem, collection->database);
     och_mutex_clear(&collection->lock);
@@ -332,46 +335,4 @@ och_collection_fail(struct och_collection *collection, const struct ochre_error 
     if (collection->failure.status == OCHRE_OK)
         collection->failure = *why;
     och_mutex_unlock(&collection->lock);
-}
-
-/* --- finding ---------------------------------------------------------------- */
-
-/* The newest row of the id in a head: is it there, and does it live? */
-static bool
-find_in_head(struct och_head *head, struct ochre_bytes id, struct och_place *place_out)
-{
-    if (head == NULL)
-        return false;
-    uint32_t row = och_head_find(head, id);
-    if (row == OCH_ROW_NONE)
-        return false;
-    if (och_head_dead(head, row) == OCH_ALIVE)
-        *place_out = (struct och_place){.head = head, .row = row};
-    return true;
-}
-
-ochre_status
-och_collection_find(struct och_collection *collection, struct ochre_bytes id,
-        struct och_place *place_out, struct ochre_error *err)
-{
-    /* Only the committer replaces the view, and this is the committer. */
-    const struct och_view *view = collection->view;
-    *place_out = (struct och_place){.row = OCH_ROW_NONE};
-    if (find_in_head(view->head, id, place_out) && place_out->head != NULL)
-        return OCHRE_OK;
-    for (uint32_t i = view->n_frozen; i > 0; i--)
-        if (find_in_head(view->frozen[i - 1].head, id, place_out) && place_out->head != NULL)
-            return OCHRE_OK;
-    for (uint32_t i = view->n_segments; i > 0; i--) {
-        struct och_segment *segment = view->segments[i - 1];
-        uint32_t row;
-        ochre_status status = och_segment_find(segment, id, &row, err);
-        if (status != OCHRE_OK)
-            return status;
-        if (row != OCH_ROW_NONE && och_segment_dead(segment, row) == OCH_ALIVE) {
-            *place_out = (struct och_place){.segment = segment, .row = row};
-            return OCHRE_OK;
-        }
-    }
-    return OCHRE_OK;
 }

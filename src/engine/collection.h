@@ -24,10 +24,12 @@
 #include "base/uuid.h"
 #include "engine/audit.h"
 #include "engine/catalog.h"
+#include "engine/find.h"
 #include "engine/settings.h"
 #include "index/meta/keys.h"
 #include "ochre/status.h"
 #include "ochre/types.h"
+#include "os/pace.h"
 #include "os/thread.h"
 
 struct och_engine;
@@ -85,6 +87,7 @@ struct och_collection {
     uint64_t unsealed_lsn;   /* of the oldest record since the last freeze; 0: none */
     uint32_t n_sealed_kills; /* rows of segments that died since the last freeze */
     bool seal_queued;        /* someone seals, or is about to */
+    struct och_known_ids known;
 
     /* Under the engine's work_lock: */
     bool listing; /* someone changes the list of segments (maintain_internal.h) */
@@ -98,7 +101,7 @@ struct och_collection {
     struct och_segment_row stray;
 
     _Atomic(ochre_status) seal_failure; /* of the last try; it will be tried again */
-    atomic_bool stop;                   /* merges give up: dropped, or closing */
+    struct och_pace pace;               /* of merges; stopped: dropped, or closing */
     _Atomic(uint64_t) written_ns;       /* the last write, by the machine's clock */
     _Atomic(uint64_t) merge_not_before; /* so long a failed merge is left alone, likewise */
     unsigned n_merge_failures;          /* in a row; the merger's */
@@ -153,16 +156,5 @@ void och_facts_clear(struct och_facts *facts); /* cleared facts are fine */
 
 /* Fill an entry of a new view from one of the old view. */
 void och_frozen_copy(struct och_frozen *to, const struct och_frozen *from);
-
-/* Where an id's newest version is, as the committer sees it. */
-struct och_place {
-    struct och_head *head; /* one of the two; both NULL: not there, or dead */
-    struct och_segment *segment;
-    uint32_t row;
-};
-
-/* Find the living record with this id.  Committer only. */
-OCH_MUST_CHECK ochre_status och_collection_find(struct och_collection *collection,
-        struct ochre_bytes id, struct och_place *place_out, struct ochre_error *err);
 
 #endif /* OCH_ENGINE_COLLECTION_H */

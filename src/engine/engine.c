@@ -27,6 +27,7 @@ free_engine(struct och_engine *engine)
     och_space_clear(&engine->space);
     och_follow_clear(engine);
     och_cond_clear(&engine->work_done);
+    och_urgency_clear(&engine->urgency);
     och_mutex_clear(&engine->work_lock);
     och_mutex_clear(&engine->table_lock);
     och_mem_release(engine->ports.mem, engine, sizeof(*engine));
@@ -113,6 +114,7 @@ och_engine_open(const struct och_ports *ports, const struct och_engine_options *
     engine->settings_context = settings_context;
     och_mutex_init(&engine->table_lock);
     och_mutex_init(&engine->work_lock);
+    och_urgency_init(&engine->urgency);
     och_cond_init(&engine->work_done);
     och_mutex_init(&engine->follow.lock);
     och_space_init(&engine->space, ports->vfs);
@@ -206,7 +208,7 @@ och_engine_forget(struct och_engine *engine, struct och_uuid id)
     och_mutex_lock(&collection->lock);
     collection->dropped = true;
     och_mutex_unlock(&collection->lock);
-    atomic_store_explicit(&collection->stop, true, memory_order_relaxed);
+    atomic_store_explicit(&collection->pace.stop, true, memory_order_relaxed);
     och_collection_release(collection);
 }
 

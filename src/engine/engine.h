@@ -24,6 +24,7 @@
 #include "engine/space.h"
 #include "ochre/status.h"
 #include "os/executor.h"
+#include "os/pace.h"
 #include "os/thread.h"
 
 struct och_collection;
@@ -65,6 +66,8 @@ struct och_engine {
 
     struct och_commit *commit; /* owned: the queue of writes */
     struct och_space space;    /* what is kept of the disk for when it is full */
+
+    struct och_urgency urgency; /* writers that wait for a seal: merges give way */
 
     struct och_mutex work_lock; /* guards what is said of background work: */
     struct och_cond work_done;

@@ -468,7 +468,7 @@ och_engine_stop_merges(struct och_engine *engine)
     och_mutex_lock(&engine->table_lock);
     for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++)
         for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table)
-            atomic_store_explicit(&c->stop, true, memory_order_relaxed);
+            atomic_store_explicit(&c->pace.stop, true, memory_order_relaxed);
     och_mutex_unlock(&engine->table_lock);
 }
 
@@ -626,6 +626,9 @@ ochre_status
 och_maintain_admit(struct och_collection *collection, struct ochre_error *err)
 {
     struct och_engine *engine = collection->engine;
+    bool is_urgent = count_frozen(collection) >= FROZEN_MAX;
+    if (is_urgent)
+        och_urgency_begin(&engine->urgency);
     for (unsigned n_waits = 0; !is_admitted(collection);) {
         if (engine->ports.executor == NULL || seal_failure(collection) != OCHRE_OK ||
                 n_waits == ADMIT_WAITS_MAX)
@@ -642,6 +645,8 @@ och_maintain_admit(struct och_collection *collection, struct ochre_error *err)
         ochre_status status = och_maintain_seal(collection, false, NULL);
         (void) status; /* remembered in the collection */
     }
+    if (is_urgent)
+        och_urgency_end(&engine->urgency);
     /* Where memory is the reason, the write itself finds out whether it has enough. */
     if (count_frozen(collection) < FROZEN_MAX)
         return OCHRE_OK;

@@ -351,6 +351,15 @@ list_segment(struct merging *m, const struct och_view *view, struct ochre_error 
     return status == OCHRE_OK ? status : settle_listing(m, n, status);
 }
 
+static bool
+knows_inputs(const struct merging *m)
+{
+    for (uint32_t i = 0; i < m->n_inputs; i++)
+        if (!och_find_knows(m->collection, m->inputs[i].segment))
+            return false;
+    return true;
+}
+
 /* Put the new segment in place of the old ones (the committer). */
 static ochre_status
 swap_view(struct merging *m, struct ochre_error *err)
@@ -364,6 +373,8 @@ swap_view(struct merging *m, struct ochre_error *err)
     if (view == NULL)
         return och_fail_memory(err);
     view->position = old->position;
+    if (m->segment != NULL && knows_inputs(m))
+        och_find_note_segment(collection, m->segment);
     bool is_first = m->segment != NULL;
     uint32_t n = 0;
     for (uint32_t i = 0; i < old->n_segments; i++) {
@@ -380,6 +391,7 @@ swap_view(struct merging *m, struct ochre_error *err)
     if (old->head != NULL)
         view->head = och_head_retain(old->head);
     och_collection_set_view(collection, view, collection->head_rows);
+    och_find_tidy(collection);
     return OCHRE_OK;
 }
 
@@ -489,7 +501,7 @@ merge(struct merging *m, bool committer, struct ochre_error *err)
     m->seal = och_maintain_seal_of(
             m->collection, m->inputs, m->n_inputs, m->view->position, is_quick(m), &m->parts);
     m->seal.bad_source = OCH_SEAL_NO_SOURCE;
-    m->seal.stop = &m->collection->stop;
+    m->seal.pace = &m->collection->pace;
     ochre_status status = write_segment(m, err);
     if (status == OCHRE_OK)
         status = install(m, committer, err);

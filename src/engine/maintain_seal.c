@@ -206,8 +206,10 @@ swap_view(struct sealing *s, struct ochre_error *err)
     view->position = old->frozen[0].facts.position;
     for (uint32_t i = 0; i < old->n_segments; i++)
         view->segments[i] = och_segment_retain(old->segments[i]);
-    if (s->segment != NULL)
+    if (s->segment != NULL) {
         view->segments[old->n_segments] = och_segment_retain(s->segment);
+        och_find_note_segment(collection, s->segment);
+    }
     for (uint32_t i = 1; i < old->n_frozen; i++)
         och_frozen_copy(&view->frozen[i - 1], &old->frozen[i]);
     if (old->head != NULL)

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "os/pace.h"
 #include "os/vfs.h"
 #include "segment/id_table.h"
 #include "segment/source.h"
@@ -40,8 +41,7 @@ struct och_seal_file {
 bool
 och_seal_stopped(const struct och_seal_file *file)
 {
-    const atomic_bool *stop = file->seal->stop;
-    return stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
+    return och_pace_stopped(file->seal->pace);
 }
 
 static void

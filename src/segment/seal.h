@@ -26,7 +26,6 @@
 #ifndef OCH_SEGMENT_SEAL_H
 #define OCH_SEGMENT_SEAL_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,6 +38,7 @@
 #include "segment/layout.h"
 
 struct och_mem;
+struct och_pace;
 struct och_source;
 struct och_vfs;
 
@@ -74,7 +74,7 @@ struct och_seal {
     uint32_t n_sources;
     const struct och_seal_part *parts; /* borrowed */
     uint32_t n_parts;
-    const atomic_bool *stop; /* borrowed; once it is true, give up; NULL: never */
+    struct och_pace *pace; /* borrowed: give up when it says so; NULL: never */
 
     struct och_seal_row *rows; /* owned: what to write, by ordinal; och_seal_rows */
     uint32_t n_rows, room;

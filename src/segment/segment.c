@@ -701,6 +701,42 @@ och_segment_find(struct och_segment *segment, struct ochre_bytes id, uint32_t *r
     return status == OCHRE_OK ? search_made_table(segment, id, row_out, err) : status;
 }
 
+ochre_status
+och_segment_hashes(struct och_segment *segment, void (*visit)(void *context, uint32_t hash),
+        void *context, struct ochre_error *err)
+{
+    const struct och_section *section = &segment->sections[OCH_SECTION_ID_TABLE];
+    struct id_search table = {.segment = segment,
+            .slots = atomic_load_explicit(&segment->id_table, memory_order_acquire),
+            .n_slots = och_id_table_slots(segment->n_rows)};
+    if (table.slots == NULL) {
+        table.slots = (const uint64_t *) (const void *) (segment->map + section->offset);
+        table.n_slots = section->size / 8;
+        table.in_file = true;
+    }
+    uint64_t n_loaded = 0;
+    for (uint64_t slot = 0; slot < table.n_slots; slot++, n_loaded--) {
+        ochre_status status = OCHRE_OK;
+        if (n_loaded == 0)
+            status = load_slots(&table, slot, &n_loaded, err);
+        if (status != OCHRE_OK)
+            return status;
+        if (table.slots[slot] != 0)
+            visit(context, (uint32_t) (table.slots[slot] >> 32));
+    }
+    return OCHRE_OK;
+}
+
+void
+och_segment_prefetch_id(const struct och_segment *segment, uint32_t hash)
+{
+    const struct och_section *section = &segment->sections[OCH_SECTION_ID_TABLE];
+    const uint64_t *made = atomic_load_explicit(&segment->id_table, memory_order_acquire);
+    uint64_t n_slots = made != NULL ? och_id_table_slots(segment->n_rows) : section->size / 8;
+    const char *slots = made != NULL ? (const char *) made : segment->map + section->offset;
+    __builtin_prefetch(slots + (hash & (n_slots - 1)) * 8);
+}
+
 /* --- deaths ------------------------------------------------------------------ */
 
 static struct och_marks *

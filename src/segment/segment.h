@@ -86,6 +86,7 @@ struct och_segment {
     uint32_t n_dead_stored;                        /* deaths that file holds */
     atomic_bool damaged;                           /* it could not be read to be merged */
     bool is_complete;                              /* written with all indexes that it can have */
+    uint64_t filter_id; /* the committer's: of the id filter that has all its ids; 0: none */
 };
 
 /* Where a segment's file lies: seg/<collection>/<id>.seg */
@@ -165,6 +166,14 @@ bool och_segment_is_worn(const struct och_segment *segment);
  * a row. */
 OCH_MUST_CHECK ochre_status och_segment_find(struct och_segment *segment, struct ochre_bytes id,
         uint32_t *row_out, struct ochre_error *err);
+
+/* Call visit for the hash (id_table.h) of each row's id, dead ones too, in any order.
+ * Errors: as reading the table: OCHRE_CORRUPT, OCHRE_IO, OCHRE_NO_MEMORY. */
+OCH_MUST_CHECK ochre_status och_segment_hashes(struct och_segment *segment,
+        void (*visit)(void *context, uint32_t hash), void *context, struct ochre_error *err);
+
+/* An id with this hash (id_table.h) will be looked for soon: ask memory for its slot. */
+void och_segment_prefetch_id(const struct och_segment *segment, uint32_t hash);
 
 /* Does the file have an index of its vectors, and one with links at that? */
 bool och_segment_has_index(const struct och_segment *segment);

@@ -96,7 +96,7 @@ och_vector_part_write(void *context, struct och_seal_file *file, const struct oc
             .quick = part->quick,
             .graph_rows = part->graph_rows,
             .join_rows = part->join_rows,
-            .stop = seal->stop};
+            .pace = seal->pace};
     struct och_vector_builder *builder = NULL;
     struct largest largest = {.map = NULL};
     if (!part->quick)

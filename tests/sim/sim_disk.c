@@ -42,7 +42,7 @@ give_back(pthread_mutex_t **lock)
 }
 
 /* As far as the end of the block, no other thread's call runs. */
-#define ALONE(disk) pthread_mutex_t *alone_ __attribute__((cleanup(give_back))) = take(disk)
+#define ALONE(disk) pthread_mutex_t *alone_ __attribute__((cleanup(give_back), unused)) = take(disk)
 
 /* --- counting, failing, tracing -------------------------------------------- */
 

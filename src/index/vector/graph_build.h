@@ -34,7 +34,6 @@
 #ifndef OCH_INDEX_VECTOR_GRAPH_BUILD_H
 #define OCH_INDEX_VECTOR_GRAPH_BUILD_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,6 +43,7 @@
 #include "ochre/status.h"
 
 struct och_executor;
+struct och_pace;
 struct och_mem;
 struct och_quant;
 
@@ -56,7 +56,7 @@ struct och_graph_build {
     struct och_executor *executor; /* borrowed; NULL: one thread */
     const struct och_quant *quant; /* borrowed */
     unsigned n_threads;            /* at least 1 */
-    const atomic_bool *stop;       /* borrowed: set, inserting ends early; NULL: never */
+    struct och_pace *pace;         /* borrowed: stopped, inserting ends early; NULL: never */
     uint32_t n_rows;               /* rows that have a code, nodes or not */
     uint32_t n;                    /* nodes */
     uint32_t effort;               /* candidates of a node */

@@ -307,7 +307,7 @@ make_links(struct och_graph_builder *builder, struct ochre_error *err)
     *graph = (struct och_graph_build){.mem = build->mem,
             .executor = build->executor,
             .n_threads = builder->n_threads,
-            .stop = build->stop,
+            .pace = build->pace,
             .quant = &builder->quant,
             .codes = builder->codes7,
             .codes4 = builder->codes4,

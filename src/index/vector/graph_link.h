@@ -16,6 +16,7 @@
 #include "index/vector/graph_build.h"
 #include "index/vector/quant.h"
 #include "index/vector/walk.h"
+#include "os/pace.h"
 
 /* Two-hop neighbours and the like that are looked at for one node. */
 enum { OCH_LINK_CANDIDATES_MAX = 1024 };
@@ -98,7 +99,7 @@ void och_link_add(struct och_graph_build *build, struct och_graph_scratch *scrat
 static inline bool
 och_link_stopped(const struct och_graph_build *build)
 {
-    return build->stop != NULL && atomic_load_explicit(build->stop, memory_order_relaxed);
+    return och_pace_stopped(build->pace);
 }
 
 /* Work that threads share: items 0 to n - 1, by chunks. */

@@ -39,7 +39,6 @@
 #ifndef OCH_INDEX_VECTOR_INDEX_H
 #define OCH_INDEX_VECTOR_INDEX_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +52,7 @@ struct och_arena;
 struct och_bitset;
 struct och_distance_query;
 struct och_executor;
+struct och_pace;
 struct och_kernels;
 struct och_mem;
 struct och_topk;
@@ -143,11 +143,11 @@ struct och_vector_build {
     uint32_t dim;
     uint64_t seed; /* all randomness comes from it, so a build can be repeated */
     const struct och_vector_kept *kept; /* of the same space and dim; NULL: none */
-    uint32_t effort;         /* candidates a row chooses its links from, at least; 0: the usual */
-    bool quick;              /* what is made in no time, for rows that will soon be merged */
-    uint32_t graph_rows;     /* fewer rows get no links, whatever they cost; 0: the usual */
-    uint32_t join_rows;      /* so many come in together, not one by one; 0: the usual */
-    const atomic_bool *stop; /* set: give up with OCHRE_UNAVAILABLE; NULL: never */
+    uint32_t effort;       /* candidates a row chooses its links from, at least; 0: the usual */
+    bool quick;            /* what is made in no time, for rows that will soon be merged */
+    uint32_t graph_rows;   /* fewer rows get no links, whatever they cost; 0: the usual */
+    uint32_t join_rows;    /* so many come in together, not one by one; 0: the usual */
+    struct och_pace *pace; /* stopped: give up with OCHRE_UNAVAILABLE; NULL: never */
 };
 
 /* What an index is opened over.  All borrowed until close. */

@@ -789,7 +789,7 @@ closing_does_not_wait_for_a_merge_to_end(void **state)
     wait_at_door();
     struct och_thread thread;
     check_ok(och_thread_start(&thread, "close", close_it, NULL, &err), &err);
-    while (!atomic_load(&collection->stop)) {
+    while (!atomic_load(&collection->pace.stop)) {
         och_mutex_lock(&rig.engine->work_lock);
         (void) och_cond_wait_for(&rig.engine->work_done, &rig.engine->work_lock, 1);
         och_mutex_unlock(&rig.engine->work_lock);

@@ -26,7 +26,7 @@ static struct och_mem mem;
 static const struct och_kernels *kernels;
 static float floats[ROWS * DIM];
 static uint32_t nodes[ROWS];
-static atomic_bool stop;
+static struct och_pace pace;
 
 /* A world of rows and all that a build borrows. */
 struct world {
@@ -70,7 +70,7 @@ begin(struct world *world, struct och_mem *account, struct och_executor *executo
             .executor = executor,
             .n_threads = executor == NULL ? 1 : och_executor_width(executor),
             .quant = quant,
-            .stop = &stop,
+            .pace = &pace,
             .n_rows = ROWS,
             .n = ROWS,
             .effort = 64,
@@ -263,9 +263,9 @@ who_is_told_to_stop_stops(void **state)
     struct world world;
     fill_rows(1, 6);
     check(begin(&world, &mem, NULL) == OCHRE_OK);
-    atomic_store(&stop, true);
+    atomic_store(&pace.stop, true);
     check(och_graph_join(&world.build, ROWS) == OCHRE_UNAVAILABLE);
-    atomic_store(&stop, false);
+    atomic_store(&pace.stop, false);
     end(&world);
     check(och_mem_used(&mem) == 0);
 }
