@@ -5,14 +5,12 @@
 #include <string.h>
 
 #include "api/backup_internal.h"
-#include "api/check.h"
 #include "api/db.h"
 #include "api/held_files.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "os/clock.h"
 #include "os/vfs_posix.h"
 #include "storage/directory.h"
 
@@ -25,8 +23,6 @@ struct backup {
     struct och_directory directory;      /* of the database */
     struct och_file *lock;               /* owned: of the backup */
     struct och_backup_manifest previous; /* what `to` was before */
-    struct och_backup_member wanted;     /* the path that is being put together */
-    char dir[OCH_BACKUP_PATH_SIZE];      /* ... and where that is */
     struct ochre_error *err;             /* borrowed: for visits */
 };
 
@@ -72,91 +68,6 @@ take_target(struct backup *backup, struct ochre_error *err)
                 "the directory to write to is a backup of another database: %s instead of %s",
                 theirs, ours);
     return OCHRE_OK;
-}
-
-static ochre_status
-add_path(struct backup *backup, struct ochre_error *err)
-{
-    /* What else lies there (names that ochre does not give) is not the database. */
-    if (!och_backup_is_member(backup->wanted.path))
-        return OCHRE_OK;
-    return och_backup_manifest_add(&backup->copier.manifest, &backup->wanted, err);
-}
-
-/* False: too long to be a member's path, or to have one below it. */
-static bool
-join(const char *dir, const char *name, char path[OCH_BACKUP_PATH_SIZE])
-{
-    int size = snprintf(path, OCH_BACKUP_PATH_SIZE, "%s/%s", dir, name);
-    return size > 0 && size < OCH_BACKUP_PATH_SIZE;
-}
-
-static ochre_status
-visit_source(void *context, const char *name, bool is_dir)
-{
-    struct backup *backup = context;
-    if (is_dir || !join(backup->dir, name, backup->wanted.path))
-        return OCHRE_OK;
-    return add_path(backup, backup->err);
-}
-
-static ochre_status
-list_dir(struct backup *backup, const char *dir, struct ochre_error *err)
-{
-    (void) snprintf(backup->dir, sizeof(backup->dir), "%s", dir);
-    ochre_status status = och_vfs_list(backup->from, dir, visit_source, backup, err);
-    return status == OCHRE_NOT_FOUND ? OCHRE_OK : status;
-}
-
-static ochre_status
-visit_collection(void *context, const char *name, bool is_dir)
-{
-    struct backup *backup = context;
-    char dir[OCH_BACKUP_PATH_SIZE];
-    if (!is_dir || !join(OCH_DIR_SEGMENTS, name, dir))
-        return OCHRE_OK;
-    return list_dir(backup, dir, backup->err);
-}
-
-static ochre_status
-list_source(struct backup *backup, struct ochre_error *err)
-{
-    static const char *const roots[] = {"FORMAT", "catalog.db"};
-    ochre_status status = OCHRE_OK;
-    for (size_t i = 0; status == OCHRE_OK && i < sizeof(roots) / sizeof(roots[0]); i++) {
-        (void) snprintf(backup->wanted.path, sizeof(backup->wanted.path), "%s", roots[i]);
-        status = add_path(backup, err);
-    }
-    if (status == OCHRE_OK)
-        status = list_dir(backup, "log", err);
-    if (status == OCHRE_OK)
-        status = och_vfs_list(backup->from, OCH_DIR_SEGMENTS, visit_collection, backup, err);
-    return status;
-}
-
-/* --- is it worth it? -------------------------------------------------------- */
-
-static void
-note_damage(void *context, const struct och_check_finding *finding)
-{
-    struct ochre_error *first = context;
-    if (finding->kind == OCH_CHECK_DAMAGE && first->status == OCHRE_OK)
-        (void) och_fail(first, OCHRE_CORRUPT, "%.120s: %.300s", finding->path, finding->message);
-}
-
-/* A copy of damage would replace an earlier one without it. */
-static ochre_status
-check_source(struct backup *backup, struct ochre_error *err)
-{
-    struct ochre_error first = {.status = OCHRE_OK};
-    struct och_check_options options = {
-            .report = note_damage, .context = &first, .mem = backup->copier.options->mem};
-    ochre_status status = och_check_held(
-            backup->from, backup->copier.options->machine, &backup->directory, &options, NULL, err);
-    if (status == OCHRE_CORRUPT && first.status == OCHRE_CORRUPT)
-        return och_fail(err, OCHRE_CORRUPT, "the database is damaged, and was not copied: %s",
-                first.message);
-    return status;
 }
 
 /* --- copying ---------------------------------------------------------------- */
@@ -332,11 +243,7 @@ run(struct backup *backup, struct ochre_error *err)
     if (status == OCHRE_OK)
         status = take_target(backup, err);
     if (status == OCHRE_OK)
-        status = check_source(backup, err);
-    copier->manifest.database = backup->directory.database;
-    copier->manifest.made_s = och_machine_wall_ns(machine) / 1000000000u;
-    if (status == OCHRE_OK)
-        status = list_source(backup, err);
+        status = och_copier_list_source(copier, backup->from, &backup->directory, err);
     if (status == OCHRE_OK)
         status = copy_all(backup, err);
     if (status == OCHRE_OK)

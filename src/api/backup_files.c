@@ -24,8 +24,8 @@ och_copier_close(struct och_copier *copier)
     copier->block = NULL;
 }
 
-static void
-advance(struct och_copier *copier, size_t size)
+void
+och_copier_advance(struct och_copier *copier, size_t size)
 {
     copier->done += size;
     if (copier->options->progress != NULL)
@@ -53,7 +53,7 @@ pump(struct och_copier *copier, struct och_file *from, struct och_file *to,
         if (n_read > 0)
             hash = och_backup_hash(hash, copier->block, n_read);
         offset += n_read;
-        advance(copier, n_read);
+        och_copier_advance(copier, n_read);
     }
     seen_out->size = offset;
     seen_out->hash = hash;
@@ -86,16 +86,23 @@ compare(const struct och_backup_member *seen, const struct och_backup_member *wa
 }
 
 ochre_status
+och_copier_verify_at(struct och_copier *copier, struct och_vfs *vfs, const char *path,
+        const struct och_backup_member *member, struct ochre_error *err)
+{
+    struct och_backup_member seen = {.path = ""};
+    ochre_status status = och_copier_hash(copier, vfs, path, &seen, err);
+    if (status == OCHRE_NOT_FOUND)
+        return och_fail(err, OCHRE_CORRUPT, "%s, which is %s, is missing", path, member->path);
+    return status == OCHRE_OK ? compare(&seen, member, path, err) : status;
+}
+
+ochre_status
 och_copier_verify(struct och_copier *copier, struct och_vfs *backup,
         const struct och_backup_member *member, struct ochre_error *err)
 {
     char path[OCH_BACKUP_STORED_SIZE];
-    struct och_backup_member seen = {.path = ""};
     och_backup_stored(member, path);
-    ochre_status status = och_copier_hash(copier, backup, path, &seen, err);
-    if (status == OCHRE_NOT_FOUND)
-        return och_fail(err, OCHRE_CORRUPT, "%s, which is %s, is missing", path, member->path);
-    return status == OCHRE_OK ? compare(&seen, member, path, err) : status;
+    return och_copier_verify_at(copier, backup, path, member, err);
 }
 
 ochre_status
@@ -104,14 +111,16 @@ och_copier_copy(struct och_copier *copier, const struct och_copy *copy, struct o
     struct och_file *from = NULL;
     struct och_file *to = NULL;
     struct och_backup_member seen = {.path = ""};
-    ochre_status status = och_vfs_open(copy->from, copy->path_from, OCH_OPEN_READ, &from, err);
+    ochre_status status = OCHRE_OK;
+    if (copy->open == NULL)
+        status = och_vfs_open(copy->from, copy->path_from, OCH_OPEN_READ, &from, err);
     if (status == OCHRE_OK)
         status = och_vfs_open(copy->to, copy->path_to, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &to, err);
     /* What an interrupted copy left may be longer. */
     if (status == OCHRE_OK)
         status = och_file_truncate(to, 0, err);
     if (status == OCHRE_OK)
-        status = pump(copier, from, to, &seen, err);
+        status = pump(copier, copy->open != NULL ? copy->open : from, to, &seen, err);
     if (status == OCHRE_OK)
         status = compare(&seen, copy->member, copy->path_from, err);
     if (status == OCHRE_OK)
@@ -155,20 +164,29 @@ done:
 }
 
 ochre_status
-och_copier_verify_all(struct och_copier *copier, struct och_vfs *backup, struct ochre_error *err)
+och_copier_take_manifest(struct och_copier *copier, struct ochre_error *err)
 {
-    struct och_backup_manifest *manifest = &copier->manifest;
-    ochre_status status = och_copier_read_manifest(copier, backup, manifest, err);
-    if (status == OCHRE_NOT_FOUND)
-        return och_fail(err, OCHRE_INVALID, "not a backup (no BACKUP file)");
-    if (status != OCHRE_OK)
-        return status;
+    const struct och_backup_manifest *manifest = &copier->manifest;
     if (manifest->n_members < 2 || strcmp(manifest->members[0].path, "FORMAT") != 0 ||
             strcmp(manifest->members[1].path, "catalog.db") != 0)
         return och_fail(err, OCHRE_CORRUPT, "BACKUP lists no FORMAT or no catalog.db");
     copier->totals.n_files = manifest->n_members;
     copier->totals.n_bytes = manifest->n_bytes;
     copier->totals.made_s = manifest->made_s;
+    return OCHRE_OK;
+}
+
+ochre_status
+och_copier_verify_all(struct och_copier *copier, struct och_vfs *backup, struct ochre_error *err)
+{
+    struct och_backup_manifest *manifest = &copier->manifest;
+    ochre_status status = och_copier_read_manifest(copier, backup, manifest, err);
+    if (status == OCHRE_NOT_FOUND)
+        return och_fail(err, OCHRE_INVALID, "not a backup (no BACKUP file)");
+    if (status == OCHRE_OK)
+        status = och_copier_take_manifest(copier, err);
+    if (status != OCHRE_OK)
+        return status;
     if (copier->total == 0)
         copier->total = manifest->n_bytes;
     for (size_t i = 0; status == OCHRE_OK && i < manifest->n_members; i++)

@@ -49,6 +49,7 @@ struct ochre_db {
     atomic_bool gives_up;        /* och_db_give_up */
     uint64_t n_purged; /* changes of the engine that a purge has seen, and one; who is tidying */
     atomic_flag is_tidied; /* someone compacts or purges all of it */
+    atomic_uint n_streams; /* backups of it that are being read */
     /* What public.c made and must take down: */
     struct och_vfs *own_vfs;
     struct och_executor *own_executor;

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "api/backup.h"
+#include "api/backup_stream.h"
 #include "api/db.h"
 #include "api/ops.h"
 #include "base/arena.h"
@@ -26,6 +27,19 @@ och_op_backup(struct ochre_db *db, struct och_backup_totals *totals_out, struct 
         return och_fail(err, OCHRE_DENIED,
                 "Backups are off: start the server with --backup-dir DIR (backup_dir)");
     return och_backup_database_to(db, db->options.backup_dir, totals_out, err);
+}
+
+ochre_status
+och_op_backup_stream(
+        struct ochre_db *db, struct och_backup_stream **stream_out, struct ochre_error *err)
+{
+    const struct och_backup_options options = {
+            .mem = &db->mem, .machine = db->options.machine, .stop = &db->gives_up};
+    *stream_out = NULL;
+    ochre_status status = och_db_admit_change(db, err);
+    if (status != OCHRE_OK)
+        return status;
+    return och_backup_stream_open_database(&options, db, stream_out, err);
 }
 
 ochre_status

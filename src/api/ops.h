@@ -34,6 +34,7 @@
 #include "ochre/types.h"
 
 struct och_arena;
+struct och_backup_stream;
 struct och_backup_totals;
 struct och_key;
 struct och_schema;
@@ -59,6 +60,15 @@ uint64_t och_op_heartbeat_ns(struct ochre_db *db);
  */
 OCH_MUST_CHECK ochre_status och_op_backup(
         struct ochre_db *db, struct och_backup_totals *totals_out, struct ochre_error *err);
+
+/*
+ * Begin a backup that is one stream, to be read with och_backup_stream_read and closed
+ * (api/backup_stream.h).
+ *
+ * Errors: those of och_backup_stream_open_database; OCHRE_DENIED: it is only read
+ */
+OCH_MUST_CHECK ochre_status och_op_backup_stream(
+        struct ochre_db *db, struct och_backup_stream **stream_out, struct ochre_error *err);
 
 /* OCHRE_DENIED unless the database was opened with allow_reset. */
 OCH_MUST_CHECK ochre_status och_op_reset(struct ochre_db *db, struct ochre_error *err);

@@ -2,32 +2,33 @@
 #include <string.h>
 
 #include "api/backup_internal.h"
+#include "api/backup_stream.h"
+#include "api/restore_internal.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "os/vfs_posix.h"
+#include "storage/backup_stream.h"
 #include "storage/directory.h"
 
-/* Stands in a directory from before the first file until FORMAT is there. */
-#define MARK "RESTORING"
 #define MARK_SIZE ((size_t) 8)
-#define FORMAT_PATH "FORMAT"
-#define PART OCH_DIR_TMP "/restore"
 
 struct restore {
     struct och_copier copier;
-    struct och_vfs *from, *to; /* borrowed */
-    struct och_file *mark;     /* owned, locked: one restore at a time */
+    struct och_vfs *from, *to;        /* borrowed; from: NULL when it is a stream */
+    struct och_stream_source *stream; /* borrowed; NULL when it is a directory */
+    struct och_file *mark;            /* owned, locked: one restore at a time */
     bool has_mark, has_format, has_other;
+    bool is_taken; /* the mark is ours */
 };
 
 static ochre_status
 visit_target(void *context, const char *name, bool is_dir)
 {
     struct restore *restore = context;
-    if (!is_dir && strcmp(name, MARK) == 0)
+    if (!is_dir && strcmp(name, OCH_RESTORE_MARK) == 0)
         restore->has_mark = true;
-    else if (!is_dir && strcmp(name, FORMAT_PATH) == 0)
+    else if (!is_dir && strcmp(name, OCH_RESTORE_FORMAT) == 0)
         restore->has_format = true;
     else
         restore->has_other = true;
@@ -79,11 +80,13 @@ take_target(struct restore *restore, struct ochre_error *err)
     if (restore->has_format || (restore->has_other && !restore->has_mark))
         return och_fail(err, OCHRE_EXISTS,
                 "the directory to restore to is not empty; name another, or move it away");
-    status = och_vfs_open(restore->to, MARK, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &restore->mark, err);
+    status = och_vfs_open(
+            restore->to, OCH_RESTORE_MARK, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &restore->mark, err);
     if (status == OCHRE_OK)
         status = och_file_lock(restore->mark, err);
     if (status == OCHRE_BUSY)
         return och_fail(err, OCHRE_BUSY, "another process restores to this directory");
+    restore->is_taken = status == OCHRE_OK;
     if (status == OCHRE_OK)
         status = set_mark(restore, err);
     if (status == OCHRE_OK)
@@ -131,50 +134,14 @@ copy_member(struct restore *restore, const struct och_backup_member *member, con
             .path_from = stored,
             .path_to = to,
             .member = member};
+    if (restore->stream != NULL) {
+        copy.open = och_stream_source_open(restore->stream, member);
+        copy.path_from = "the stream";
+    }
     return och_copier_copy(&restore->copier, &copy, err);
 }
 
-/* --- files that are one ------------------------------------------------------- */
-
-/* Forks have the same files, which a backup holds once: so does what is restored. */
-struct firsts {
-    uint32_t *slots; /* owned: [n_slots] member + 1 of the first with these contents; 0: empty */
-    size_t n_slots;  /* a power of two */
-};
-
-static ochre_status
-make_firsts(struct restore *restore, struct firsts *firsts, struct ochre_error *err)
-{
-    firsts->n_slots = 64;
-    while (firsts->n_slots < 2 * restore->copier.manifest.n_members)
-        firsts->n_slots *= 2;
-    firsts->slots = och_mem_take_zeroed(
-            restore->copier.options->mem, firsts->n_slots * sizeof(*firsts->slots));
-    return firsts->slots == NULL ? och_fail_memory(err) : OCHRE_OK;
-}
-
-static bool
-is_of_a_segment(const struct och_backup_member *member)
-{
-    return strncmp(member->path, OCH_DIR_SEGMENTS "/", sizeof(OCH_DIR_SEGMENTS)) == 0;
-}
-
-/* The first segment's file with the contents of member i, or i. */
-static size_t
-first_like(const struct restore *restore, struct firsts *firsts, size_t i)
-{
-    const struct och_backup_member *members = restore->copier.manifest.members;
-    size_t slot = members[i].hash & (firsts->n_slots - 1);
-    if (!is_of_a_segment(&members[i]))
-        return i;
-    for (; firsts->slots[slot] != 0; slot = (slot + 1) & (firsts->n_slots - 1)) {
-        size_t other = firsts->slots[slot] - 1;
-        if (members[other].hash == members[i].hash && members[other].size == members[i].size)
-            return other;
-    }
-    firsts->slots[slot] = (uint32_t) i + 1;
-    return i;
-}
+/* --- the files ---------------------------------------------------------------- */
 
 /* Give the file that was placed before a second name; a restore that was interrupted may
  * have left one. */
@@ -189,19 +156,27 @@ place_again(struct restore *restore, const char *from, const char *to, struct oc
 }
 
 static ochre_status
-place_member(struct restore *restore, struct firsts *firsts, size_t i, struct ochre_error *err)
+place_member(struct restore *restore, struct och_backup_firsts *firsts, size_t i,
+        struct ochre_error *err)
 {
-    const struct och_backup_member *members = restore->copier.manifest.members;
-    size_t first = first_like(restore, firsts, i);
-    ochre_status status = OCHRE_UNSUPPORTED;
-    if (first != i)
-        status = place_again(restore, members[first].path, members[i].path, err);
-    if (status == OCHRE_UNSUPPORTED)
-        status = copy_member(restore, &members[i], members[i].path, err);
-    return status;
+    const struct och_backup_manifest *manifest = &restore->copier.manifest;
+    const struct och_backup_member *member = &manifest->members[i];
+    size_t first = och_backup_firsts_of(firsts, manifest, i);
+    if (first == i)
+        return copy_member(restore, member, member->path, err);
+    const char *from = manifest->members[first].path;
+    ochre_status status = place_again(restore, from, member->path, err);
+    if (status != OCHRE_UNSUPPORTED)
+        return status;
+    const struct och_copy copy = {.from = restore->to,
+            .to = restore->to,
+            .path_from = from,
+            .path_to = member->path,
+            .member = member};
+    return och_copier_copy(&restore->copier, &copy, err);
 }
 
-/* All but FORMAT, which is the first member.  Members of one directory follow one
+/* All but FORMAT, which is the first member and gets its name last.  Members of one directory follow one
  * another, so that each directory is synced once. */
 static ochre_status
 copy_data(struct restore *restore, struct ochre_error *err)
@@ -209,8 +184,9 @@ copy_data(struct restore *restore, struct ochre_error *err)
     const struct och_backup_manifest *manifest = &restore->copier.manifest;
     char dir[OCH_BACKUP_PATH_SIZE] = "";
     char next[OCH_BACKUP_PATH_SIZE];
-    struct firsts firsts;
-    ochre_status status = make_firsts(restore, &firsts, err);
+    struct och_backup_firsts firsts;
+    ochre_status status =
+            och_backup_firsts_make(&firsts, restore->copier.options->mem, manifest, err);
     for (size_t i = 1; status == OCHRE_OK && i < manifest->n_members; i++) {
         parent_of(manifest->members[i].path, next);
         if (strcmp(dir, next) != 0) {
@@ -222,9 +198,24 @@ copy_data(struct restore *restore, struct ochre_error *err)
         if (status == OCHRE_OK)
             status = place_member(restore, &firsts, i, err);
     }
-    och_mem_release(
-            restore->copier.options->mem, firsts.slots, firsts.n_slots * sizeof(*firsts.slots));
+    och_backup_firsts_clear(&firsts);
     return status == OCHRE_OK ? och_vfs_sync_dir(restore->to, dir, err) : status;
+}
+
+/* A stream has ended as it should, and what was made of it reads back: it cannot be asked
+ * again. */
+static ochre_status
+verify_streamed(struct restore *restore, struct ochre_error *err)
+{
+    const struct och_backup_manifest *manifest = &restore->copier.manifest;
+    ochre_status status = och_stream_source_end(restore->stream, manifest->hash, err);
+    restore->copier.total = restore->copier.done + manifest->n_bytes;
+    for (size_t i = 0; status == OCHRE_OK && i < manifest->n_members; i++) {
+        const char *path = i == 0 ? OCH_RESTORE_PART : manifest->members[i].path;
+        status = och_copier_verify_at(
+                &restore->copier, restore->to, path, &manifest->members[i], err);
+    }
+    return status;
 }
 
 static ochre_status
@@ -232,17 +223,19 @@ place(struct restore *restore, struct ochre_error *err)
 {
     ochre_status status = take_target(restore, err);
     if (status == OCHRE_OK)
+        status = copy_member(restore, &restore->copier.manifest.members[0], OCH_RESTORE_PART, err);
+    if (status == OCHRE_OK)
         status = copy_data(restore, err);
+    if (status == OCHRE_OK && restore->stream != NULL)
+        status = verify_streamed(restore, err);
     if (status == OCHRE_OK)
-        status = copy_member(restore, &restore->copier.manifest.members[0], PART, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_rename(restore->to, PART, FORMAT_PATH, err);
+        status = och_vfs_rename(restore->to, OCH_RESTORE_PART, OCH_RESTORE_FORMAT, err);
     if (status == OCHRE_OK)
         status = och_vfs_sync_dir(restore->to, "", err);
     /* From here on it is a database.  A mark that stays does it no harm, and no
      * further restore goes over a directory that has FORMAT. */
     if (status == OCHRE_OK)
-        status = och_vfs_remove(restore->to, MARK, err);
+        status = och_vfs_remove(restore->to, OCH_RESTORE_MARK, err);
     if (status == OCHRE_OK)
         status = och_vfs_sync_dir(restore->to, "", err);
     return status;
@@ -311,5 +304,112 @@ och_restore_directory(const struct och_backup_options *options, const char *from
     finish(&restore, totals_out);
     och_vfs_posix_close(target);
     och_vfs_posix_close(source);
+    return status;
+}
+
+/* --- from a stream ------------------------------------------------------------------ */
+
+/* The target is left as it was found, unless somebody else restores to it. */
+static ochre_status
+place_streamed(struct restore *restore, struct ochre_error *err)
+{
+    ochre_status status = och_restore_clear_leftover(restore->to, err);
+    if (status == OCHRE_OK)
+        status = place(restore, err);
+    if (status != OCHRE_OK && restore->is_taken)
+        och_restore_clear(restore->to);
+    return status;
+}
+
+static ochre_status
+open_streamed(struct restore *restore, const struct och_backup_options *options,
+        struct och_stream_source *stream, struct ochre_error *err)
+{
+    struct och_copier *copier = &restore->copier;
+    *restore = (struct restore){.stream = stream};
+    ochre_status status = och_copier_open(copier, options, err);
+    if (status == OCHRE_OK)
+        status = och_stream_source_begin(stream, options->mem, &copier->manifest, err);
+    if (status == OCHRE_OK)
+        status = och_copier_take_manifest(copier, err);
+    copier->total = copier->manifest.n_bytes * 2;
+    return status;
+}
+
+ochre_status
+och_restore_stream_vfs(const struct och_backup_options *options,
+        const struct och_backup_input *input, struct och_vfs *to,
+        struct och_backup_totals *totals_out, struct ochre_error *err)
+{
+    struct restore restore;
+    struct och_stream_source stream = och_stream_source_of(input);
+    ochre_status status = open_streamed(&restore, options, &stream, err);
+    restore.to = to;
+    if (status == OCHRE_OK)
+        status = place_streamed(&restore, err);
+    finish(&restore, totals_out);
+    return status;
+}
+
+/* Where a database is put together that gets the name `to` later. */
+static ochre_status
+name_part(const char *to, char part[OCH_RESTORE_NAME_SIZE], struct ochre_error *err)
+{
+    size_t size = strlen(to);
+    while (size > 1 && to[size - 1] == '/')
+        size--;
+    if (size + sizeof(OCH_RESTORE_SUFFIX) > OCH_RESTORE_NAME_SIZE)
+        return och_fail(err, OCHRE_INVALID,
+                "a directory's name of %zu bytes; at most %zu are taken", size,
+                OCH_RESTORE_NAME_SIZE - sizeof(OCH_RESTORE_SUFFIX));
+    memcpy(part, to, size);
+    memcpy(part + size, OCH_RESTORE_SUFFIX, sizeof(OCH_RESTORE_SUFFIX));
+    return OCHRE_OK;
+}
+
+/* `to` is not there. */
+static ochre_status
+place_named(struct restore *restore, const char *to, struct ochre_error *err)
+{
+    char part[OCH_RESTORE_NAME_SIZE] = "";
+    struct och_vfs *target = NULL;
+    ochre_status status = name_part(to, part, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_posix_open(restore->copier.options->mem, part, true, &target, err);
+    restore->to = target;
+    if (status == OCHRE_OK)
+        status = place_streamed(restore, err);
+    och_file_close(restore->mark);
+    restore->mark = NULL;
+    och_vfs_posix_close(target);
+    if (status == OCHRE_OK)
+        return och_vfs_posix_name(part, to, err);
+    if (target != NULL)
+        och_vfs_posix_forget(part); /* it stays if something is in it */
+    if (status == OCHRE_EXISTS)
+        return och_fail(err, OCHRE_EXISTS,
+                "%.200s, where the database would be put together, is not empty; move it away",
+                part);
+    return status;
+}
+
+ochre_status
+och_restore_stream(const struct och_backup_options *options, const struct och_backup_input *input,
+        const char *to, struct och_backup_totals *totals_out, struct ochre_error *err)
+{
+    struct restore restore;
+    struct och_vfs *target = NULL;
+    struct och_stream_source stream = och_stream_source_of(input);
+    ochre_status status = open_streamed(&restore, options, &stream, err);
+    if (status == OCHRE_OK) {
+        status = och_vfs_posix_open(options->mem, to, false, &target, err);
+        restore.to = target;
+        if (status == OCHRE_OK)
+            status = place_streamed(&restore, err);
+        else if (status == OCHRE_NOT_FOUND)
+            status = place_named(&restore, to, err);
+    }
+    finish(&restore, totals_out);
+    och_vfs_posix_close(target);
     return status;
 }

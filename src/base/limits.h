@@ -98,6 +98,7 @@
 #define OCH_BACKUP_MEMBERS_MAX (1u << 22)
 #define OCH_BACKUP_MANIFEST_SIZE_MAX (512u << 20)
 #define OCH_BACKUP_BLOCK_SIZE (1u << 20) /* the unit in which files are read and hashed */
+#define OCH_BACKUP_STREAMS_MAX 2u        /* of one database at a time */
 
 static_assert(OCH_WRITE_SIZE_MAX < OCH_LOG_FILE_SIZE_MAX, "one request fits one log file");
 

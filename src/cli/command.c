@@ -98,19 +98,25 @@ och_command_raise_descriptor_limit(void)
 }
 
 void
-och_command_put_json(const char *text)
+och_command_put_json_to(FILE *out, const char *text)
 {
-    (void) putchar('"');
+    (void) putc('"', out);
     for (; *text != '\0'; text++) {
         unsigned char byte = (unsigned char) *text;
         if (byte == '"' || byte == '\\')
-            (void) printf("\\%c", byte);
+            (void) fprintf(out, "\\%c", byte);
         else if (byte < 0x20)
-            (void) printf("\\u%04x", byte);
+            (void) fprintf(out, "\\u%04x", byte);
         else
-            (void) putchar(byte);
+            (void) putc(byte, out);
     }
-    (void) putchar('"');
+    (void) putc('"', out);
+}
+
+void
+och_command_put_json(const char *text)
+{
+    och_command_put_json_to(stdout, text);
 }
 
 och_exit

@@ -6,6 +6,7 @@
 
 #include <argp.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "ochre/status.h"
 
@@ -46,7 +47,8 @@ och_exit och_command_exit_of(ochre_status status);
 /* Have as many files open as a server may need, if the system allows it. */
 void och_command_raise_descriptor_limit(void);
 
-/* Print a text as a JSON string, with its quotes. */
+/* Print a text as a JSON string, with its quotes: to standard output, or elsewhere. */
 void och_command_put_json(const char *text);
+void och_command_put_json_to(FILE *out, const char *text);
 
 #endif /* OCH_CLI_COMMAND_H */

@@ -105,6 +105,7 @@ och_http_on_completed(void *context, struct MHD_Connection *library, void **stat
     if (connection == NULL || !connection->exchange.has_begun)
         return;
     struct och_http_exchange *exchange = &connection->exchange;
+    och_http_stream_end(connection);
     och_buf_clear(&exchange->response.body);
     release_body(server, exchange);
     och_arena_clear(&exchange->request.arena);
@@ -168,6 +169,17 @@ log_answer(struct och_http_server *server, const struct och_http_exchange *excha
             (unsigned long long) ((och_http_now(server) - exchange->begin_ns) / 1000));
 }
 
+/* The bytes stay ours: the buffer lives until the exchange has ended. */
+static struct MHD_Response *
+make_answer(const char *body, size_t size)
+{
+    union {
+        const char *readable;
+        void *as_asked; /* the library takes a pointer it will not write through */
+    } bytes = {.readable = size == 0 ? no_bytes : body};
+    return MHD_create_response_from_buffer(size, bytes.as_asked, MHD_RESPMEM_PERSISTENT);
+}
+
 /* Hand the response to the library.  MHD_NO drops the connection. */
 static enum MHD_Result
 answer(struct och_http_connection *connection)
@@ -180,18 +192,16 @@ answer(struct och_http_connection *connection)
     och_http_add_cors(server, exchange);
     const char *body = response->body.data;
     size_t size = response->body.size;
-    if (och_buf_status(&response->body) != OCHRE_OK)
+    bool is_streamed = response->stream.read != NULL && response->status == 200;
+    if (och_buf_status(&response->body) != OCHRE_OK ||
+            (is_streamed && !och_http_stream_begin(connection)))
         use_memory_error(response, &body, &size);
     bool close = response->close || exchange->verdict == OCH_HTTP_REFUSED_CLOSE ||
             atomic_load(&server->is_stopping);
 
-    /* The bytes stay ours: the buffer lives until the exchange has ended. */
-    union {
-        const char *readable;
-        void *as_asked; /* the library takes a pointer it will not write through */
-    } bytes = {.readable = size == 0 ? no_bytes : body};
-    struct MHD_Response *made =
-            MHD_create_response_from_buffer(size, bytes.as_asked, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *made = is_streamed && response->status == 200
+            ? och_http_stream_answer(connection)
+            : make_answer(body, size);
     if (made == NULL)
         return MHD_NO;
     atomic_fetch_add_explicit(&server->n_requests, 1, memory_order_relaxed);

@@ -82,10 +82,27 @@ struct och_http_header {
     const char *value; /* the same */
 };
 
+/*
+ * A body that is asked for as the client takes it, instead of one in memory.  It is read
+ * on the executor, one piece at a time, while the connection sleeps.
+ */
+struct och_http_stream {
+    uint64_t size; /* bytes of all of it, which are announced */
+    /*
+     * Read the next bytes, `room` at most and 1 at least.  Another status than OCHRE_OK,
+     * or no bytes, cuts the connection: the client sees fewer bytes than were announced.
+     */
+    ochre_status (*read)(void *context, void *bytes, size_t room, size_t *n_out);
+    /* Called once: all was read, or it is not wanted any more. */
+    void (*close)(void *context);
+    void *context;
+};
+
 struct och_http_response {
-    unsigned status;          /* 200 until a handler says otherwise */
-    const char *content_type; /* static; "application/json" at first; NULL: none */
-    struct och_buf body;      /* charged to the server's account */
+    unsigned status;               /* 200 until a handler says otherwise */
+    const char *content_type;      /* static; "application/json" at first; NULL: none */
+    struct och_buf body;           /* charged to the server's account */
+    struct och_http_stream stream; /* its `read` is not NULL: the body, if `status` is 200 */
     struct och_http_header headers[OCH_HTTP_EXTRA_HEADERS_MAX];
     size_t n_headers;
     bool close; /* close the connection after this answer */

@@ -24,6 +24,7 @@ const struct och_http_route och_routes[] = {
         {OCH_HTTP_POST, "/api/v2/reset", 0, och_route_reset, NULL},
         {OCH_HTTP_GET, "/ochre/v1/stats", OCH_HTTP_LONG, och_route_stats, NULL},
         {OCH_HTTP_POST, "/ochre/v1/backup", OCH_HTTP_LONG, och_route_backup, NULL},
+        {OCH_HTTP_GET, "/ochre/v1/backup", OCH_HTTP_LONG, och_route_backup_stream, NULL},
         {OCH_HTTP_POST, "/ochre/v1/compact", OCH_HTTP_LONG, och_route_compact, NULL},
         {OCH_HTTP_POST, "/ochre/v1/purge", OCH_HTTP_LONG, och_route_purge, NULL},
         {OCH_HTTP_GET, "/api/v1/{*rest}", OPEN | OCH_HTTP_ANY_METHOD, och_route_v1, NULL},

@@ -1,4 +1,5 @@
 #include "api/backup.h"
+#include "api/backup_stream.h"
 #include "api/stats.h"
 #include "base/buf.h"
 #include "base/json.h"
@@ -119,6 +120,41 @@ och_route_backup(
     }
     och_buf_put_u8(call.out, '}');
     return och_call_end(&call);
+}
+
+static ochre_status
+read_backup(void *context, void *bytes, size_t room, size_t *n_out)
+{
+    return och_backup_stream_read(context, bytes, room, n_out, NULL);
+}
+
+static void
+close_backup(void *context)
+{
+    och_backup_stream_close(context);
+}
+
+/* The whole backup as the answer.  It names no place, and so needs no --backup-dir; who
+ * may ask can read all records anyway.  HEAD makes none. */
+och_http_outcome
+och_route_backup_stream(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct och_backup_stream *stream = NULL;
+    if (request->method == OCH_HTTP_HEAD) {
+        response->content_type = "application/octet-stream";
+        return OCH_HTTP_DONE;
+    }
+    call.status = och_op_backup_stream(call.db, &stream, &call.err);
+    if (!och_call_goes_on(&call))
+        return och_call_end(&call);
+    response->content_type = "application/octet-stream";
+    response->stream = (struct och_http_stream){.size = och_backup_stream_size(stream),
+            .read = read_backup,
+            .close = close_backup,
+            .context = stream};
+    return OCH_HTTP_DONE;
 }
 
 och_http_outcome

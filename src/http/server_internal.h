@@ -18,6 +18,9 @@
  *      PARKED    the connection sleeps; whoever finishes wakes it
  *      FINISHED  the response is complete
  *
+ * With a streamed body that happens again for each piece of it (stream.c): PARKED while
+ * the executor reads one, FINISHED when it is there.
+ *
  * Stopping.  The library must not be stopped while a connection sleeps, nor
  * while a thread is inside its wake-up call.  n_busy counts the first, n_waking
  * the second, and is_closing keeps handlers from beginning.  n_busy and
@@ -47,7 +50,9 @@ enum {
     OCH_HTTP_POOL_SIZE = 40 * 1024,   /* the library's buffer: all headers and their list */
     OCH_HTTP_DISCARD_MAX = 64 * 1024, /* a refused body up to this is read, not cut off */
     OCH_HTTP_LINGERS_MAX = 64,        /* refused connections drained at a time */
-    OCH_HTTP_DRAIN_SIZE = 64 * 1024   /* bytes thrown away at a time */
+    OCH_HTTP_DRAIN_SIZE = 64 * 1024,  /* bytes thrown away at a time */
+    OCH_HTTP_PIECE_SIZE = 256 * 1024, /* of a streamed body in memory at a time */
+    OCH_HTTP_STREAM_SIZE = 64 * 1024  /* ... and in the library's hands */
 };
 
 /* A drained connection: long enough that a client which writes its whole body
@@ -69,6 +74,13 @@ typedef enum och_http_verdict {
 
 struct och_http_connection;
 
+/* The piece of a streamed body that is on its way to the client. */
+struct och_http_piece {
+    char *bytes;  /* owned: OCH_HTTP_PIECE_SIZE */
+    size_t at, n; /* taken, and there */
+    bool has_failed;
+};
+
 struct och_http_exchange {
     struct och_http_request request;
     struct och_http_response response;
@@ -87,6 +99,7 @@ struct och_http_exchange {
     size_t body_room;
     uint64_t body_size; /* received, kept or not */
     uint64_t body_begin_ns;
+    struct och_http_piece piece;
     _Atomic(och_http_turn) turn;
 };
 
@@ -162,6 +175,17 @@ enum MHD_Result och_http_on_request(void *context, struct MHD_Connection *librar
         void **state);
 void och_http_on_completed(void *context, struct MHD_Connection *library, void **state,
         enum MHD_RequestTerminationCode code);
+
+/* --- stream.c: bodies that are read while they are sent ---------------------- */
+
+/* Room for a piece of it; false: no memory. */
+bool och_http_stream_begin(struct och_http_connection *connection);
+
+/* An answer whose body is the response's stream, which has begun; NULL: no memory. */
+struct MHD_Response *och_http_stream_answer(struct och_http_connection *connection);
+
+/* The exchange has ended: nobody reads the stream any more. */
+void och_http_stream_end(struct och_http_connection *connection);
 
 /* --- judge.c: everything decided from the headers -------------------------- */
 

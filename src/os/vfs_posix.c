@@ -818,3 +818,23 @@ och_vfs_posix_close(struct och_vfs *vfs)
     (void) close(posix->root_fd);
     och_mem_release(posix->mem, posix, sizeof(*posix));
 }
+
+ochre_status
+och_vfs_posix_name(const char *from, const char *to, struct ochre_error *err)
+{
+    if (rename(from, to) != 0) {
+        int code = errno == ENOTEMPTY || errno == ENOTDIR ? EEXIST : errno;
+        return fail_system(err, code, "name", to);
+    }
+    int fd = open_at(AT_FDCWD, to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int code = fd < 0 ? errno : sync_parent(fd);
+    if (fd >= 0)
+        (void) close(fd);
+    return code == 0 ? OCHRE_OK : fail_system(err, code, "sync the name of", to);
+}
+
+void
+och_vfs_posix_forget(const char *root)
+{
+    (void) rmdir(root); /* what is not empty stays */
+}

@@ -147,6 +147,121 @@ class Backup(unittest.TestCase):
             self.assertIn("--backup-dir", json.load(refused.exception)["message"])
             self.assertEqual(read(running, self.collection), self.records)
 
+    def piped(self, backup, restore):
+        """Two commands with a pipe between them; what each exited with and said."""
+        first = subprocess.Popen([OCHRE, *map(str, backup)], stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+        second = subprocess.Popen([OCHRE, *map(str, restore)], stdin=first.stdout,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        first.stdout.close()
+        said = second.communicate(timeout=120)
+        with first:
+            complaint = first.stderr.read().decode()
+        return first.returncode, complaint, second.returncode, *said
+
+    def test_a_directory_goes_through_a_pipe(self):
+        again = self.scratch / "again"
+        done = self.piped(("backup", "--path", self.data, "--to", "-"),
+                          ("restore", "--from", "-", "--path", again))
+        self.assertEqual((done[:3], done[4]), ((0, "", 0), ""))
+        self.assertRegex(done[3], "again: restored; [0-9]+ files")
+        self.assertEqual(ochre("check", again).returncode, 0)
+        self.assertEqual(self.restored(again), self.records)
+        self.assertEqual(sorted(x.name for x in self.scratch.iterdir() if x.is_dir()), ["again", "data"])
+        # Into an empty directory that is there, as a mounted volume is; and by position.
+        there = self.scratch / "there"
+        there.mkdir()
+        done = self.piped(("backup", self.data, "-", "--json"), ("restore", "-", there, "--json"))
+        self.assertEqual((done[0], done[2], done[4]), (0, 0, ""))
+        sent, restored = json.loads(done[1]), json.loads(done[3])
+        self.assertEqual((sent["result"], restored["result"]), ("ok", "ok"))
+        self.assertEqual((sent["files"], sent["bytes"]), (restored["files"], restored["bytes"]))
+        self.assertEqual(self.restored(there), self.records)
+
+    def test_a_database_in_use_goes_through_a_pipe_and_over_http(self):
+        with server.Server(OCHRE, self.data) as running:
+            done, stop = [500], threading.Event()
+
+            def write():
+                while not stop.is_set():
+                    add(running, self.collection, done[0], 200)
+                    done[0] += 200
+
+            def over_http(again):
+                with urllib.request.urlopen(running.base + "/ochre/v1/backup",
+                                            timeout=120) as answer:
+                    size = int(answer.headers["Content-Length"])
+                    stream = answer.read()
+                self.assertEqual(len(stream), size)
+                made = subprocess.run([OCHRE, "restore", "-", again], input=stream,
+                                      capture_output=True, timeout=120, check=False)
+                self.assertEqual((made.returncode, made.stderr), (0, b""))
+
+            def through_a_pipe(again):
+                made = self.piped(("backup", self.data, "-"), ("restore", "-", again))
+                self.assertEqual((made[:3], made[4]), ((0, "", 0), ""))
+
+            writer = threading.Thread(target=write)
+            writer.start()
+            try:
+                for i, way in enumerate((over_http, through_a_pipe, over_http, through_a_pipe)):
+                    first = done[0]
+                    while done[0] < first + 600:
+                        self.assertTrue(writer.is_alive())
+                        time.sleep(0.01)
+                    first = done[0]
+                    again = self.scratch / f"again-{i}"
+                    way(again)
+                    last = done[0] + 200  # the one on its way may be in it
+                    self.assertEqual(ochre("check", again).returncode, 0)
+                    ids = self.restored(again)[0]
+                    self.assertEqual(ids, [f"id-{j}" for j in range(len(ids))])
+                    self.assertTrue(first <= len(ids) <= last, (first, len(ids), last))
+            finally:
+                stop.set()
+                writer.join()
+
+    def test_a_cut_or_damaged_stream_leaves_nothing(self):
+        whole = subprocess.run([OCHRE, "backup", self.data, "-"], capture_output=True, timeout=120,
+                               check=True).stdout
+        middle = len(whole) // 2
+        flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1:]
+        there = self.scratch / "there"
+        there.mkdir()
+        for stream, code, said in ((whole[:middle], 1, "cut"), (b"", 1, "cut"),
+                                   (flipped, 1, "checksum"), (whole + b"x", 1, "behind its end"),
+                                   (b"x" * 5000, 2, "not a backup")):
+            for target in (self.scratch / "again", there):
+                done = subprocess.run([OCHRE, "restore", "-", target], input=stream,
+                                      capture_output=True, timeout=120, check=False)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertIn(said, done.stderr.decode())
+            self.assertEqual(sorted(x.name for x in self.scratch.iterdir() if x.is_dir()), ["data", "there"])
+            self.assertEqual(list(there.iterdir()), [])
+        # What a killed restore left is made room of; what is whole is not.
+        part = self.scratch / "again.restoring"
+        (part / "log").mkdir(parents=True)
+        (part / "RESTORING").write_bytes(b"12345678")
+        (part / "log" / "0000000000000001.log").write_text("half")
+        done = subprocess.run([OCHRE, "restore", "-", self.scratch / "again"], input=whole,
+                              capture_output=True, timeout=120, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertEqual(self.restored(self.scratch / "again"), self.records)
+        self.assertFalse(part.exists())
+        (self.scratch / "again").rename(part)
+        done = subprocess.run([OCHRE, "restore", "-", self.scratch / "again"], input=whole,
+                              capture_output=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("again.restoring", done.stderr.decode())
+        self.assertEqual(self.restored(part), self.records)
+
+    def test_a_reader_that_hangs_up_ends_the_backup(self):
+        first = subprocess.Popen([OCHRE, "backup", self.data, "-"], stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+        first.stdout.close()
+        with first:
+            self.assertNotEqual(first.wait(timeout=120), 0)
+
     def test_json_says_what_was_copied_and_the_second_time_less(self):
         first = json.loads(ochre("backup", self.data, self.backup, "--json").stdout)
         self.assertEqual(first["result"], "ok")
@@ -218,7 +333,10 @@ class Backup(unittest.TestCase):
     def test_arguments_are_checked(self):
         for arguments in (("backup",), ("backup", self.data), ("restore", "a", "b", "c"),
                           ("backup", self.scratch / "none", self.backup),
-                          ("restore", self.scratch / "none", self.backup)):
+                          ("restore", self.scratch / "none", self.backup),
+                          ("backup", "-", self.backup), ("restore", self.data, "-"),
+                          ("backup", self.data, "--to", self.backup, self.backup),
+                          ("backup", "--path", self.data), ("restore", "--from", "-")):
             self.assertEqual(ochre(*arguments).returncode, 2, arguments)
         self.assertFalse(self.backup.exists())
 

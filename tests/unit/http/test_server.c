@@ -42,6 +42,9 @@ struct service {
     uint64_t body_seen; /* bytes of all bodies handed to handlers */
     struct och_task later;
     struct och_http_request *later_request;
+    unsigned n_streams;    /* that are open */
+    uint64_t stream_read;  /* bytes of all of them that were read */
+    uint64_t stream_fails; /* at this byte; 0: never */
 };
 
 static struct service service;
@@ -133,6 +136,80 @@ answer_at_once(void *context, struct och_http_request *request, struct och_http_
     return OCH_HTTP_LATER;
 }
 
+/* --- streamed bodies: each byte is known by its place ------------------------------- */
+
+struct pattern {
+    uint64_t at, size;
+};
+
+static char
+byte_at(uint64_t at)
+{
+    return (char) ((at * UINT64_C(0x9e3779b97f4a7c15)) >> 56);
+}
+
+static ochre_status
+read_pattern(void *context, void *bytes, size_t room, size_t *n_out)
+{
+    struct pattern *pattern = context;
+    uint64_t left = pattern->size - pattern->at;
+    size_t n = room < left ? room : (size_t) left;
+    if (service.stream_fails != 0 && pattern->at >= service.stream_fails)
+        return OCHRE_IO;
+    for (size_t i = 0; i < n; i++)
+        ((char *) bytes)[i] = byte_at(pattern->at + i);
+    pattern->at += n;
+    *n_out = n;
+    och_mutex_lock(&service.lock);
+    service.stream_read += n;
+    och_mutex_unlock(&service.lock);
+    return OCHRE_OK;
+}
+
+static void
+close_pattern(void *context)
+{
+    och_mem_release(&service.mem, context, sizeof(struct pattern));
+    och_mutex_lock(&service.lock);
+    service.n_streams--;
+    och_cond_broadcast(&service.changed);
+    och_mutex_unlock(&service.lock);
+}
+
+/* As many bytes as the path says. */
+static och_http_outcome
+stream(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    char digits[24] = "";
+    (void) context;
+    check(request->params[0].size < sizeof(digits));
+    memcpy(digits, request->params[0].data, request->params[0].size);
+    struct pattern *pattern = och_mem_take(&service.mem, sizeof(*pattern));
+    if (pattern == NULL) {
+        och_http_error(response, 503, "ChromaError", "no memory");
+        return OCH_HTTP_DONE;
+    }
+    *pattern = (struct pattern){.size = strtoull(digits, NULL, 10)};
+    och_mutex_lock(&service.lock);
+    service.n_streams++;
+    och_mutex_unlock(&service.lock);
+    response->content_type = "application/octet-stream";
+    response->stream = (struct och_http_stream){.size = pattern->size,
+            .read = read_pattern,
+            .close = close_pattern,
+            .context = pattern};
+    return OCH_HTTP_DONE;
+}
+
+static void
+wait_until_streams_are_closed(void)
+{
+    och_mutex_lock(&service.lock);
+    while (service.n_streams > 0)
+        och_cond_wait(&service.changed, &service.lock);
+    och_mutex_unlock(&service.lock);
+}
+
 static uint64_t
 short_by_size(void *context, struct och_http_request *request)
 {
@@ -177,6 +254,8 @@ static const struct och_http_route routes[] = {
         {OCH_HTTP_GET, "/gate", 0, wait_for_gate, NULL},
         {OCH_HTTP_GET, "/later", OCH_HTTP_INLINE, answer_later, NULL},
         {OCH_HTTP_GET, "/at-once", OCH_HTTP_INLINE, answer_at_once, NULL},
+        {OCH_HTTP_GET, "/stream/{size}", OCH_HTTP_LONG, stream, NULL},
+        {OCH_HTTP_GET, "/stream-here/{size}", OCH_HTTP_INLINE | OCH_HTTP_LONG, stream, NULL},
 };
 
 static struct och_http_options
@@ -198,6 +277,8 @@ start_with(struct och_http_options options)
     service.gate_is_open = false;
     service.n_waiting = 0;
     service.body_seen = 0;
+    service.stream_read = 0;
+    service.stream_fails = 0;
     check_ok(och_http_server_open(&options, &service.server, &err), &err);
 }
 
@@ -413,6 +494,131 @@ check_error(const struct answer *answer, unsigned status, const char *name)
     check(header_is(answer, "content-type", "application/json"));
     check(header_is(answer, "chroma-trace-id", "00000000000000000000000000000000"));
     check(header_is(answer, "server", NULL));
+}
+
+/* --- streamed bodies ---------------------------------------------------------------- */
+
+/* Read the head of an answer; its body stays unread. */
+static unsigned
+read_head(int fd, uint64_t *size_out)
+{
+    struct answer *answer = read_answer_to(fd, true);
+    const char *length = header(answer, "content-length");
+    *size_out = length == NULL ? 0 : strtoull(length, NULL, 10);
+    return answer->status;
+}
+
+/* Read a body as far as it comes, and compare; how many bytes came. */
+static uint64_t
+read_pattern_body(int fd, uint64_t size)
+{
+    static char bytes[100000];
+    uint64_t at = 0;
+    ssize_t got = 1;
+    while (at < size && got > 0) {
+        uint64_t left = size - at;
+        got = recv(fd, bytes, left < sizeof(bytes) ? (size_t) left : sizeof(bytes), 0);
+        for (ssize_t i = 0; i < got; i++)
+            check(bytes[i] == byte_at(at + (uint64_t) i));
+        at += got > 0 ? (uint64_t) got : 0;
+    }
+    return at;
+}
+
+static void
+streamed_bodies_arrive_whole(void **state)
+{
+    (void) state;
+    static const uint64_t sizes[] = {1, 1000, 65536, 262143, 262144, 262145, (16 << 20) + 17};
+    static const char *const paths[] = {"stream", "stream-here"};
+    start();
+    int fd = dial();
+    for (size_t i = 0; i < 2 * sizeof(sizes) / sizeof(sizes[0]); i++) {
+        char request[100];
+        uint64_t wanted = sizes[i / 2], size = 0;
+        (void) snprintf(request, sizeof(request),
+                "GET /%s/%llu HTTP/1.1\r\nHost: localhost\r\n\r\n", paths[i % 2],
+                (unsigned long long) wanted);
+        send_text(fd, request);
+        check(read_head(fd, &size) == 200 && size == wanted);
+        check(read_pattern_body(fd, size) == wanted);
+    }
+    /* The connection is as good as before. */
+    check(ask(fd, "GET /beat HTTP/1.1\r\nHost: localhost\r\n\r\n")->status == 200);
+    wait_until_streams_are_closed();
+    check(close(fd) == 0);
+    stop();
+}
+
+/* What a client does not take is not read: a gigabyte, of which one piece is in memory. */
+static void
+a_client_that_takes_nothing_is_not_read_ahead_for(void **state)
+{
+    (void) state;
+    start();
+    int fd = dial();
+    uint64_t size = 0;
+    size_t used = och_mem_used(&service.mem);
+    send_text(fd, "GET /stream/1000000000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    check(read_head(fd, &size) == 200 && size == 1000000000);
+    check(read_pattern_body(fd, 1000000) == 1000000);
+    check(och_mem_used(&service.mem) < used + (1 << 20));
+    /* Others are served meanwhile. */
+    check(ask_once("GET /away HTTP/1.1\r\nHost: localhost\r\n\r\n")->status == 200);
+    check(close(fd) == 0);
+    wait_until_streams_are_closed();
+    check(service.stream_read >= 1000000 && service.stream_read < 100000000);
+    stop();
+}
+
+static void
+a_stream_that_fails_is_cut_short(void **state)
+{
+    (void) state;
+    start();
+    for (uint64_t fails = 1; fails <= 1000000; fails += 333333) {
+        int fd = dial();
+        uint64_t size = 0;
+        service.stream_fails = fails;
+        send_text(fd, "GET /stream/3000000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        check(read_head(fd, &size) == 200 && size == 3000000);
+        uint64_t got = read_pattern_body(fd, size);
+        check(got >= fails && got < size && is_at_end(fd));
+        check(close(fd) == 0);
+    }
+    wait_until_streams_are_closed();
+    stop();
+}
+
+static void
+a_head_reads_no_stream(void **state)
+{
+    (void) state;
+    start();
+    int fd = dial();
+    uint64_t size = 0;
+    send_text(fd, "HEAD /stream/5000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    check(read_head(fd, &size) == 200 && size == 5000);
+    check(ask(fd, "GET /beat HTTP/1.1\r\nHost: localhost\r\n\r\n")->status == 200);
+    wait_until_streams_are_closed();
+    check(service.stream_read == 0);
+    check(close(fd) == 0);
+    stop();
+}
+
+static void
+stopping_cuts_streams_off(void **state)
+{
+    (void) state;
+    start();
+    int fd = dial();
+    uint64_t size = 0;
+    send_text(fd, "GET /stream/1000000000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    check(read_head(fd, &size) == 200);
+    och_http_server_stop(service.server, 1);
+    service.server = NULL;
+    check(service.n_streams == 0 && read_pattern_body(fd, size) < size);
+    check(close(fd) == 0);
 }
 
 /* --- answers ---------------------------------------------------------------------- */
@@ -1308,6 +1514,8 @@ serve_one(struct och_mem *account)
     check(served == 201 || served == 503);
     check(close(fd) == 0);
     check(ask_once("GET /beat HTTP/1.1\r\n\r\n")->status == 200 || served == 201);
+    unsigned streamed = ask_once("GET /stream/1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")->status;
+    check(streamed == 200 || streamed == 503 || streamed == 0);
     stop();
     return served == 201 && account->n_grants < account->fail_at;
 }
@@ -1375,6 +1583,11 @@ main(void)
             cmocka_unit_test(what_took_long_goes_to_the_executor),
             cmocka_unit_test(what_slept_has_cost_its_whole_time),
             cmocka_unit_test(a_large_body_is_no_quick_request),
+            cmocka_unit_test(streamed_bodies_arrive_whole),
+            cmocka_unit_test(a_client_that_takes_nothing_is_not_read_ahead_for),
+            cmocka_unit_test(a_stream_that_fails_is_cut_short),
+            cmocka_unit_test(a_head_reads_no_stream),
+            cmocka_unit_test(stopping_cuts_streams_off),
             cmocka_unit_test(a_port_that_is_taken_is_an_error),
             cmocka_unit_test(any_allocation_may_fail_without_harm),
     };

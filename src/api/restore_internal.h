@@ -1,0 +1,59 @@
+/*
+ * restore_internal.h - what restoring from a stream needs besides restore.c.
+ *
+ * Threads: one at a time.
+ */
+#ifndef OCH_API_RESTORE_INTERNAL_H
+#define OCH_API_RESTORE_INTERNAL_H
+
+#include <stdint.h>
+
+#include "api/backup_stream.h"
+#include "os/vfs.h"
+#include "storage/backup_manifest.h"
+#include "storage/directory.h"
+
+/* Stands in a directory from before the first file until FORMAT is there. */
+#define OCH_RESTORE_MARK "RESTORING"
+#define OCH_RESTORE_FORMAT "FORMAT"
+#define OCH_RESTORE_PART OCH_DIR_TMP "/restore"
+#define OCH_RESTORE_SUFFIX ".restoring"
+#define OCH_RESTORE_NAME_SIZE ((size_t) 4096)
+
+/* A stream that is being read: the bytes of one member after another. */
+struct och_stream_source {
+    struct och_file file; /* first: what is open is this */
+    const struct och_backup_input *input;
+    const struct och_backup_member *member; /* borrowed: whose bytes are next */
+    uint64_t offset;                        /* in it */
+};
+
+struct och_stream_source och_stream_source_of(const struct och_backup_input *input);
+
+/* Read head and manifest.  Memory is taken as bytes come, whatever the head says. */
+OCH_MUST_CHECK ochre_status och_stream_source_begin(struct och_stream_source *stream,
+        struct och_mem *mem, struct och_backup_manifest *manifest, struct ochre_error *err);
+
+/* The file of a member whose bytes come next, to be read once, from its beginning to its
+ * end.  Borrowed, not to be closed. */
+struct och_file *och_stream_source_open(
+        struct och_stream_source *stream, const struct och_backup_member *member);
+
+/* OCHRE_CORRUPT unless what follows is the end, and nothing behind it. */
+OCH_MUST_CHECK ochre_status och_stream_source_end(
+        struct och_stream_source *stream, uint64_t manifest_hash, struct ochre_error *err);
+
+/* Remove what a restore puts into a directory, FORMAT first and the mark last.  What does
+ * not go stays, and keeps the mark. */
+void och_restore_clear(struct och_vfs *vfs);
+
+/*
+ * The same for what a restore left that was killed: with a mark that nobody holds, and
+ * without FORMAT.  Anything else is left alone.
+ *
+ * Errors: OCHRE_BUSY  a process restores to it; OCHRE_IO
+ */
+OCH_MUST_CHECK ochre_status och_restore_clear_leftover(
+        struct och_vfs *vfs, struct ochre_error *err);
+
+#endif /* OCH_API_RESTORE_INTERNAL_H */

@@ -1,0 +1,220 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "api/backup_internal.h"
+#include "api/restore_internal.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "storage/backup_stream.h"
+
+/* --- a stream as a file ------------------------------------------------------------ */
+
+static struct och_stream_source *
+stream_of(struct och_file *file)
+{
+    return (struct och_stream_source *) file;
+}
+
+/* Exactly so many bytes; `what` they are, for the message. */
+static ochre_status
+take(struct och_stream_source *stream, void *bytes, size_t size, const char *what,
+        struct ochre_error *err)
+{
+    size_t n_read = 0;
+    ochre_status status = stream->input->read(stream->input->context, bytes, size, &n_read, err);
+    if (status == OCHRE_OK && n_read < size)
+        return och_fail(err, OCHRE_CORRUPT, "the stream ends within %s: it was cut", what);
+    return status;
+}
+
+static ochre_status
+read_member(struct och_file *file, uint64_t offset, void *bytes, size_t size, size_t *n_read_out,
+        struct ochre_error *err)
+{
+    struct och_stream_source *stream = stream_of(file);
+    och_assert(offset == stream->offset);
+    uint64_t left = stream->member->size - stream->offset;
+    *n_read_out = size < left ? size : (size_t) left;
+    if (*n_read_out == 0)
+        return OCHRE_OK;
+    ochre_status status = take(stream, bytes, *n_read_out, stream->member->path, err);
+    stream->offset += *n_read_out;
+    return status;
+}
+
+static const struct och_file_ops file_ops = {.read = read_member};
+
+struct och_stream_source
+och_stream_source_of(const struct och_backup_input *input)
+{
+    return (struct och_stream_source){.file.ops = &file_ops, .input = input};
+}
+
+struct och_file *
+och_stream_source_open(struct och_stream_source *stream, const struct och_backup_member *member)
+{
+    stream->member = member;
+    stream->offset = 0;
+    return &stream->file;
+}
+
+/* --- its ends ------------------------------------------------------------------------ */
+
+static ochre_status
+take_manifest(struct och_stream_source *stream, uint64_t size, struct och_buf *buf,
+        struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    while (buf->size < size && status == OCHRE_OK) {
+        uint64_t left = size - buf->size;
+        size_t piece = left < OCH_BACKUP_BLOCK_SIZE ? (size_t) left : OCH_BACKUP_BLOCK_SIZE;
+        char *bytes = och_buf_extend(buf, piece);
+        status = bytes == NULL ? och_fail_memory(err)
+                               : take(stream, bytes, piece, "its list of files", err);
+    }
+    return status;
+}
+
+ochre_status
+och_stream_source_begin(struct och_stream_source *stream, struct och_mem *mem,
+        struct och_backup_manifest *manifest, struct ochre_error *err)
+{
+    char head[OCH_BACKUP_STREAM_HEAD_SIZE] = {0};
+    struct och_buf buf;
+    uint64_t size = 0;
+    ochre_status status = take(stream, head, sizeof(head), "its first bytes", err);
+    if (status == OCHRE_OK)
+        status = och_backup_stream_get_head(head, &size, err);
+    if (status != OCHRE_OK)
+        return status;
+    och_buf_init(&buf, mem, OCH_BACKUP_MANIFEST_SIZE_MAX);
+    status = take_manifest(stream, size, &buf, err);
+    if (status == OCHRE_OK)
+        status = och_backup_manifest_decode(manifest, buf.data, buf.size, err);
+    och_buf_clear(&buf);
+    return status;
+}
+
+ochre_status
+och_stream_source_end(
+        struct och_stream_source *stream, uint64_t manifest_hash, struct ochre_error *err)
+{
+    char end[OCH_BACKUP_STREAM_END_SIZE] = {0};
+    char more = 0;
+    size_t n_more = 0;
+    ochre_status status = take(stream, end, sizeof(end), "its last bytes", err);
+    if (status == OCHRE_OK && !och_backup_stream_is_end(manifest_hash, end))
+        return och_fail(err, OCHRE_CORRUPT, "the stream does not end as it should");
+    if (status == OCHRE_OK)
+        status = stream->input->read(stream->input->context, &more, 1, &n_more, err);
+    if (status == OCHRE_OK && n_more != 0)
+        return och_fail(err, OCHRE_CORRUPT, "the stream goes on behind its end");
+    return status;
+}
+
+/* --- leaving nothing ------------------------------------------------------------------ */
+
+struct clearing {
+    struct och_vfs *vfs;
+    char dir[OCH_BACKUP_PATH_SIZE]; /* that is listed */
+};
+
+/* What cannot be removed stays: the directory above then stays, and so does the mark. */
+static void
+remove_file(struct och_vfs *vfs, const char *path)
+{
+    ochre_status status = och_vfs_remove(vfs, path, NULL);
+    (void) status;
+}
+
+static void
+remove_dir(struct och_vfs *vfs, const char *path)
+{
+    ochre_status status = och_vfs_rmdir(vfs, path, NULL);
+    (void) status;
+}
+
+static ochre_status
+remove_member(void *context, const char *name, bool is_dir)
+{
+    struct clearing *clearing = context;
+    char path[OCH_BACKUP_PATH_SIZE];
+    int size = snprintf(path, sizeof(path), "%s/%s", clearing->dir, name);
+    if (!is_dir && size < OCH_BACKUP_PATH_SIZE && och_backup_is_member(path))
+        remove_file(clearing->vfs, path);
+    return OCHRE_OK;
+}
+
+static void
+clear_dir(struct och_vfs *vfs, const char *dir)
+{
+    struct clearing clearing = {.vfs = vfs};
+    (void) snprintf(clearing.dir, sizeof(clearing.dir), "%s", dir);
+    ochre_status status = och_vfs_list(vfs, dir, remove_member, &clearing, NULL);
+    (void) status;
+    remove_dir(vfs, dir);
+}
+
+static ochre_status
+clear_collection(void *context, const char *name, bool is_dir)
+{
+    char dir[OCH_BACKUP_PATH_SIZE];
+    int size = snprintf(dir, sizeof(dir), OCH_DIR_SEGMENTS "/%s", name);
+    if (is_dir && size < OCH_BACKUP_PATH_SIZE)
+        clear_dir(context, dir);
+    return OCHRE_OK;
+}
+
+static ochre_status
+note_any(void *context, const char *name, bool is_dir)
+{
+    bool *has_other = context;
+    if (is_dir || strcmp(name, OCH_RESTORE_MARK) != 0)
+        *has_other = true;
+    return OCHRE_OK;
+}
+
+void
+och_restore_clear(struct och_vfs *vfs)
+{
+    bool has_other = false;
+    /* Without it nothing opens the rest. */
+    remove_file(vfs, OCH_RESTORE_FORMAT);
+    if (och_vfs_sync_dir(vfs, "", NULL) != OCHRE_OK)
+        return;
+    ochre_status status = och_vfs_list(vfs, OCH_DIR_SEGMENTS, clear_collection, vfs, NULL);
+    (void) status;
+    remove_dir(vfs, OCH_DIR_SEGMENTS);
+    clear_dir(vfs, "log");
+    remove_file(vfs, OCH_RESTORE_PART);
+    remove_dir(vfs, OCH_DIR_TMP);
+    remove_file(vfs, "catalog.db");
+    remove_file(vfs, OCH_BACKUP_LOCK);
+    if (och_vfs_sync_dir(vfs, "", NULL) != OCHRE_OK ||
+            och_vfs_list(vfs, "", note_any, &has_other, NULL) != OCHRE_OK || has_other)
+        return;
+    remove_file(vfs, OCH_RESTORE_MARK);
+    status = och_vfs_sync_dir(vfs, "", NULL);
+    (void) status; /* a mark alone is as good as nothing */
+}
+
+ochre_status
+och_restore_clear_leftover(struct och_vfs *vfs, struct ochre_error *err)
+{
+    struct och_file *mark = NULL;
+    bool has_format = false;
+    ochre_status status = och_vfs_exists(vfs, OCH_RESTORE_FORMAT, &has_format, err);
+    if (status == OCHRE_OK && !has_format)
+        status = och_vfs_open(vfs, OCH_RESTORE_MARK, OCH_OPEN_WRITE, &mark, err);
+    if (status == OCHRE_NOT_FOUND || mark == NULL)
+        return status == OCHRE_NOT_FOUND ? OCHRE_OK : status;
+    status = och_file_lock(mark, err);
+    if (status == OCHRE_BUSY)
+        status = och_fail(err, OCHRE_BUSY, "another process restores to this directory");
+    if (status == OCHRE_OK)
+        och_restore_clear(vfs);
+    och_file_close(mark);
+    return status;
+}
