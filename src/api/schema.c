@@ -446,7 +446,9 @@ och_schema_settings(const struct och_schema *schema)
     return (struct och_collection_settings){.space = index->space,
             .recall_target = och_recall_target_of(
                     schema->recall_target > 0 ? schema->recall_target : OCH_RECALL_TARGET_DEFAULT),
-            .ef_search_floor = floor_of(index->hnsw.ef_search, standard.ef_search),
+            /* Who says nothing gets the recall that the standard has where it is easy. */
+            .ef_search_floor = floor_of(
+                    index->hnsw.ef_search, schema->recall_target > 0 ? standard.ef_search : 0),
             .ef_construction_floor =
                     floor_of(index->hnsw.ef_construction, standard.ef_construction),
             .max_neighbors_floor = floor_of(index->hnsw.max_neighbors, standard.max_neighbors)};

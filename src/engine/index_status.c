@@ -42,14 +42,18 @@ och_engine_index_status(struct och_mem *mem, struct och_collection *collection,
     och_arena_init(&arena, mem);
     ochre_status status = och_snapshot_take(collection, &arena, &snapshot, err);
     if (status == OCHRE_OK) {
+        struct och_collection_settings settings = och_collection_settings(collection);
         *status_out = (struct och_index_status){.n_operations = snapshot.facts.position,
                 .rows = och_snapshot_count(&snapshot),
                 .n_segments = snapshot.view->n_segments,
-                .recall_target = och_collection_settings(collection).recall_target};
+                .recall_target = settings.recall_target};
         for (uint32_t i = 0; i < snapshot.n_sources; i++)
             add_source(&snapshot.sources[i], collection, status_out);
         struct och_audit_summary audited = och_audit_sum_up(collection);
         status_out->effort = (uint32_t) ((float) status_out->effort * audited.scale);
+        uint32_t least = och_settings_effort_min(&settings);
+        if (status_out->effort > 0 && status_out->effort < least)
+            status_out->effort = least;
         status_out->n_audited = audited.n_queries;
         status_out->audited_recall = audited.recall;
         if (status_out->rows <

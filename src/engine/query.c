@@ -316,7 +316,7 @@ run(struct och_result *result, struct och_collection *collection, const struct o
             .rows = rows,
             .recall = recall_of(&settings, query),
             .effort_scale = och_audit_sum_up(collection).scale,
-            .effort_min = settings.ef_search_floor / 2};
+            .effort_min = query->recall_target > 0 ? 0 : och_settings_effort_min(&settings)};
     if (status == OCHRE_OK && query->explain)
         status = begin_explain(&fan, err);
     bool any = result->snapshot.n_sources > 0 && query->n_queries > 0 && query->k > 0;

@@ -1199,7 +1199,7 @@ graph_parameters_are_floors_for_the_engine(void **state)
     check_ok(create(&world, "{\"hnsw\":{\"space\":\"ip\",\"ef_search\":100}}", NULL, NULL, &schema),
             &world.err);
     struct och_collection_settings settings = och_schema_settings(schema);
-    check(settings.space == OCHRE_SPACE_IP && settings.ef_search_floor == 0);
+    check(settings.space == OCHRE_SPACE_IP && settings.ef_search_floor == 100);
     check(settings.ef_construction_floor == 0 && settings.max_neighbors_floor == 0);
     check_ok(create(&world,
                      "{\"hnsw\":{\"ef_construction\":65535,\"max_neighbors\":65537,"
@@ -1213,6 +1213,13 @@ graph_parameters_are_floors_for_the_engine(void **state)
             &world.err);
     settings = och_schema_settings(schema);
     check(settings.ef_search_floor == 65536 && settings.ef_construction_floor == 65535);
+    /* Another recall is a wish of its own: the standard is not in its way. */
+    check_ok(create(&world, "{\"recall_target\":0.9}", NULL, NULL, &schema), &world.err);
+    check(och_schema_settings(schema).ef_search_floor == 0);
+    check_ok(create(&world, "{\"recall_target\":0.9,\"hnsw\":{\"ef_search\":120}}", NULL, NULL,
+                     &schema),
+            &world.err);
+    check(och_schema_settings(schema).ef_search_floor == 120);
     world_clear(&world);
 }
 
