@@ -80,6 +80,7 @@
 #define OCH_MERGE_ROWS_MAX (1u << 22)
 #define OCH_MERGE_BYTES_MAX ((uint64_t) 64 << 30)
 #define OCH_MERGE_DEAD_PERCENT 20u
+#define OCH_SMALL_SEGMENT_ROWS (1u << 19) /* the ids of larger ones are in no filter */
 /* Nobody writes: after so long without a write, heads of so many rows are sealed: from
  * there on a segment has codes, and scanning those costs a fifth of scanning the head. */
 #define OCH_IDLE_MS 1000u

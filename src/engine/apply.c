@@ -128,6 +128,7 @@ append_row(struct staging *s, uint64_t ordinal, const struct och_row_texts *text
     och_mutex_unlock(&collection->lock);
     if (status != OCHRE_OK)
         return och_fail_memory(s->err);
+    och_find_note(collection, texts->id);
     s->undo->changes[s->undo->n++] = (struct och_change){.grew = head, .texts = mark};
     return OCHRE_OK;
 }
@@ -194,7 +195,6 @@ insert_row(struct staging *s, const struct och_write_row *row)
     status = append_row(s, s->collection->staged.next_ordinal, &texts);
     if (status != OCHRE_OK)
         return status;
-    och_find_note(s->collection, row->id);
     s->collection->staged.next_ordinal++;
     s->collection->staged.n_records++;
     if (och_keys_add(&s->collection->staged.keys, row->fields) != OCHRE_OK)

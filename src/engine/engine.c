@@ -78,6 +78,7 @@ fill_options(struct och_engine_options *options)
         merge->tier_bytes = options->head_bytes_max;
     if (merge->tier_bytes < merge->tier_rows) /* a row has a byte */
         merge->tier_bytes = merge->tier_rows;
+    options->small_rows = or_default(options->small_rows, OCH_SMALL_SEGMENT_ROWS);
     merge->fan_in = or_default(merge->fan_in, OCH_MERGE_FAN_IN);
     merge->rows_max = or_default(merge->rows_max, OCH_MERGE_ROWS_MAX);
     if (merge->bytes_max == 0)

@@ -39,6 +39,7 @@ struct och_engine_options {
     uint64_t log_size_seal;  /* past this log size the oldest heads are sealed */
     /* 0 in any of these: the default; tier_rows: head_rows_max. */
     struct och_merge_policy merge;
+    uint32_t small_rows;    /* segments of more rows are in no filter of ids; 0: the usual */
     uint32_t join_rows;     /* so many are linked together in a graph; 0: the usual */
     uint32_t idle_ms;       /* nobody writes when so long nobody has */
     uint32_t idle_rows_min; /* a head of so many rows is sealed then */

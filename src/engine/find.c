@@ -24,24 +24,44 @@ drop_filter(struct och_known_ids *known)
 }
 
 static bool
-has_everything(const struct och_known_ids *known, const struct och_view *view)
+is_small(const struct och_collection *collection, const struct och_segment *segment)
 {
+    return segment->n_rows <= collection->engine->options.small_rows;
+}
+
+static uint32_t
+count_small(const struct och_collection *collection)
+{
+    const struct och_view *view = collection->view;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < view->n_segments; i++)
+        n += is_small(collection, view->segments[i]);
+    return n;
+}
+
+static bool
+has_everything(const struct och_collection *collection)
+{
+    const struct och_known_ids *known = &collection->known;
+    const struct och_view *view = collection->view;
     if (known->filter == NULL || och_id_filter_is_full(known->filter))
         return false;
     for (uint32_t i = 0; i < view->n_segments; i++)
-        if (view->segments[i]->filter_id != known->number)
+        if (is_small(collection, view->segments[i]) &&
+                view->segments[i]->filter_id != known->number)
             return false;
     return true;
 }
 
 static uint64_t
-count_ids(const struct och_view *view)
+count_ids(const struct och_collection *collection)
 {
+    const struct och_view *view = collection->view;
     uint64_t n = view->head == NULL ? 0 : view->head->n_rows;
     for (uint32_t i = 0; i < view->n_frozen; i++)
         n += view->frozen[i].head == NULL ? 0 : view->frozen[i].head->n_rows;
     for (uint32_t i = 0; i < view->n_segments; i++)
-        n += view->segments[i]->n_rows;
+        n += is_small(collection, view->segments[i]) ? view->segments[i]->n_rows : 0;
     return n;
 }
 
@@ -60,18 +80,22 @@ add_head(struct och_id_filter *filter, const struct och_head *head)
         och_id_filter_add(filter, och_id_table_hash(och_head_texts(head, row)->id));
 }
 
-/* Make one of everything in the view, with room for as much again. */
+/* Make one of all that is small in the view, with room for as much again. */
 static void
-make_filter(struct och_known_ids *known, const struct och_view *view, struct och_mem *mem)
+make_filter(struct och_collection *collection)
 {
-    uint64_t n_ids = count_ids(view) * 2;
+    struct och_known_ids *known = &collection->known;
+    const struct och_view *view = collection->view;
+    struct och_mem *mem = collection->engine->ports.mem;
+    uint64_t n_ids = count_ids(collection) * 2;
     drop_filter(known);
     known->n_looked = 0;
     if (och_id_filter_make(mem, n_ids < IDS_MIN ? IDS_MIN : n_ids, &known->filter) != OCHRE_OK)
         return;
     ochre_status status = OCHRE_OK;
     for (uint32_t i = 0; status == OCHRE_OK && i < view->n_segments; i++)
-        status = och_segment_hashes(view->segments[i], add_hash, known->filter, NULL);
+        if (is_small(collection, view->segments[i]))
+            status = och_segment_hashes(view->segments[i], add_hash, known->filter, NULL);
     if (status != OCHRE_OK) { /* what is damaged is found, and said, by those who look there */
         drop_filter(known);
         return;
@@ -81,7 +105,7 @@ make_filter(struct och_known_ids *known, const struct och_view *view, struct och
     add_head(known->filter, view->head);
     known->number++;
     for (uint32_t i = 0; i < view->n_segments; i++)
-        view->segments[i]->filter_id = known->number;
+        view->segments[i]->filter_id = is_small(collection, view->segments[i]) ? known->number : 0;
     known->in_use = true;
 }
 
@@ -89,12 +113,12 @@ void
 och_find_begin(struct och_collection *collection)
 {
     struct och_known_ids *known = &collection->known;
-    const struct och_view *view = collection->view;
-    known->in_use = view->n_segments >= SEGMENTS_MIN && has_everything(known, view);
-    if (known->in_use || view->n_segments < SEGMENTS_MIN)
+    known->in_use = false;
+    if (count_small(collection) < SEGMENTS_MIN)
         return;
-    if (known->n_looked >= count_ids(view) / IDS_PER_LOOK)
-        make_filter(known, view, collection->engine->ports.mem);
+    known->in_use = has_everything(collection);
+    if (!known->in_use && known->n_looked >= count_ids(collection) / IDS_PER_LOOK)
+        make_filter(collection);
 }
 
 void
@@ -121,7 +145,7 @@ och_find_note_segment(struct och_collection *collection, struct och_segment *seg
 void
 och_find_tidy(struct och_collection *collection)
 {
-    if (collection->view->n_segments < SEGMENTS_MIN)
+    if (count_small(collection) < SEGMENTS_MIN)
         drop_filter(&collection->known);
 }
 
@@ -134,12 +158,12 @@ och_find_prefetch(const struct och_collection *collection, struct ochre_bytes id
     if (view->n_segments == 0)
         return;
     uint32_t hash = och_id_table_hash(id);
-    if (collection->known.in_use) {
+    bool in_use = collection->known.in_use;
+    if (in_use)
         och_id_filter_prefetch(collection->known.filter, hash);
-        return;
-    }
     for (uint32_t i = 0; i < view->n_segments; i++)
-        och_segment_prefetch_id(view->segments[i], hash);
+        if (!in_use || !is_small(collection, view->segments[i]))
+            och_segment_prefetch_id(view->segments[i], hash);
 }
 
 /* The newest row of the id in a head: is it there, and does it live? */
@@ -155,15 +179,19 @@ find_in_head(struct och_head *head, struct ochre_bytes id, struct och_place *pla
     return true;
 }
 
+/* Where the head and small segments surely do not have it, only large ones are asked. */
 static ochre_status
-find_in_segments(struct och_collection *collection, struct ochre_bytes id,
+find_in_segments(struct och_collection *collection, struct ochre_bytes id, bool only_large,
         struct och_place *place_out, struct ochre_error *err)
 {
     const struct och_view *view = collection->view;
-    collection->known.n_looked += view->n_segments;
+    if (!only_large)
+        collection->known.n_looked += view->n_segments;
     for (uint32_t i = view->n_segments; i > 0; i--) {
         struct och_segment *segment = view->segments[i - 1];
         uint32_t row;
+        if (only_large && is_small(collection, segment))
+            continue;
         ochre_status status = och_segment_find(segment, id, &row, err);
         if (status != OCHRE_OK)
             return status;
@@ -184,11 +212,11 @@ och_find(struct och_collection *collection, struct ochre_bytes id, struct och_pl
     *place_out = (struct och_place){.row = OCH_ROW_NONE};
     if (collection->known.in_use &&
             !och_id_filter_has(collection->known.filter, och_id_table_hash(id)))
-        return OCHRE_OK;
+        return find_in_segments(collection, id, true, place_out, err);
     if (find_in_head(view->head, id, place_out))
         return OCHRE_OK;
     for (uint32_t i = view->n_frozen; i > 0; i--)
         if (find_in_head(view->frozen[i - 1].head, id, place_out))
             return OCHRE_OK;
-    return find_in_segments(collection, id, place_out, err);
+    return find_in_segments(collection, id, false, place_out, err);
 }

@@ -8,9 +8,10 @@
  *      what the filter has:  the ids of every head of the view, and of every segment
  *                            that is marked with the filter's number
  *
- * It is used while all segments of the view are marked.  A sealed head's segment is
- * marked, and what is made of marked ones; one that came otherwise (of another
- * process) is not, and then a new filter is made in time.
+ * It is used while all small segments of the view are marked.  A sealed head's segment
+ * is marked, and what is made of marked ones; one that came otherwise (of another
+ * process) is not, and then a new filter is made in time.  Large segments are few, and
+ * are asked themselves: so a filter is of some million ids at most.
  *
  * Threads: the committer's (commit.h), all of it.
  */
@@ -54,7 +55,7 @@ void och_find_prefetch(const struct och_collection *collection, struct ochre_byt
 OCH_MUST_CHECK ochre_status och_find(struct och_collection *collection, struct ochre_bytes id,
         struct och_place *place_out, struct ochre_error *err);
 
-/* A record with a new id is in the head now. */
+/* A row with this id is in the head now: a new record, or one that was elsewhere. */
 void och_find_note(struct och_collection *collection, struct ochre_bytes id);
 
 /* Has the filter all ids of the segment? */

@@ -188,18 +188,38 @@ without_memory_or_with_damage_all_are_asked(void **state)
     try_all(next);
 }
 
+/* Some of the segments become too large for the filter. */
 static void
-at_random(void **state)
+large_segments_are_asked_beside_the_filter(void **state)
 {
     (void) state;
-    uint64_t seed = 5;
+    rig.engine->options.small_rows = 16;
+    put(OCH_WRITE_ADD, 0, 64, 1); /* one head, however full */
+    put(OCH_WRITE_ADD, 64, 64, 1);
+    check(collection->view->n_segments == 2 && collection->view->segments[0]->n_rows == 64);
+    uint32_t next = 128;
+    while (!collection->known.in_use) {
+        check(next < 1000);
+        put(OCH_WRITE_ADD, next, 8, 1);
+        next += 8;
+    }
+    check(collection->view->segments[0]->filter_id == 0);
+    check(collection->view->segments[2]->filter_id == collection->known.number);
+    check(!och_find_knows(collection, collection->view->segments[0]));
+    try_all(next);
+    check(collection->known.in_use);
+}
+
+static void
+random_writes(uint64_t seed)
+{
     unsigned n_used = 0;
     unsigned n_makes = 0;
     for (unsigned step = 0; step < 1500; step++) {
         enum och_write_op op = (enum och_write_op)(OCH_WRITE_ADD + och_random_below(&seed, 4));
         uint32_t n = 1 + (uint32_t) och_random_below(&seed, 20);
         uint64_t number = collection->known.number;
-        put(op, (uint32_t) och_random_below(&seed, 600), n, step);
+        put(op, (uint32_t) och_random_below(&seed, 600), n, step + 1);
         n_used += collection->known.in_use;
         n_makes += collection->known.number != number;
         rig.engine->options.merge.fan_in = och_random_below(&seed, 30) == 0 ? 3 : 100;
@@ -212,6 +232,22 @@ at_random(void **state)
             check_collection(&rig, collection, &model);
     }
     check(n_used > 100 && n_makes > 3);
+}
+
+static void
+at_random(void **state)
+{
+    (void) state;
+    random_writes(5);
+}
+
+static void
+at_random_with_large_segments(void **state)
+{
+    (void) state;
+    rig.options.small_rows = 40;
+    rig.engine->options.small_rows = 40;
+    random_writes(6);
 }
 
 int
@@ -228,7 +264,10 @@ main(void)
             cmocka_unit_test_setup_teardown(a_write_that_fails_changes_nothing, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     without_memory_or_with_damage_all_are_asked, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    large_segments_are_asked_beside_the_filter, set_up, tear_down),
             cmocka_unit_test_setup_teardown(at_random, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(at_random_with_large_segments, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
