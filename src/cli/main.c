@@ -36,6 +36,7 @@ static const struct och_command *const commands[] = {
         &och_command_check,
         &och_command_backup,
         &och_command_restore,
+        &och_command_repair,
         &och_command_compact,
         &och_command_purge,
         &och_command_stats,

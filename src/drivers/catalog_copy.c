@@ -418,13 +418,17 @@ och_catalog_install(
         status = och_file_sync(db, err);
     och_file_close(db);
     och_file_close(copy);
-    /* The journal first: it would undo what is put in its file's place. */
+    /* catalog.db first, and its journal, which says that it may not be whole, when it is
+     * gone for good: what a crash leaves is then never taken for a catalog.  The new one
+     * last: that journal would undo it. */
+    if (status == OCHRE_OK)
+        status = put_aside(vfs, OCH_CATALOG_FILE, OCH_CATALOG_DAMAGED, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(vfs, "", err);
     if (status == OCHRE_OK)
         status = put_aside(vfs, OCH_CATALOG_JOURNAL, OCH_CATALOG_JOURNAL_DAMAGED, err);
     if (status == OCHRE_OK)
         status = och_vfs_sync_dir(vfs, "", err);
-    if (status == OCHRE_OK)
-        status = put_aside(vfs, OCH_CATALOG_FILE, OCH_CATALOG_DAMAGED, err);
     if (status == OCHRE_OK)
         status = och_vfs_rename(vfs, FILE_NEW, OCH_CATALOG_FILE, err);
     if (status == OCHRE_OK)

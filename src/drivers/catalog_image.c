@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "drivers/catalog_pages.h"
-#include "os/vfs.h"
+#include "os/vfs_memory.h"
 
 /* So often a copy is tried that is never of one moment. */
 #define TRIES_MAX 100
@@ -17,13 +17,8 @@
  * transaction raises. */
 #define WITNESS_SIZE ((size_t) 2 * OCH_CATALOG_PAGE_SIZE)
 
-/* Both files, in memory. */
-struct pair {
-    struct och_vfs vfs; /* first: the vfs's pointer is ours */
-    struct och_mem *mem;
-    struct och_buf db, journal;
-    bool has_db, has_journal;
-};
+/* Their places among the files in memory. */
+enum { DB, JOURNAL };
 
 /* What tells one state of the files from another without reading them. */
 struct mark {
@@ -34,253 +29,30 @@ struct mark {
 struct och_catalog_image {
     struct och_mem *mem;
     struct och_vfs *base; /* borrowed: where the catalog lies */
-    struct pair shown, copy;
+    struct och_vfs_memory shown, copy;
     struct mark mark; /* of what was copied last */
     bool has_mark;
 };
 
-/* --- files in memory ----------------------------------------------------------- */
-
-struct memory_file {
-    struct och_file file; /* first */
-    struct och_mem *mem;
-    struct och_buf *bytes; /* borrowed */
-};
+/* What the copy has of the two files. */
+static struct och_buf *
+db_of(struct och_vfs_memory *files)
+{
+    return &files->files[DB].bytes;
+}
 
 static struct och_buf *
-bytes_of(struct och_file *file)
+journal_of(struct och_vfs_memory *files)
 {
-    return ((struct memory_file *) file)->bytes;
-}
-
-static ochre_status
-file_read(struct och_file *file, uint64_t offset, void *bytes, size_t size, size_t *n_read_out,
-        struct ochre_error *err)
-{
-    const struct och_buf *all = bytes_of(file);
-    size_t left = offset < all->size ? all->size - (size_t) offset : 0;
-    (void) err;
-    *n_read_out = size < left ? size : left;
-    if (*n_read_out > 0)
-        memcpy(bytes, all->data + offset, *n_read_out);
-    return OCHRE_OK;
-}
-
-static ochre_status
-resize(struct och_buf *bytes, uint64_t size, struct ochre_error *err)
-{
-    if (size <= bytes->size) {
-        bytes->size = (size_t) size;
-        return OCHRE_OK;
-    }
-    size_t more = (size_t) size - bytes->size;
-    char *zeros = och_buf_extend(bytes, more);
-    if (zeros == NULL)
-        return och_fail_memory(err);
-    memset(zeros, 0, more);
-    return OCHRE_OK;
-}
-
-static ochre_status
-file_write(struct och_file *file, uint64_t offset, const void *bytes, size_t size,
-        struct ochre_error *err)
-{
-    struct och_buf *all = bytes_of(file);
-    ochre_status status = OCHRE_OK;
-    if (offset + size > all->size)
-        status = resize(all, offset + size, err);
-    if (status == OCHRE_OK && all->data != NULL)
-        memcpy(all->data + offset, bytes, size);
-    return status;
-}
-
-static ochre_status
-file_sync(struct och_file *file, struct ochre_error *err)
-{
-    (void) file;
-    (void) err;
-    return OCHRE_OK;
-}
-
-static ochre_status
-file_truncate(struct och_file *file, uint64_t size, struct ochre_error *err)
-{
-    return resize(bytes_of(file), size, err);
-}
-
-static ochre_status
-file_allocate(struct och_file *file, uint64_t size, struct ochre_error *err)
-{
-    return size <= bytes_of(file)->size ? OCHRE_OK : resize(bytes_of(file), size, err);
-}
-
-static ochre_status
-file_size(struct och_file *file, uint64_t *size_out, struct ochre_error *err)
-{
-    (void) err;
-    *size_out = bytes_of(file)->size;
-    return OCHRE_OK;
-}
-
-static ochre_status
-file_map(struct och_file *file, uint64_t size, const void **bytes_out, struct ochre_error *err)
-{
-    if (size > bytes_of(file)->size)
-        return och_fail(err, OCHRE_CORRUPT, "the catalog's copy is shorter than its map");
-    *bytes_out = bytes_of(file)->data;
-    return OCHRE_OK;
+    return &files->files[JOURNAL].bytes;
 }
 
 static void
-file_unmap(struct och_file *file, const void *bytes, uint64_t size)
+begin_files(struct och_vfs_memory *files, struct och_mem *mem)
 {
-    (void) file;
-    (void) bytes;
-    (void) size;
-}
-
-static void
-file_close(struct och_file *file)
-{
-    struct memory_file *memory_file = (struct memory_file *) file;
-    och_mem_release(memory_file->mem, memory_file, sizeof(*memory_file));
-}
-
-static const struct och_file_ops file_ops = {
-        .read = file_read,
-        .write = file_write,
-        .sync = file_sync,
-        .truncate = file_truncate,
-        .allocate = file_allocate,
-        .size = file_size,
-        .map = file_map,
-        .unmap = file_unmap,
-        .lock = file_sync,
-        .close = file_close,
-};
-
-/* --- a file system of two files -------------------------------------------------- */
-
-static bool
-is_db(const char *path)
-{
-    return strcmp(path, OCH_CATALOG_FILE) == 0;
-}
-
-/* What says whether a file is there; NULL: there is never one of this name. */
-static bool *
-presence_of(struct pair *pair, const char *path)
-{
-    if (is_db(path))
-        return &pair->has_db;
-    return strcmp(path, OCH_CATALOG_JOURNAL) == 0 ? &pair->has_journal : NULL;
-}
-
-static ochre_status
-vfs_open(struct och_vfs *vfs, const char *path, unsigned flags, struct och_file **file_out,
-        struct ochre_error *err)
-{
-    struct pair *pair = (struct pair *) vfs;
-    bool *is_there = presence_of(pair, path);
-    if (is_there == NULL || (!*is_there && (flags & OCH_OPEN_CREATE) == 0))
-        return och_fail(err, OCHRE_NOT_FOUND, "there is no copy of %s", path);
-    struct memory_file *file = och_mem_take(pair->mem, sizeof(*file));
-    if (file == NULL)
-        return och_fail_memory(err);
-    *file = (struct memory_file){.file.ops = &file_ops,
-            .mem = pair->mem,
-            .bytes = is_db(path) ? &pair->db : &pair->journal};
-    *is_there = true;
-    *file_out = &file->file;
-    return OCHRE_OK;
-}
-
-static ochre_status
-vfs_remove(struct och_vfs *vfs, const char *path, struct ochre_error *err)
-{
-    struct pair *pair = (struct pair *) vfs;
-    bool *is_there = presence_of(pair, path);
-    if (is_there == NULL || !*is_there)
-        return och_fail(err, OCHRE_NOT_FOUND, "there is no copy of %s", path);
-    *is_there = false;
-    och_buf_reset(is_db(path) ? &pair->db : &pair->journal);
-    return OCHRE_OK;
-}
-
-static ochre_status
-vfs_rename(struct och_vfs *vfs, const char *from, const char *to, struct ochre_error *err)
-{
-    (void) vfs;
-    return och_fail(err, OCHRE_DENIED, "%s is not renamed to %s in memory", from, to);
-}
-
-/* Also its `mkdir` and `rmdir`: there are no directories. */
-static ochre_status
-vfs_sync_dir(struct och_vfs *vfs, const char *path, struct ochre_error *err)
-{
-    (void) vfs;
-    (void) path;
-    (void) err;
-    return OCHRE_OK;
-}
-
-static ochre_status
-vfs_list(struct och_vfs *vfs, const char *path,
-        ochre_status (*visit)(void *context, const char *name, bool is_dir), void *context,
-        struct ochre_error *err)
-{
-    struct pair *pair = (struct pair *) vfs;
-    (void) path;
-    (void) err;
-    ochre_status status = pair->has_db ? visit(context, OCH_CATALOG_FILE, false) : OCHRE_OK;
-    if (status == OCHRE_OK && pair->has_journal)
-        status = visit(context, OCH_CATALOG_JOURNAL, false);
-    return status;
-}
-
-static ochre_status
-vfs_exists(struct och_vfs *vfs, const char *path, bool *exists_out, struct ochre_error *err)
-{
-    (void) err;
-    const bool *is_there = presence_of((struct pair *) vfs, path);
-    *exists_out = is_there != NULL && *is_there;
-    return OCHRE_OK;
-}
-
-static ochre_status
-vfs_space_free(struct och_vfs *vfs, uint64_t *bytes_out, struct ochre_error *err)
-{
-    (void) vfs;
-    (void) err;
-    *bytes_out = UINT64_MAX;
-    return OCHRE_OK;
-}
-
-static const struct och_vfs_ops vfs_ops = {
-        .open = vfs_open,
-        .remove = vfs_remove,
-        .rename = vfs_rename,
-        .sync_dir = vfs_sync_dir,
-        .mkdir = vfs_sync_dir,
-        .rmdir = vfs_sync_dir,
-        .list = vfs_list,
-        .exists = vfs_exists,
-        .space_free = vfs_space_free,
-};
-
-static void
-begin_pair(struct pair *pair, struct och_mem *mem)
-{
-    *pair = (struct pair){.vfs.ops = &vfs_ops, .mem = mem};
-    och_buf_init(&pair->db, mem, SIZE_MAX / 2);
-    och_buf_init(&pair->journal, mem, SIZE_MAX / 2);
-}
-
-static void
-clear_pair(struct pair *pair)
-{
-    och_buf_clear(&pair->db);
-    och_buf_clear(&pair->journal);
+    och_vfs_memory_init(files, mem);
+    och_vfs_memory_name(files, DB, OCH_CATALOG_FILE);
+    och_vfs_memory_name(files, JOURNAL, OCH_CATALOG_JOURNAL);
 }
 
 /* --- reading what may change ------------------------------------------------------ */
@@ -390,19 +162,19 @@ end_attempt(struct attempt *attempt)
 static ochre_status
 read_copies(struct attempt *attempt, bool *same_out, struct ochre_error *err)
 {
-    struct pair *copy = &attempt->image->copy;
+    struct och_vfs_memory *copy = &attempt->image->copy;
     ochre_status status = OCHRE_OK;
-    och_buf_reset(&copy->journal);
-    copy->has_journal = attempt->journal != NULL;
-    if (copy->has_journal)
-        status = read_file(attempt->journal, &copy->journal, err);
+    och_buf_reset(journal_of(copy));
+    copy->files[JOURNAL].is_there = attempt->journal != NULL;
+    if (copy->files[JOURNAL].is_there)
+        status = read_file(attempt->journal, journal_of(copy), err);
     if (status == OCHRE_OK)
-        status = read_file(attempt->db, &copy->db, err);
-    copy->has_db = true;
+        status = read_file(attempt->db, db_of(copy), err);
+    copy->files[DB].is_there = true;
     if (status == OCHRE_OK)
         status = read_file(attempt->db, &attempt->again, err);
     /* Pages that the journal protects may change while they are read. */
-    *same_out = attempt->mark.journal != 0 || is_equal(&copy->db, &attempt->again);
+    *same_out = attempt->mark.journal != 0 || is_equal(db_of(copy), &attempt->again);
     return status;
 }
 
@@ -410,7 +182,7 @@ read_copies(struct attempt *attempt, bool *same_out, struct ochre_error *err)
 static ochre_status
 look_at_journal(struct attempt *attempt, bool *same_out, struct ochre_error *err)
 {
-    struct pair *copy = &attempt->image->copy;
+    struct och_vfs_memory *copy = &attempt->image->copy;
     struct och_file *now = NULL;
     uint64_t held = 0, named = 0;
     *same_out = false;
@@ -424,13 +196,13 @@ look_at_journal(struct attempt *attempt, bool *same_out, struct ochre_error *err
     else
         och_buf_reset(&attempt->again);
     if (status == OCHRE_OK) {
-        *same_out = (now != NULL) == copy->has_journal && held == attempt->mark.journal &&
-                named == attempt->mark.journal;
-        bool is_still = is_equal(&copy->journal, &attempt->again);
+        *same_out = (now != NULL) == copy->files[JOURNAL].is_there &&
+                held == attempt->mark.journal && named == attempt->mark.journal;
+        bool is_still = is_equal(journal_of(copy), &attempt->again);
         if (attempt->mark.journal != 0)
             *same_out = *same_out && is_still;
         else if (!is_still) /* it is being written: nothing depends on it yet */
-            och_buf_reset(&copy->journal);
+            och_buf_reset(journal_of(copy));
     }
     och_file_close(now);
     return status;
@@ -440,16 +212,16 @@ look_at_journal(struct attempt *attempt, bool *same_out, struct ochre_error *err
 static ochre_status
 end_copy(struct attempt *attempt, bool *same_out, struct ochre_error *err)
 {
-    struct pair *copy = &attempt->image->copy;
+    struct och_vfs_memory *copy = &attempt->image->copy;
     ochre_status status = look_at_journal(attempt, same_out, err);
     if (status == OCHRE_OK)
         status = read_witness(attempt->db, attempt->pages, err);
     uint64_t pages = och_hash64(attempt->pages, sizeof(attempt->pages));
     if (attempt->mark.journal != 0)
         return status;
-    bool whole = copy->db.size >= sizeof(attempt->pages);
+    bool whole = db_of(copy)->size >= sizeof(attempt->pages);
     *same_out = *same_out && pages == attempt->mark.pages &&
-            (!whole || memcmp(attempt->pages, copy->db.data, sizeof(attempt->pages)) == 0);
+            (!whole || memcmp(attempt->pages, db_of(copy)->data, sizeof(attempt->pages)) == 0);
     return status;
 }
 
@@ -497,7 +269,7 @@ och_catalog_image_look(struct och_catalog_image *image, bool *changed_out, struc
         status = copy_catalog(image, &attempt, err);
         image->has_mark = status == OCHRE_OK;
         image->mark = attempt.mark;
-        *changed_out = status == OCHRE_OK && !is_equal(&image->copy.db, &image->shown.db);
+        *changed_out = status == OCHRE_OK && !is_equal(db_of(&image->copy), db_of(&image->shown));
     }
     end_attempt(&attempt);
     och_buf_clear(&attempt.again);
@@ -507,11 +279,11 @@ och_catalog_image_look(struct och_catalog_image *image, bool *changed_out, struc
 void
 och_catalog_image_take(struct och_catalog_image *image)
 {
-    struct och_buf old = image->shown.db;
-    image->shown.db = image->copy.db;
-    image->shown.has_db = true;
-    image->copy.db = old;
-    och_buf_reset(&image->copy.db);
+    struct och_buf old = *db_of(&image->shown);
+    *db_of(&image->shown) = *db_of(&image->copy);
+    image->shown.files[DB].is_there = true;
+    *db_of(&image->copy) = old;
+    och_buf_reset(db_of(&image->copy));
 }
 
 struct och_vfs *
@@ -530,8 +302,8 @@ och_catalog_image_make(struct och_mem *mem, struct och_vfs *vfs,
         return och_fail_memory(err);
     image->mem = mem;
     image->base = vfs;
-    begin_pair(&image->shown, mem);
-    begin_pair(&image->copy, mem);
+    begin_files(&image->shown, mem);
+    begin_files(&image->copy, mem);
     return OCHRE_OK;
 }
 
@@ -540,7 +312,7 @@ och_catalog_image_release(struct och_catalog_image *image)
 {
     if (image == NULL)
         return;
-    clear_pair(&image->shown);
-    clear_pair(&image->copy);
+    och_vfs_memory_clear(&image->shown);
+    och_vfs_memory_clear(&image->copy);
     och_mem_release(image->mem, image, sizeof(*image));
 }

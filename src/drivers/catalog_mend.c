@@ -19,8 +19,8 @@ replace(struct och_catalog_mend *mend, const struct ochre_error *why, struct och
             return why->status;
         }
         return och_fail(err, OCHRE_CORRUPT,
-                "%s; and its copy is damaged after generation %llu; run `ochre check`, and "
-                "restore a backup",
+                "%s; and its copy is damaged after generation %llu; run `ochre repair`, "
+                "or restore a backup",
                 why->message, (unsigned long long) known->generation);
     }
     ochre_status status = och_catalog_install(mend->vfs, known, err);
@@ -124,8 +124,8 @@ och_catalog_mend_older(struct och_catalog_mend *mend, uint64_t generation, bool 
     if (generation == newest + 1)
         return och_fail(err, OCHRE_CORRUPT,
                 "catalog: it is of generation %llu, its copy of the one before, and no journal "
-                "says why; remove catalog.copy if an older ochre has written last, or restore a "
-                "backup",
+                "says why; remove catalog.copy if an older ochre has written last, or else run "
+                "`ochre repair`",
                 (unsigned long long) generation);
     ochre_status corrupt = och_fail(&why, OCHRE_CORRUPT,
             "catalog: generation %llu is not what the copy has of generation %llu",

@@ -462,14 +462,14 @@ check_pair(struct look *look, struct ochre_error *err)
     if (status == OCHRE_OK && newest.lsn >= next_lsn)
         return och_fail(err, OCHRE_CORRUPT,
                 "the log ends at record %llu, but the catalog knows of record %llu; "
-                "run `ochre check`, and restore a backup",
+                "run `ochre repair`, or restore a backup",
                 (unsigned long long) next_lsn - 1, (unsigned long long) newest.lsn);
     if (status == OCHRE_OK)
         status = catalog->ops->generation(catalog, &generation, err);
     if (status == OCHRE_OK && generation < engine->follow.generation)
         return och_fail(err, OCHRE_CORRUPT,
                 "the catalog is older (generation %llu) than the log knows (%llu); run "
-                "`ochre check`, and restore a backup",
+                "`ochre repair`, or restore a backup",
                 (unsigned long long) generation, (unsigned long long) engine->follow.generation);
     return status;
 }

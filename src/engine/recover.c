@@ -154,7 +154,7 @@ check_generation(struct recovery *recovery, struct ochre_error *err)
     if (generation < recovery->generation)
         return och_fail(err, OCHRE_CORRUPT,
                 "the catalog is older (generation %llu) than the log knows (%llu); run "
-                "`ochre check`, and restore a backup",
+                "`ochre repair`, or restore a backup",
                 (unsigned long long) generation, (unsigned long long) recovery->generation);
     recovery->engine->noted_generation = recovery->generation;
     return OCHRE_OK;

@@ -236,3 +236,71 @@ och_write_deletes(struct ochre_bytes payload)
 {
     return payload.size > 0 && payload.data[0] == OCH_WRITE_DELETE;
 }
+
+/* --- some rows of a request --------------------------------------------------- */
+
+/* A column of the rows that are kept. */
+static void
+put_column(struct och_buf *buf, struct och_write_column column, uint32_t n, const bool *keep)
+{
+    if (column.sizes == NULL)
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        if (keep[i])
+            och_buf_put_u32(buf, size_at(&column, i));
+    for (uint32_t i = 0; i < n; i++) {
+        struct ochre_bytes text = next_text(&column, i);
+        if (keep[i])
+            och_buf_put(buf, text.data, text.size);
+    }
+}
+
+static bool
+has_vector(const struct och_write *write, uint32_t row)
+{
+    return write->has_vector != NULL ? write->has_vector[row] != 0 : write->n_vectors != 0;
+}
+
+static void
+put_vectors(struct och_buf *buf, const struct och_write *write, const bool *keep)
+{
+    size_t size = (size_t) write->dim * sizeof(float);
+    const char *next = write->next_vector;
+    for (uint32_t i = 0; write->has_vector != NULL && i < write->n; i++)
+        if (keep[i])
+            och_buf_put_u8(buf, (uint8_t) write->has_vector[i]);
+    och_buf_pad(buf, 8);
+    for (uint32_t i = 0; i < write->n; i++) {
+        if (!has_vector(write, i))
+            continue;
+        if (keep[i])
+            och_buf_put(buf, next, size);
+        next += size;
+    }
+    och_buf_pad(buf, 8);
+}
+
+ochre_status
+och_write_encode_rows(struct och_buf *buf, struct ochre_bytes payload, const bool *keep)
+{
+    struct och_write write;
+    uint32_t n = 0;
+    uint32_t n_vectors = 0;
+    if (!och_write_decode(&write, payload))
+        return OCHRE_CORRUPT;
+    for (uint32_t i = 0; i < write.n; i++) {
+        n += keep[i];
+        n_vectors += keep[i] && has_vector(&write, i);
+    }
+    och_assert(n > 0);
+    och_buf_put(buf, payload.data, 4); /* operation, version and flags stay */
+    och_buf_put_u32(buf, n);
+    och_buf_put_u32(buf, write.dim);
+    och_buf_put_u32(buf, n_vectors);
+    put_vectors(buf, &write, keep);
+    put_column(buf, write.ids, write.n, keep);
+    put_column(buf, write.documents, write.n, keep);
+    put_column(buf, write.uris, write.n, keep);
+    put_column(buf, write.fields, write.n, keep);
+    return och_buf_status(buf);
+}

@@ -72,6 +72,15 @@ OCH_MUST_CHECK ochre_status och_write_encode(struct och_buf *buf, struct och_are
  * more.  Afterwards och_write_next gives the rows. */
 OCH_MUST_CHECK bool och_write_decode(struct och_write *write_out, struct ochre_bytes payload);
 
+/*
+ * Put into the empty `buf` the encoding of some rows of a whole request: those whose
+ * keep[row] is true, of which there is one at least.
+ *
+ * Errors: OCHRE_CORRUPT: it is not a request; OCHRE_NO_MEMORY.
+ */
+OCH_MUST_CHECK ochre_status och_write_encode_rows(
+        struct och_buf *buf, struct ochre_bytes payload, const bool *keep);
+
 /* Is it a request that deletes, as far as its first byte tells? */
 bool och_write_deletes(struct ochre_bytes payload);
 

@@ -21,8 +21,9 @@
 /* 0 magic 16 | 16 u32 major | 20 u32 minor | 24 uuid 16 | 40 xxh3-64 of 0..39 */
 static const char format_magic[16] = "ochre directory";
 
-static ochre_status
-read_format(struct och_vfs *vfs, struct och_uuid *database_out, struct ochre_error *err)
+ochre_status
+och_directory_read_format(
+        struct och_vfs *vfs, struct och_uuid *database_out, struct ochre_error *err)
 {
     struct och_file *file = NULL;
     char bytes[FORMAT_SIZE];
@@ -46,8 +47,8 @@ read_format(struct och_vfs *vfs, struct och_uuid *database_out, struct ochre_err
     return OCHRE_OK;
 }
 
-static ochre_status
-write_format(struct och_vfs *vfs, struct och_uuid database, struct ochre_error *err)
+ochre_status
+och_directory_write_format(struct och_vfs *vfs, struct och_uuid database, struct ochre_error *err)
 {
     char bytes[FORMAT_SIZE] = {0};
     memcpy(bytes, format_magic, sizeof(format_magic));
@@ -80,7 +81,7 @@ make_format(struct och_vfs *vfs, const struct och_machine *machine, struct och_u
     if (status != OCHRE_OK)
         return status;
     *database_out = och_uuid_from_random(random);
-    return write_format(vfs, *database_out, err);
+    return och_directory_write_format(vfs, *database_out, err);
 }
 
 /* All that FORMAT knows, each file of the log knows too; of another format their
@@ -89,10 +90,10 @@ static ochre_status
 find_or_mend_format(
         struct och_vfs *vfs, bool may_mend, struct och_uuid *database_out, struct ochre_error *err)
 {
-    ochre_status status = read_format(vfs, database_out, err);
+    ochre_status status = och_directory_read_format(vfs, database_out, err);
     if (status != OCHRE_CORRUPT || !may_mend || !och_wal_find_database(vfs, database_out))
         return status;
-    return write_format(vfs, *database_out, err);
+    return och_directory_write_format(vfs, *database_out, err);
 }
 
 static ochre_status
@@ -214,7 +215,7 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
     if (!has_format && !create)
         return och_fail(err, OCHRE_NOT_FOUND, "no ochre database here (no FORMAT file)");
     /* Another version's directory stays as it is, to the text in LOCK. */
-    if (has_format && read_format(vfs, &directory.database, err) == OCHRE_UNSUPPORTED)
+    if (has_format && och_directory_read_format(vfs, &directory.database, err) == OCHRE_UNSUPPORTED)
         return OCHRE_UNSUPPORTED;
 
     status = take_lock(vfs, machine, create, &directory.lock, err);
@@ -256,7 +257,8 @@ och_directory_look(
         status = check_complete(vfs, &directory_out->is_new, err);
     if (status == OCHRE_OK && directory_out->is_new)
         status = och_fail(err, OCHRE_NOT_FOUND, "the database here was never opened for writing");
-    return status == OCHRE_OK ? read_format(vfs, &directory_out->database, err) : status;
+    return status == OCHRE_OK ? och_directory_read_format(vfs, &directory_out->database, err)
+                              : status;
 }
 
 void

@@ -53,6 +53,18 @@ OCH_MUST_CHECK ochre_status och_directory_open(struct och_vfs *vfs,
 OCH_MUST_CHECK ochre_status och_directory_look(
         struct och_vfs *vfs, struct och_directory *directory_out, struct ochre_error *err);
 
+/*
+ * The database's id, as FORMAT has it.
+ *
+ * Errors: OCHRE_NOT_FOUND: there is no FORMAT; OCHRE_CORRUPT, OCHRE_UNSUPPORTED, OCHRE_IO.
+ */
+OCH_MUST_CHECK ochre_status och_directory_read_format(
+        struct och_vfs *vfs, struct och_uuid *database_out, struct ochre_error *err);
+
+/* Make FORMAT, of what is made in tmp/, which is there; durable when this returns. */
+OCH_MUST_CHECK ochre_status och_directory_write_format(
+        struct och_vfs *vfs, struct och_uuid database, struct ochre_error *err);
+
 void och_directory_close(struct och_directory *directory);
 
 #endif /* OCH_STORAGE_DIRECTORY_H */

@@ -54,6 +54,7 @@ struct och_wal_options {
     const struct och_machine *machine;
     struct och_uuid database; /* stands in every file */
     uint64_t lsn_min;         /* the log must reach this LSN: what the catalog knows */
+    uint64_t lsn_first;       /* of a log without files; 0: it begins at 1 */
     bool read_only;           /* check: change nothing, append never */
 };
 

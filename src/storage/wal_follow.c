@@ -70,7 +70,7 @@ read_entry(struct och_wal_follower *follower, struct entry *entry, bool *begun_o
         if (memcmp(page, zeros, sizeof(page)) == 0)
             return OCHRE_OK; /* made before headers said that nothing was begun */
         return och_fail(err, OCHRE_CORRUPT,
-                "%s: the header is damaged; run `ochre check`, and restore a backup", path);
+                "%s: the header is damaged; run `ochre repair`, or restore a backup", path);
     }
     if (header.version != WAL_VERSION)
         return och_fail(err, OCHRE_UNSUPPORTED,

@@ -198,7 +198,7 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
         status = rest_is_zero(&scan, WAL_PAGE, &found->unused, err);
         if (status == OCHRE_OK && !found->unused)
             status = och_fail(err, OCHRE_CORRUPT,
-                    "%s: the header is damaged; run `ochre check`, and restore a backup", path);
+                    "%s: the header is damaged; run `ochre repair`, or restore a backup", path);
     } else if (status == OCHRE_OK) {
         found->first_lsn = header.first_lsn;
         found->salt = header.salt;
@@ -335,7 +335,7 @@ och_wal_open(const struct och_wal_options *options, och_log_visit visit, void *c
     if (wal == NULL)
         return och_fail_memory(err);
     wal->options = *options;
-    wal->next_lsn = 1;
+    wal->next_lsn = options->lsn_first != 0 ? options->lsn_first : 1;
     wal->next_number = 1;
     wal->next_size = OCH_LOG_FILE_SIZE_MIN;
     och_mutex_init(&wal->lock);
@@ -351,7 +351,7 @@ och_wal_open(const struct och_wal_options *options, och_log_visit visit, void *c
     if (status == OCHRE_OK && wal->next_lsn <= options->lsn_min)
         status = och_fail(err, OCHRE_CORRUPT,
                 "the log ends at record %llu, but the catalog knows of record %llu; "
-                "run `ochre check`, and restore a backup",
+                "run `ochre repair`, or restore a backup",
                 (unsigned long long) wal->next_lsn - 1, (unsigned long long) options->lsn_min);
     /* The directory's own name, and the names in it: found is not yet durable. */
     if (status == OCHRE_OK && !options->read_only)

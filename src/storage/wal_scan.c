@@ -80,7 +80,7 @@ och_wal_fail_damaged(uint64_t number, uint64_t lsn, struct ochre_error *err)
     char path[WAL_PATH_SIZE];
     och_wal_path(path, number, WAL_SUFFIX);
     return och_fail(err, OCHRE_CORRUPT,
-            "%s: durable record %llu is missing or damaged; run `ochre check`, and restore a backup",
+            "%s: durable record %llu is missing or damaged; run `ochre repair`, or restore a backup",
             path, (unsigned long long) lsn);
 }
 

@@ -315,6 +315,57 @@ a_journal_that_was_lost_is_noticed(void **state)
     check(n_mended >= 2);
 }
 
+/* Crash at the m-th call of an opening, which puts a damaged catalog aside and makes it
+ * anew; the next one finds the catalog all the same.  False: it got through. */
+static bool
+crash_while_it_is_made_anew(struct fixture *f, const struct sim_disk *before, uint64_t m)
+{
+    static const enum sim_mode modes[] = {SIM_NONE_KEPT, SIM_ALL_KEPT};
+    bool crashed = false;
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        struct sim_disk *disk = sim_disk_clone(before);
+        struct och_catalog *catalog = NULL;
+        sim_disk_crash(disk, m, SIM_BEFORE);
+        ochre_status status =
+                och_catalog_sqlite_open(&f->mem, sim_disk_vfs(disk), true, &catalog, &f->err);
+        crashed = sim_disk_has_crashed(disk);
+        check(status == OCHRE_OK || crashed);
+        if (catalog != NULL)
+            catalog->ops->close(catalog);
+        sim_disk_recover(disk, modes[i], m);
+        check_has(f, disk, N_TENANTS);
+        sim_disk_close(disk);
+    }
+    return crashed;
+}
+
+/* A transaction that a crash cut short left a journal, which was damaged since. */
+static void
+it_is_made_anew_whenever_that_is_cut_short(void **state)
+{
+    struct fixture *f = *state;
+    unsigned n_swept = 0;
+    bool crashed = true;
+    for (uint64_t n = 1; crashed; n++) {
+        struct sim_disk *disk = sim_disk_clone(f->disk);
+        f->catalog = open_on(f, disk);
+        sim_disk_crash(disk, n, SIM_BEFORE);
+        ochre_status status =
+                f->catalog->ops->tenant_create(f->catalog, (struct ochre_bytes){"x", 1}, &f->err);
+        crashed = sim_disk_has_crashed(disk);
+        check(status == OCHRE_OK || (crashed && status == OCHRE_IO));
+        f->catalog->ops->close(f->catalog);
+        sim_disk_recover(disk, SIM_ALL_KEPT, n);
+        if (sim_disk_flip(disk, OCH_CATALOG_JOURNAL, 600, 1)) {
+            for (uint64_t m = 1; crash_while_it_is_made_anew(f, disk, m);)
+                m++;
+            n_swept++;
+        }
+        sim_disk_close(disk);
+    }
+    check(n_swept >= 5);
+}
+
 static void
 it_is_made_anew_when_it_has_grown(void **state)
 {
@@ -472,6 +523,8 @@ main(void)
             cmocka_unit_test_setup_teardown(an_old_catalog_is_brought_forward, set_up, tear_down),
             cmocka_unit_test_setup_teardown(an_old_copy_is_made_anew, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_journal_that_was_lost_is_noticed, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    it_is_made_anew_whenever_that_is_cut_short, set_up, tear_down),
             cmocka_unit_test_setup_teardown(it_is_made_anew_when_it_has_grown, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     tidying_leaves_nothing_of_what_was_deleted, set_up, tear_down),

@@ -211,7 +211,7 @@ a_log_shorter_than_the_catalog_knows_is_corrupt(void **state)
     check_ok(open_log(&f, &err), &err);
     f.options.lsn_min = 4;
     check(open_log(&f, &err) == OCHRE_CORRUPT);
-    check(strstr(err.message, "run `ochre check`, and restore a backup") != NULL);
+    check(strstr(err.message, "run `ochre repair`, or restore a backup") != NULL);
     end(&f);
 }
 

@@ -1,0 +1,274 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "api/check.h"
+#include "api/repair_internal.h"
+#include "api/schema.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "drivers/catalog_pages.h"
+#include "drivers/catalog_sqlite.h"
+#include "drivers/log_file.h"
+#include "engine/collection.h"
+#include "engine/engine.h"
+#include "os/vfs.h"
+#include "storage/directory.h"
+
+/* --- taking it ------------------------------------------------------------------ */
+
+struct contents {
+    bool has_mark, has_format, has_other;
+};
+
+static ochre_status
+visit_target(void *context, const char *name, bool is_dir)
+{
+    struct contents *contents = context;
+    if (!is_dir && strcmp(name, OCH_REPAIR_MARK) == 0)
+        contents->has_mark = true;
+    else if (!is_dir && strcmp(name, "FORMAT") == 0)
+        contents->has_format = true;
+    else
+        contents->has_other = true;
+    return OCHRE_OK;
+}
+
+/* Removing what an interrupted repair left: names are collected, then removed. */
+struct clearing {
+    struct och_repair *repair;
+    const char *dir;
+    struct och_arena arena;
+    char **paths;
+    bool *are_dirs;
+    size_t n, room;
+    struct ochre_error *err;
+};
+
+static ochre_status
+note_leftover(void *context, const char *name, bool is_dir)
+{
+    struct clearing *clearing = context;
+    if (clearing->dir[0] == '\0' && strcmp(name, OCH_REPAIR_MARK) == 0)
+        return OCHRE_OK;
+    if (clearing->n == clearing->room) {
+        size_t room = clearing->room == 0 ? 16 : clearing->room * 2;
+        char **paths = och_arena_take_array(&clearing->arena, room, sizeof(*paths));
+        bool *are_dirs = och_arena_take_array(&clearing->arena, room, sizeof(*are_dirs));
+        if (paths == NULL || are_dirs == NULL)
+            return och_fail_memory(clearing->err);
+        if (clearing->n > 0) {
+            memcpy(paths, clearing->paths, clearing->n * sizeof(*paths));
+            memcpy(are_dirs, clearing->are_dirs, clearing->n * sizeof(*are_dirs));
+        }
+        clearing->paths = paths;
+        clearing->are_dirs = are_dirs;
+        clearing->room = room;
+    }
+    char path[OCH_PATH_SIZE_MAX];
+    int size = snprintf(
+            path, sizeof(path), "%s%s%s", clearing->dir, clearing->dir[0] == '\0' ? "" : "/", name);
+    char *copy = och_arena_copy(&clearing->arena, path, (size_t) size + 1);
+    if (copy == NULL)
+        return och_fail_memory(clearing->err);
+    clearing->paths[clearing->n] = copy;
+    clearing->are_dirs[clearing->n++] = is_dir;
+    return OCHRE_OK;
+}
+
+/* Clear a directory; directories in it are as deep as a database has them. */
+static ochre_status
+clear_directory(struct och_repair *repair, const char *dir, unsigned depth, struct ochre_error *err)
+{
+    struct clearing clearing = {.repair = repair, .dir = dir, .err = err};
+    och_arena_init(&clearing.arena, repair->mem);
+    ochre_status status = och_vfs_list(repair->to, dir, note_leftover, &clearing, err);
+    for (size_t i = 0; i < clearing.n && status == OCHRE_OK; i++) {
+        const char *path = clearing.paths[i];
+        if (!clearing.are_dirs[i]) {
+            status = och_vfs_remove(repair->to, path, err);
+            continue;
+        }
+        /* NOLINTNEXTLINE(misc-no-recursion): as deep as a database's directory */
+        status = depth > 0 ? clear_directory(repair, path, depth - 1, err) : OCHRE_OK;
+        if (status == OCHRE_OK)
+            status = och_vfs_rmdir(repair->to, path, err);
+    }
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(repair->to, dir, err);
+    och_arena_clear(&clearing.arena);
+    return status;
+}
+
+/* Who only reads a database, as `ochre check` does, makes no LOCK. */
+static ochre_status
+make_directories(struct och_repair *repair, struct ochre_error *err)
+{
+    static const char *const dirs[] = {OCH_DIR_TMP, "log", OCH_DIR_SEGMENTS};
+    struct och_file *lock = NULL;
+    ochre_status status =
+            och_vfs_open(repair->to, "LOCK", OCH_OPEN_WRITE | OCH_OPEN_CREATE, &lock, err);
+    och_file_close(lock);
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && status == OCHRE_OK; i++)
+        status = och_vfs_mkdir(repair->to, dirs[i], err);
+    return status == OCHRE_OK ? och_vfs_sync_dir(repair->to, "", err) : status;
+}
+
+ochre_status
+och_repair_take_target(struct och_repair *repair, struct ochre_error *err)
+{
+    struct contents contents = {.has_mark = false};
+    ochre_status status = och_vfs_list(repair->to, "", visit_target, &contents, err);
+    if (status != OCHRE_OK)
+        return status;
+    if (contents.has_format)
+        return och_fail(err, OCHRE_EXISTS,
+                "the directory to repair to has a database already; name another");
+    if (contents.has_other && !contents.has_mark)
+        return och_fail(err, OCHRE_EXISTS, "the directory to repair to is not empty; name another");
+    status = och_vfs_open(
+            repair->to, OCH_REPAIR_MARK, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &repair->mark, err);
+    if (status == OCHRE_OK)
+        status = och_file_lock(repair->mark, err);
+    if (status == OCHRE_BUSY)
+        return och_fail(err, OCHRE_BUSY, "another process repairs to this directory");
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(repair->to, "", err);
+    if (status == OCHRE_OK && contents.has_other)
+        status = clear_directory(repair, "", 2, err);
+    return status == OCHRE_OK ? make_directories(repair, err) : status;
+}
+
+/* --- finishing it ---------------------------------------------------------------- */
+
+/* A file of these bytes, whose name is not durable yet. */
+static ochre_status
+write_file(struct och_repair *repair, const char *path, const struct och_buf *bytes,
+        struct ochre_error *err)
+{
+    struct och_file *file = NULL;
+    ochre_status status =
+            och_vfs_open(repair->to, path, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &file, err);
+    if (status == OCHRE_OK && bytes->size > 0)
+        status = och_file_write(file, 0, bytes->data, bytes->size, err);
+    if (status == OCHRE_OK)
+        status = och_file_sync(file, err);
+    och_file_close(file);
+    return status;
+}
+
+static ochre_status
+write_catalog(struct och_repair *repair, struct ochre_error *err)
+{
+    struct och_catalog *catalog = repair->catalog.catalog;
+    struct och_buf bytes;
+    och_buf_init(&bytes, repair->mem, SIZE_MAX / 2);
+    ochre_status status = catalog->ops->copy(catalog, &bytes, err);
+    if (status == OCHRE_OK)
+        status = write_file(repair, OCH_CATALOG_FILE, &bytes, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(repair->to, "", err);
+    och_buf_clear(&bytes);
+    return status;
+}
+
+static ochre_status
+settings_of(void *context, struct ochre_bytes text, struct och_collection_settings *settings_out,
+        struct ochre_error *err)
+{
+    struct och_repair *repair = context;
+    struct och_arena arena;
+    och_arena_init(&arena, repair->mem);
+    const struct och_schema *schema;
+    ochre_status status = och_schema_parse(&arena, text, &schema, err);
+    if (status == OCHRE_OK)
+        *settings_out = och_schema_settings(schema);
+    och_arena_clear(&arena);
+    return status;
+}
+
+/* How many records are there, now that the log is applied? */
+static ochre_status
+count_records(struct och_engine *engine, const struct och_collection_row *row, uint64_t *n_out,
+        struct ochre_error *err)
+{
+    struct och_collection *collection = NULL;
+    ochre_status status = och_engine_collection(engine, row, &collection, err);
+    if (status == OCHRE_OK)
+        status = och_collection_usable(collection, err);
+    if (status == OCHRE_OK) {
+        och_mutex_lock(&collection->lock);
+        *n_out = collection->published.n_records;
+        och_mutex_unlock(&collection->lock);
+    }
+    och_collection_release(collection);
+    return status;
+}
+
+/* Open it as any start would, and have every collection answer. */
+static ochre_status
+try_engine(struct och_repair *repair, struct och_catalog *catalog, struct ochre_error *err)
+{
+    struct och_engine *engine = NULL;
+    struct och_wal_options log = {.mem = repair->mem,
+            .vfs = repair->to,
+            .machine = repair->options->machine,
+            .database = repair->database};
+    const struct och_ports ports = {.mem = repair->mem,
+            .vfs = repair->to,
+            .machine = repair->options->machine,
+            .kernels = repair->options->kernels,
+            .catalog = catalog,
+            .log = och_log_file_source(&log)};
+    static const struct och_engine_options options = {.head_rows_max = 0};
+    ochre_status status = och_engine_open(&ports, &options, settings_of, repair, &engine, err);
+    for (size_t i = 0; i < repair->n_members && status == OCHRE_OK; i++) {
+        struct och_repair_member *member = &repair->members[i];
+        if (!member->is_unreadable)
+            status = count_records(engine, &member->row, &member->sum.n_records, err);
+        if (status == OCHRE_OK && member->doubted.number != 0)
+            status = count_records(engine, &member->doubted, &member->sum.n_in_doubt, err);
+    }
+    och_engine_close(engine);
+    return status;
+}
+
+static ochre_status
+try_all(struct och_repair *repair, struct ochre_error *err)
+{
+    struct och_catalog *catalog = NULL;
+    const struct och_directory directory = {.database = repair->database};
+    const struct och_check_options check_options = {.mem = repair->mem};
+    struct och_check_totals totals;
+    ochre_status status = och_catalog_sqlite_open(repair->mem, repair->to, false, &catalog, err);
+    if (status == OCHRE_OK)
+        status = catalog->ops->keep_copy(catalog, err);
+    if (status == OCHRE_OK)
+        status = try_engine(repair, catalog, err);
+    if (catalog != NULL)
+        catalog->ops->close(catalog);
+    if (status == OCHRE_OK)
+        status = och_check_held(
+                repair->to, repair->options->machine, &directory, &check_options, &totals, err);
+    return status;
+}
+
+ochre_status
+och_repair_write_target(struct och_repair *repair, struct ochre_error *err)
+{
+    ochre_status status = write_catalog(repair, err);
+    return status == OCHRE_OK ? try_all(repair, err) : status;
+}
+
+/* A mark that stays does a database no harm. */
+ochre_status
+och_repair_publish_target(struct och_repair *repair, struct ochre_error *err)
+{
+    ochre_status status = write_file(repair, OCH_REPAIR_REPORT, &repair->text, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(repair->to, "", err);
+    if (status == OCHRE_OK)
+        status = och_directory_write_format(repair->to, repair->database, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_remove(repair->to, OCH_REPAIR_MARK, err);
+    return status == OCHRE_OK ? och_vfs_sync_dir(repair->to, "", err) : status;
+}

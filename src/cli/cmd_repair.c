@@ -1,0 +1,249 @@
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+
+#include "api/repair.h"
+#include "base/mem.h"
+#include "cli/command.h"
+#include "os/clock.h"
+
+enum { KEY_IN_PLACE = 256 };
+
+struct arguments {
+    char *path, *to; /* in argv */
+    bool in_place, dry_run, json;
+    bool has_found, has_collection; /* something, so far */
+};
+
+static const struct argp_option options[] = {
+        {"path", 'p', "DIR", 0, "The damaged directory; it is not changed", 0},
+        {"to", 't', "NEWDIR", 0, "Where to make the repaired one: empty, or not there", 0},
+        {"in-place", KEY_IN_PLACE, NULL, 0,
+                "Make it beside DIR, and then let the two change names: the damaged one is kept "
+                "as DIR.damaged-N",
+                0},
+        {"dry-run", 'n', NULL, 0, "Write nothing; report what would be kept and lost", 0},
+        {"json", 'j', NULL, 0, "Print the report as one JSON object", 0},
+        {0},
+};
+
+static void
+check_arguments(const struct arguments *arguments, struct argp_state *state)
+{
+    unsigned n = (arguments->to != NULL) + (unsigned) arguments->in_place;
+    if (arguments->path == NULL)
+        och_command_usage(state, "which directory?");
+    if (n > 1)
+        och_command_usage(state, "--to NEWDIR or --in-place, not both");
+    if (n == 0 && !arguments->dry_run)
+        och_command_usage(state, "where to: --to NEWDIR, or --in-place?  (or --dry-run)");
+}
+
+static error_t
+parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+    switch (key) {
+    case 'p':
+        arguments->path = argument;
+        return 0;
+    case 't':
+        arguments->to = argument;
+        return 0;
+    case KEY_IN_PLACE:
+        arguments->in_place = true;
+        return 0;
+    case 'n':
+        arguments->dry_run = true;
+        return 0;
+    case 'j':
+        arguments->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (arguments->path != NULL)
+            och_command_usage(state, "one directory at a time");
+        arguments->path = argument;
+        return 0;
+    case ARGP_KEY_END:
+        check_arguments(arguments, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .args_doc = "DIR --to NEWDIR\nDIR --in-place\nDIR --dry-run",
+        .doc = "Make a sound directory of what is left of the damaged one DIR, which no process "
+               "may use meanwhile, and which is not changed.  What was kept, what was lost and "
+               "what was made anew is printed, and stands in the file REPAIR of the new directory, "
+               "every byte of which has been verified."
+               "\vRecords that may have been deleted (the file that says so is damaged) are put "
+               "into a collection of their own, NAME.in-doubt.  Without any catalog nothing can be "
+               "repaired: restore a backup."
+               "\n\nExit status: 0 repaired, whatever was lost; 1 not repairable, or failed; "
+               "2 wrong arguments; 73 in use.",
+};
+
+/* --- the report --------------------------------------------------------------- */
+
+static void
+print_finding(void *context, const struct och_repair_finding *finding)
+{
+    struct arguments *arguments = context;
+    const char *kind = och_repair_kind_name(finding->kind);
+    if (!arguments->json) {
+        (void) printf("%s %s: %s\n", kind, finding->path, finding->message);
+        return;
+    }
+    (void) printf("%s{\"kind\": \"%s\", \"path\": ", arguments->has_found ? ", " : "", kind);
+    och_command_put_json(finding->path);
+    (void) printf(", \"message\": ");
+    och_command_put_json(finding->message);
+    (void) putchar('}');
+    arguments->has_found = true;
+}
+
+static void
+print_name(const char *key, struct ochre_bytes name)
+{
+    char text[600];
+    (void) snprintf(text, sizeof(text), "%.*s", (int) name.size, name.size > 0 ? name.data : "");
+    (void) printf("\"%s\": ", key);
+    och_command_put_json(text);
+    (void) printf(", ");
+}
+
+static void
+print_collection_json(struct arguments *arguments, const struct och_repair_collection *sum)
+{
+    (void) printf("%s{", arguments->has_collection ? ", " : "], \"collections\": [");
+    print_name("tenant", sum->tenant);
+    print_name("database", sum->database);
+    print_name("name", sum->name);
+    print_name("in_doubt_collection", sum->doubted);
+    (void) printf("\"whole\": %s, \"records\": %" PRIu64 ", \"position\": %" PRIu64
+                  ", \"lost\": %" PRIu64 ", \"in_doubt\": %" PRIu64 ", \"files_rebuilt\": %" PRIu64
+                  ", \"writes_given_up\": %" PRIu64 ", \"changes_skipped\": %" PRIu64 "}",
+            sum->is_whole ? "true" : "false", sum->n_records, sum->position, sum->n_lost,
+            sum->n_in_doubt, sum->n_rebuilt, sum->n_given_up, sum->n_skipped);
+    arguments->has_collection = true;
+}
+
+static void
+print_collection(void *context, const struct och_repair_collection *sum)
+{
+    struct arguments *arguments = context;
+    if (arguments->json) {
+        print_collection_json(arguments, sum);
+        return;
+    }
+    (void) printf("collection %.*s/%.*s/%.*s: ", (int) sum->tenant.size, sum->tenant.data,
+            (int) sum->database.size, sum->database.data, (int) sum->name.size, sum->name.data);
+    if (!arguments->dry_run)
+        (void) printf("%" PRIu64 " records, ", sum->n_records);
+    (void) printf("up to position %" PRIu64 " of its log", sum->position);
+    if (sum->is_whole)
+        (void) printf("; nothing of it was damaged");
+    if (sum->n_lost > 0)
+        (void) printf("; %" PRIu64 " records are lost", sum->n_lost);
+    if (sum->n_given_up > 0)
+        (void) printf("; %" PRIu64 " writes behind a missing one are given up", sum->n_given_up);
+    if (sum->n_skipped > 0)
+        (void) printf("; %" PRIu64 " changes of lost records are skipped", sum->n_skipped);
+    if (sum->n_in_doubt > 0)
+        (void) printf("; %" PRIu64 " records may have been deleted: they are in \"%.*s\"",
+                sum->n_in_doubt, (int) sum->doubted.size, sum->doubted.data);
+    if (sum->n_rebuilt > 0)
+        (void) printf("; %" PRIu64 " files were written anew", sum->n_rebuilt);
+    (void) putchar('\n');
+}
+
+/* What was done with the whole of it. */
+static const char *
+word_of(const struct arguments *arguments, och_exit code)
+{
+    if (code == OCH_EXIT_IN_USE)
+        return "in_use";
+    if (code != OCH_EXIT_OK)
+        return "failed";
+    return arguments->dry_run ? "repairable" : "repaired";
+}
+
+static void
+print_json_end(const struct arguments *arguments, och_exit code,
+        const struct och_repair_totals *totals, const char *kept, const char *message)
+{
+    (void) printf("%s], \"result\": \"%s\", \"lost_something\": %s, \"catalog_is_earlier\": %s"
+                  ", \"records\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"in_doubt\": %" PRIu64
+                  ", \"log_records_missing\": %" PRIu64 ", \"log_bytes_given_up\": %" PRIu64
+                  ", \"damaged_kept_as\": ",
+            arguments->has_collection ? "" : "], \"collections\": [", word_of(arguments, code),
+            totals->has_lost ? "true" : "false", totals->is_earlier ? "true" : "false",
+            totals->n_records, totals->n_lost, totals->n_in_doubt, totals->n_log_missing,
+            totals->log_bytes_given_up);
+    och_command_put_json(kept);
+    (void) printf(", \"message\": ");
+    och_command_put_json(message);
+    (void) puts("}");
+}
+
+static void
+print_end(
+        const struct arguments *arguments, const struct och_repair_totals *totals, const char *kept)
+{
+    (void) printf("%s: %s%s; %" PRIu64 " collections, %" PRIu64 " of them whole",
+            arguments->to != NULL ? arguments->to : arguments->path,
+            arguments->dry_run ? "repairable" : "repaired and verified",
+            totals->has_lost ? ", with losses" : ", nothing is lost", totals->n_collections,
+            totals->n_whole);
+    if (!arguments->dry_run)
+        (void) printf(", %" PRIu64 " records", totals->n_records);
+    if (kept[0] != '\0')
+        (void) printf("; the damaged directory is kept as %s", kept);
+    (void) putchar('\n');
+}
+
+static och_exit
+run(int argc, char **argv)
+{
+    static struct arguments arguments;
+    char kept[PATH_MAX] = "";
+    if (!och_command_parse(&argp, argc, argv, &arguments))
+        return OCH_EXIT_USAGE;
+    och_command_raise_descriptor_limit(); /* a collection's files, all at once */
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    const struct och_repair_options how = {.mem = &mem,
+            .machine = och_machine_posix(),
+            .report = print_finding,
+            .summarize = print_collection,
+            .context = &arguments};
+    struct och_repair_totals totals = {.n_collections = 0};
+    struct ochre_error err = {.status = OCHRE_OK};
+    if (arguments.json)
+        (void) printf("{\"findings\": [");
+    ochre_status status = arguments.in_place && !arguments.dry_run
+            ? och_repair_in_place(&how, arguments.path, kept, sizeof(kept), &totals, &err)
+            : och_repair_directory(
+                      &how, arguments.path, arguments.dry_run ? NULL : arguments.to, &totals, &err);
+    och_exit code = och_command_exit_of(status);
+    if (code != OCH_EXIT_OK)
+        och_command_complain("%s", err.message);
+    if (arguments.json)
+        print_json_end(&arguments, code, &totals, kept, code == OCH_EXIT_OK ? "" : err.message);
+    else if (code == OCH_EXIT_OK)
+        print_end(&arguments, &totals, kept);
+    if (fflush(stdout) != 0 && code == OCH_EXIT_OK)
+        return OCH_EXIT_FAILURE;
+    return code;
+}
+
+const struct och_command och_command_repair = {
+        .name = "repair",
+        .summary = "make a sound directory of what is left of a damaged one",
+        .argp = &argp,
+        .run = run,
+};
