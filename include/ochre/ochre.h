@@ -54,6 +54,7 @@ struct ochre_options {
     size_t memory_limit; /* bytes this database may take, SQLite's apart; 0: no limit */
     const char *simd;    /* "scalar", "avx2", "avx512", "avx512_vnni", "neon"; otherwise the best */
     uint32_t seal_rows;  /* rows kept in memory before they go to a file; 0: 8192 */
+    uint32_t retain_seconds; /* so much of the past can be read (as_of), at most 86400; 0: 300 */
 };
 
 /*
@@ -67,7 +68,7 @@ struct ochre_options {
  * when the writer is started anew.  When what there is cannot be read for a second, calls
  * say why, instead of answering from the past.
  *
- * Errors: OCHRE_INVALID      options of another size
+ * Errors: OCHRE_INVALID      options of another size, or retain_seconds above its limit
  *         OCHRE_BUSY         another process has it open; the message has its pid
  *         OCHRE_NOT_FOUND    there is none, and must_exist was set
  *         OCHRE_UNSUPPORTED  the directory is another program's, or of a newer format
@@ -349,16 +350,46 @@ OCHRE_API ochre_status ochre_delete(ochre_collection *collection,
         const struct ochre_selection *selection, uint64_t limit, uint64_t *deleted_out,
         struct ochre_error *err);
 
+/* The newest position that a write through this handle has got, 0 before the first: reading as
+ * of it, or later, sees all of them. */
+OCHRE_API uint64_t ochre_collection_written(const ochre_collection *collection);
+
 /* --- reading ------------------------------------------------------------------- */
+
+/*
+ * Positions.  Each write that changes something moves its collection to the next position; an
+ * empty collection is at 0.  A read sees one position, and may say which one it wants to see:
+ * `as_of`, where NULL is now.  So several reads see the same records, whatever is written
+ * meanwhile.  The past can be read for options.retain_seconds, while what it needs beside
+ * the present is little: 64 MiB of memory, 32 MiB of files that were merged since.  It ends when
+ * the database is closed, with a purge, and when memory or the disk gets short; a fork begins
+ * with the position that it was made at.
+ *
+ * Errors of reads with as_of: OCHRE_STALE, when the position cannot be read any more, or is not
+ * there yet; the message says which ones are.
+ */
 
 struct ochre_get {
     struct ochre_selection selection;
     uint64_t offset;
     uint64_t limit;   /* UINT64_MAX: no limit */
     unsigned include; /* OCHRE_INCLUDE_* */
+    const uint64_t *as_of;
+    /* Page: the result has a cursor (ochre_result_cursor), with which the next call goes on
+     * where it ends, at the same position.  No record comes twice, and none is missing. */
+    bool pages;
+    struct ochre_bytes cursor; /* empty: begin; else of the same selection, without offset */
 };
 
-/* The selected records in insertion order: a result of one list. */
+/*
+ * The selected records in insertion order: a result of one list.
+ *
+ * Errors: OCHRE_INVALID  a cursor that is none, or of another selection; a limit of 0 or an
+ *                        offset with one
+ *         OCHRE_STALE    see as_of; a cursor is good for 60 seconds, and for as long after
+ *                        each page
+ * Cost:   what comes before the page is not walked; a filter is evaluated for each page.
+ */
 OCHRE_API ochre_status ochre_get(ochre_collection *collection, const struct ochre_get *get,
         ochre_result **result_out, struct ochre_error *err);
 
@@ -375,6 +406,7 @@ struct ochre_query {
     bool explain;        /* let ochre_result_explain say how it was done */
     float recall_target; /* share of the true nearest to aim at, up to 1; 0: the collection's */
     uint32_t effort;     /* candidates to keep, up to 65536; 0: as many as the recall needs */
+    const uint64_t *as_of;
 };
 
 /*
@@ -398,6 +430,10 @@ OCHRE_API ochre_status ochre_query(ochre_collection *collection, const struct oc
 
 OCHRE_API ochre_status ochre_count(
         ochre_collection *collection, uint64_t *count_out, struct ochre_error *err);
+
+/* How many records there are or were, and at what position; the latter may be NULL. */
+OCHRE_API ochre_status ochre_count_as_of(ochre_collection *collection, const uint64_t *as_of,
+        uint64_t *count_out, uint64_t *position_out, struct ochre_error *err);
 
 /* How far a collection's vectors are indexed.  Every record is found from the
  * moment it is written; an index, made in the background, only makes it cheaper. */
@@ -426,6 +462,11 @@ OCHRE_API size_t ochre_result_lists(const ochre_result *result);
 OCHRE_API const struct ochre_hit *ochre_result_hits(
         const ochre_result *result, size_t list, size_t *n_out);
 OCHRE_API uint32_t ochre_result_dim(const ochre_result *result);
+/* The position that was read. */
+OCHRE_API uint64_t ochre_result_position(const ochre_result *result);
+/* With what to go on behind a page; data NULL: that was the last one, or no page.  It lives
+ * until the result is closed. */
+OCHRE_API struct ochre_bytes ochre_result_cursor(const ochre_result *result);
 /* How the query of one list was answered; NULL unless it was asked for.  It lives
  * until the result is closed. */
 OCHRE_API const struct ochre_explain *ochre_result_explain(const ochre_result *result, size_t list);

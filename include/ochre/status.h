@@ -34,6 +34,7 @@ typedef enum ochre_status {
     OCHRE_SHAPE = 12,       /* well-formed input whose fields have the wrong type */
     OCHRE_TOO_LARGE = 13,   /* over a documented size limit */
     OCHRE_INTERNAL = 14,    /* a result that the reference reports as a server error */
+    OCHRE_STALE = 15,       /* a position that can no longer be read, or not yet */
 } ochre_status;
 
 /* What went wrong, for a person.  Holds its text inline: reporting never allocates. */

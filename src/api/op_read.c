@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "api/cursor.h"
 #include "api/db.h"
 #include "api/ops.h"
 #include "api/schema.h"
@@ -44,26 +45,108 @@ prepare_select(struct ochre_db *db, const struct och_target *target, struct och_
     return status;
 }
 
+/*
+ * The collection of a target, for a read of the past.  Beside a writer the position may be one
+ * that it has just answered with: a look shows it.
+ */
+static ochre_status
+open_at(struct ochre_db *db, const struct och_target *target, const uint64_t *as_of,
+        struct och_collection **collection_out, struct ochre_error *err)
+{
+    ochre_status status = och_validate_target(db, target, collection_out, err);
+    if (status != OCHRE_OK || as_of == NULL || !och_follow_is_on(db->engine))
+        return status;
+    if (*as_of <= och_collection_position(*collection_out))
+        return OCHRE_OK;
+    och_collection_release(*collection_out);
+    *collection_out = NULL;
+    status = och_follow_now(db->engine, 0, err);
+    return status == OCHRE_OK ? och_validate_target(db, target, collection_out, err) : status;
+}
+
+/* --- get -------------------------------------------------------------------- */
+
+/* What a cursor says goes into the engine's request; `place` lives as long as that. */
+static ochre_status
+take_cursor(const struct och_get_input *input, struct och_cursor *place, struct och_get *get,
+        struct ochre_error *err)
+{
+    if (!input->pages)
+        return OCHRE_OK;
+    get->pages = true;
+    if (input->limit == 0)
+        return och_fail(err, OCHRE_INVALID,
+                "Validation error: limit: it is 0; with a cursor it must be at least 1");
+    if (input->cursor.size == 0)
+        return OCHRE_OK;
+    if (input->offset != 0)
+        return och_fail(err, OCHRE_INVALID,
+                "Validation error: offset: it is %llu; it must be 0 where a cursor goes on",
+                (unsigned long long) input->offset);
+    ochre_status status = och_cursor_parse(input->cursor, place->digest, place, err);
+    if (status == OCHRE_OK && input->as_of != NULL && *input->as_of != place->position)
+        status = och_fail(err, OCHRE_INVALID,
+                "Validation error: as_of: it is %llu; the cursor's position is %llu",
+                (unsigned long long) *input->as_of, (unsigned long long) place->position);
+    get->as_of = &place->position;
+    get->after = &place->ordinal;
+    return status;
+}
+
+/* Where the next page goes on. */
+static ochre_status
+put_cursor(struct och_result *result, uint64_t digest, struct ochre_error *err)
+{
+    struct och_cursor place = {.position = result->snapshot.facts.position,
+            .ordinal = result->last_ordinal,
+            .digest = digest};
+    if (!result->has_more)
+        return OCHRE_OK;
+    char *text = och_arena_take(&result->arena, OCH_CURSOR_SIZE);
+    if (text == NULL)
+        return och_fail_memory(err);
+    och_cursor_put(&place, text);
+    result->cursor = (struct ochre_bytes){text, OCH_CURSOR_SIZE};
+    return OCHRE_OK;
+}
+
 ochre_status
-och_op_get(struct ochre_db *db, const struct och_target *target,
-        const struct och_select_input *input, uint64_t offset, uint64_t limit, unsigned include,
+och_op_get(struct ochre_db *db, const struct och_target *target, const struct och_get_input *input,
         struct och_result **result_out, struct ochre_error *err)
 {
     *result_out = NULL;
     struct och_collection *collection;
-    ochre_status status = och_validate_target(db, target, &collection, err);
+    struct och_cursor place = {.digest = 0};
+    struct och_get get = {.offset = input->offset,
+            .limit = input->limit,
+            .include = input->include,
+            .as_of = input->as_of};
+    if (input->pages)
+        place.digest = och_cursor_digest(target->id, &input->select);
+    struct ochre_error why = {.status = OCHRE_OK};
+    ochre_status wrong = take_cursor(input, &place, &get, &why);
+    ochre_status status =
+            open_at(db, target, wrong == OCHRE_OK ? get.as_of : NULL, &collection, err);
     if (status != OCHRE_OK)
         return status;
     struct och_arena arena;
+    struct och_result *result = NULL;
     och_arena_init(&arena, &db->mem);
-    struct och_get get = {.offset = offset, .limit = limit, .include = include};
-    status = och_validate_deferred(&input->deferred, err);
+    status = och_validate_deferred(&input->select.deferred, err);
     if (status == OCHRE_OK)
-        status = prepare_select(db, target, &arena, input, &get.select, err);
+        status = och_validate_deferred(&why, err);
+    if (status == OCHRE_OK)
+        status = prepare_select(db, target, &arena, &input->select, &get.select, err);
     if (status == OCHRE_OK) {
-        status = och_engine_get(&db->mem, collection, &get, result_out, err);
+        status = och_engine_get(&db->mem, collection, &get, &result, err);
         och_filter_clear(&get.select.filter);
     }
+    if (status == OCHRE_OK)
+        status = put_cursor(result, place.digest, err);
+    if (status == OCHRE_OK)
+        *result_out = result;
+    else
+        och_result_release(result);
     och_arena_clear(&arena);
     och_collection_release(collection);
     return status;
@@ -126,7 +209,7 @@ och_op_query(struct ochre_db *db, const struct och_target *target,
 {
     *result_out = NULL;
     struct och_collection *collection;
-    ochre_status status = och_validate_target(db, target, &collection, err);
+    ochre_status status = open_at(db, target, input->as_of, &collection, err);
     if (status != OCHRE_OK)
         return status;
     struct och_arena arena;
@@ -140,6 +223,7 @@ och_op_query(struct ochre_db *db, const struct och_target *target,
             .explain = input->explain,
             .recall_target = input->recall_target,
             .effort = input->effort,
+            .as_of = input->as_of,
             .all_ids_must_exist = input->select.has_ids && !input->select.has_filter};
     status = och_validate_deferred(&input->select.deferred, err);
     if (status == OCHRE_OK)
@@ -162,15 +246,15 @@ och_op_query(struct ochre_db *db, const struct och_target *target,
 }
 
 ochre_status
-och_op_count(struct ochre_db *db, const struct och_target *target, uint64_t *count_out,
-        struct ochre_error *err)
+och_op_count(struct ochre_db *db, const struct och_target *target, const uint64_t *as_of,
+        uint64_t *count_out, uint64_t *position_out, struct ochre_error *err)
 {
     *count_out = 0;
     struct och_collection *collection;
-    ochre_status status = och_validate_target(db, target, &collection, err);
+    ochre_status status = open_at(db, target, as_of, &collection, err);
     if (status != OCHRE_OK)
         return status;
-    status = och_engine_count(&db->mem, collection, count_out, err);
+    status = och_engine_count(&db->mem, collection, as_of, count_out, position_out, err);
     och_collection_release(collection);
     return status;
 }
@@ -194,7 +278,7 @@ och_op_index_status(struct ochre_db *db, const struct och_target *target,
 static ochre_status
 delete_selected(struct ochre_db *db, struct och_collection *collection,
         const struct och_target *target, const struct och_select_input *input, uint64_t limit,
-        uint64_t *deleted_out, struct ochre_error *err)
+        struct och_written *written_out, struct ochre_error *err)
 {
     struct och_arena arena;
     och_arena_init(&arena, &db->mem);
@@ -204,7 +288,7 @@ delete_selected(struct ochre_db *db, struct och_collection *collection,
         struct och_commit_request request = {
                 .collection = collection, .doomed = &select, .limit = limit};
         status = och_commit_run(db->engine->commit, &request, err);
-        *deleted_out = request.n_deleted;
+        *written_out = (struct och_written){request.position, request.n_deleted};
         och_filter_clear(&select.filter);
     }
     och_arena_clear(&arena);
@@ -214,7 +298,8 @@ delete_selected(struct ochre_db *db, struct och_collection *collection,
 /* Ids that no record can have are asked for all the same; they delete nothing. */
 static ochre_status
 delete_ids(struct ochre_db *db, const struct och_target *target,
-        const struct och_select_input *input, struct ochre_error *err)
+        const struct och_select_input *input, struct och_written *written_out,
+        struct ochre_error *err)
 {
     struct och_arena arena;
     och_arena_init(&arena, &db->mem);
@@ -234,7 +319,7 @@ delete_ids(struct ochre_db *db, const struct och_target *target,
                 .n_documents = OCH_NOT_GIVEN,
                 .n_uris = OCH_NOT_GIVEN,
                 .n_metadatas = OCH_NOT_GIVEN};
-        status = och_op_write(db, target, OCH_WRITE_DELETE, &write, err);
+        status = och_op_write(db, target, OCH_WRITE_DELETE, &write, written_out, err);
     }
     och_arena_clear(&arena);
     return status;
@@ -242,14 +327,15 @@ delete_ids(struct ochre_db *db, const struct och_target *target,
 
 ochre_status
 och_op_delete(struct ochre_db *db, const struct och_target *target,
-        const struct och_select_input *input, uint64_t limit, uint64_t *deleted_out,
+        const struct och_select_input *input, uint64_t limit, struct och_written *written_out,
         struct ochre_error *err)
 {
-    *deleted_out = 0;
+    *written_out = (struct och_written){0};
     struct och_collection *collection;
     ochre_status status = och_validate_target(db, target, &collection, err);
     if (status != OCHRE_OK)
         return status;
+    written_out->position = och_collection_position(collection);
     status = och_db_admit_change(db, err);
     if (status == OCHRE_OK)
         status = och_validate_deferred(&input->deferred, err);
@@ -260,10 +346,10 @@ och_op_delete(struct ochre_db *db, const struct och_target *target,
         status = och_fail(err, OCHRE_INVALID,
                 "Validation error: ids: the list is empty; name at least one id or give a filter");
     if (status == OCHRE_OK && input->has_filter) {
-        status = delete_selected(db, collection, target, input, limit, deleted_out, err);
+        status = delete_selected(db, collection, target, input, limit, written_out, err);
     } else if (status == OCHRE_OK && input->has_ids) {
-        status = delete_ids(db, target, input, err);
-        *deleted_out = status == OCHRE_OK ? input->n_ids : 0;
+        status = delete_ids(db, target, input, written_out, err);
+        written_out->n_deleted = status == OCHRE_OK ? input->n_ids : 0;
     }
     och_collection_release(collection);
     return status;

@@ -155,7 +155,7 @@ add_loaded(struct stats *stats, struct och_collection *loaded, const struct list
     struct och_snapshot snapshot;
     struct ochre_error why;
     och_arena_init(&arena, &stats->db->mem);
-    ochre_status status = och_snapshot_take(loaded, &arena, &snapshot, &why);
+    ochre_status status = och_snapshot_take(loaded, NULL, &arena, &snapshot, &why);
     if (status == OCHRE_OK) {
         status = add_snapshot(stats, &snapshot, listed, err);
         och_snapshot_release(&snapshot);

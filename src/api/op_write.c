@@ -20,7 +20,7 @@ dim_now(struct och_collection *collection)
 /* Encode and commit records that were found to be right. */
 static ochre_status
 commit_records(struct ochre_db *db, struct och_collection *collection, enum och_write_op op,
-        const struct och_write_input *input, struct ochre_error *err)
+        const struct och_write_input *input, uint64_t *position_out, struct ochre_error *err)
 {
     struct och_arena scratch;
     struct och_buf payload;
@@ -36,6 +36,7 @@ commit_records(struct ochre_db *db, struct och_collection *collection, enum och_
         struct och_commit_request request = {
                 .collection = collection, .payload = {payload.data, payload.size}};
         status = och_commit_run(db->engine->commit, &request, err);
+        *position_out = request.position;
     }
     och_buf_clear(&payload);
     och_arena_clear(&scratch);
@@ -44,20 +45,23 @@ commit_records(struct ochre_db *db, struct och_collection *collection, enum och_
 
 ochre_status
 och_op_write(struct ochre_db *db, const struct och_target *target, enum och_write_op op,
-        const struct och_write_input *input, struct ochre_error *err)
+        const struct och_write_input *input, struct och_written *written_out,
+        struct ochre_error *err)
 {
+    *written_out = (struct och_written){0};
     struct och_collection *collection;
     ochre_status status = och_validate_target(db, target, &collection, err);
     if (status != OCHRE_OK)
         return status;
     uint32_t dim;
+    written_out->position = och_collection_position(collection);
     status = och_db_admit_change(db, err);
     if (status == OCHRE_OK)
         status = och_collection_usable(collection, err);
     if (status == OCHRE_OK)
         status = och_validate_records(input, op, dim_now(collection), &dim, err);
     if (status == OCHRE_OK && input->records.n > 0)
-        status = commit_records(db, collection, op, input, err);
+        status = commit_records(db, collection, op, input, &written_out->position, err);
     och_collection_release(collection);
     return status;
 }

@@ -199,8 +199,16 @@ struct och_write_input {
     struct ochre_error deferred_last; /* reported when all else is right */
 };
 
+/* What a write has done. */
+struct och_written {
+    uint64_t position;  /* where readers see it; when it changed nothing, where they are */
+    uint64_t n_deleted; /* as the wire counts: for ids without a filter the ids asked for,
+                         * otherwise the records deleted */
+};
+
 OCH_MUST_CHECK ochre_status och_op_write(struct ochre_db *db, const struct och_target *target,
-        enum och_write_op op, const struct och_write_input *input, struct ochre_error *err);
+        enum och_write_op op, const struct och_write_input *input, struct och_written *written_out,
+        struct ochre_error *err);
 
 /* Which records a read or delete is about, as decoded. */
 struct och_select_input {
@@ -212,15 +220,26 @@ struct och_select_input {
     struct ochre_error deferred; /* a filter that breaks the grammar */
 };
 
-/* `limit` UINT64_MAX: none given.  *deleted_out counts as the wire does: for ids
- * without a filter the ids asked for, otherwise the records deleted. */
+/* `limit` UINT64_MAX: none given. */
 OCH_MUST_CHECK ochre_status och_op_delete(struct ochre_db *db, const struct och_target *target,
-        const struct och_select_input *select, uint64_t limit, uint64_t *deleted_out,
+        const struct och_select_input *select, uint64_t limit, struct och_written *written_out,
         struct ochre_error *err);
 
+/*
+ * Reads may name the position that they are of: NULL is now.  Errors then:
+ * OCHRE_STALE  it cannot be read any more, or was not reached yet.
+ */
+struct och_get_input {
+    struct och_select_input select;
+    uint64_t offset, limit; /* UINT64_MAX: none */
+    unsigned include;
+    const uint64_t *as_of;
+    bool pages;                /* the result says with what cursor it goes on */
+    struct ochre_bytes cursor; /* behind what page; empty: from the beginning */
+};
+
 OCH_MUST_CHECK ochre_status och_op_get(struct ochre_db *db, const struct och_target *target,
-        const struct och_select_input *select, uint64_t offset, uint64_t limit, unsigned include,
-        struct och_result **result_out, struct ochre_error *err);
+        const struct och_get_input *get, struct och_result **result_out, struct ochre_error *err);
 
 struct och_query_input {
     struct och_select_input select;
@@ -233,14 +252,17 @@ struct och_query_input {
     bool exact, explain;
     float recall_target; /* 0: not given */
     uint32_t effort;     /* 0: not given */
+    const uint64_t *as_of;
 };
 
 OCH_MUST_CHECK ochre_status och_op_query(struct ochre_db *db, const struct och_target *target,
         const struct och_query_input *query, struct och_result **result_out,
         struct ochre_error *err);
 
+/* *position_out, unless NULL: where that was seen. */
 OCH_MUST_CHECK ochre_status och_op_count(struct ochre_db *db, const struct och_target *target,
-        uint64_t *count_out, struct ochre_error *err);
+        const uint64_t *as_of, uint64_t *count_out, uint64_t *position_out,
+        struct ochre_error *err);
 
 OCH_MUST_CHECK ochre_status och_op_index_status(struct ochre_db *db,
         const struct och_target *target, struct och_index_status *status_out,

@@ -2,6 +2,7 @@
  * public.c - include/ochre/ochre.h in terms of the verbs.  Nothing is decided
  * here: each function turns its arguments into a verb's.
  */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ struct ochre_collection {
     struct och_uuid id;
     char *tenant, *database; /* owned, in one block with this */
     size_t block_size;
+    _Atomic(uint64_t) written; /* the newest position that a write has got */
 };
 
 /* A public result is the engine's. */
@@ -124,7 +126,7 @@ open_on_ground(struct ground *ground, const char *path, const struct ochre_optio
             .create = create,
             .read_only = options->read_only,
             .allow_reset = options->allow_reset,
-            .engine = {.head_rows_max = options->seal_rows}};
+            .engine = {.head_rows_max = options->seal_rows, .retain_s = options->retain_seconds}};
     if (status == OCHRE_OK)
         status = och_db_open(&db_options, db_out, err);
     if (status != OCHRE_OK) {
@@ -149,6 +151,9 @@ ochre_open(const char *path, const struct ochre_options *options, ochre_db **db_
     if (options->size != sizeof(struct ochre_options))
         return och_fail(err, OCHRE_INVALID, "options.size is %zu; this library expects %zu",
                 options->size, sizeof(struct ochre_options));
+    if (options->retain_seconds > OCH_RETAIN_SECONDS_MAX)
+        return och_fail(err, OCHRE_INVALID, "options.retain_seconds is %u; the limit is %u",
+                (unsigned) options->retain_seconds, OCH_RETAIN_SECONDS_MAX);
     struct ground *ground = make_ground(options->memory_limit);
     if (ground == NULL)
         return och_fail_memory(err);
@@ -559,6 +564,22 @@ ochre_collection_id(const ochre_collection *collection, char id_out[37])
 
 /* --- writing ------------------------------------------------------------------- */
 
+static void
+note_written(ochre_collection *collection, uint64_t position)
+{
+    uint64_t before = atomic_load_explicit(&collection->written, memory_order_relaxed);
+    while (before < position &&
+            !atomic_compare_exchange_weak_explicit(&collection->written, &before, position,
+                    memory_order_relaxed, memory_order_relaxed))
+        continue;
+}
+
+uint64_t
+ochre_collection_written(const ochre_collection *collection)
+{
+    return atomic_load_explicit(&collection->written, memory_order_relaxed);
+}
+
 static ochre_status
 write_records(ochre_collection *collection, enum och_write_op op,
         const struct ochre_records *records, struct ochre_error *err)
@@ -572,7 +593,11 @@ write_records(ochre_collection *collection, enum och_write_op op,
             .n_metadatas = records->metadatas != NULL ? records->n : OCH_NOT_GIVEN};
     if (has_vectors && records->embeddings == NULL)
         return och_fail(err, OCHRE_INVALID, "Validation error: embeddings: they are missing");
-    return och_op_write(collection->db, &target, op, &input, err);
+    struct och_written written;
+    ochre_status status = och_op_write(collection->db, &target, op, &input, &written, err);
+    if (status == OCHRE_OK)
+        note_written(collection, written.position);
+    return status;
 }
 
 ochre_status
@@ -612,7 +637,12 @@ ochre_delete(ochre_collection *collection, const struct ochre_selection *selecti
 {
     struct och_target target = target_of(collection);
     struct och_select_input select = select_of(selection);
-    return och_op_delete(collection->db, &target, &select, limit, deleted_out, err);
+    struct och_written written;
+    ochre_status status = och_op_delete(collection->db, &target, &select, limit, &written, err);
+    if (status == OCHRE_OK)
+        note_written(collection, written.position);
+    *deleted_out = written.n_deleted;
+    return status;
 }
 
 /* --- reading ------------------------------------------------------------------- */
@@ -622,10 +652,15 @@ ochre_get(ochre_collection *collection, const struct ochre_get *get, ochre_resul
         struct ochre_error *err)
 {
     struct och_target target = target_of(collection);
-    struct och_select_input select = select_of(&get->selection);
+    struct och_get_input input = {.select = select_of(&get->selection),
+            .offset = get->offset,
+            .limit = get->limit,
+            .include = get->include,
+            .as_of = get->as_of,
+            .pages = get->pages,
+            .cursor = get->cursor};
     struct och_result *result;
-    ochre_status status = och_op_get(
-            collection->db, &target, &select, get->offset, get->limit, get->include, &result, err);
+    ochre_status status = och_op_get(collection->db, &target, &input, &result, err);
     *result_out = (ochre_result *) result;
     return status;
 }
@@ -660,7 +695,8 @@ ochre_query(ochre_collection *collection, const struct ochre_query *query,
             .exact = query->exact,
             .explain = query->explain,
             .recall_target = query->recall_target,
-            .effort = query->effort};
+            .effort = query->effort,
+            .as_of = query->as_of};
     struct och_result *result = NULL;
     ochre_status status = och_op_query(collection->db, &target, &input, &result, err);
     *result_out = (ochre_result *) result;
@@ -669,10 +705,17 @@ ochre_query(ochre_collection *collection, const struct ochre_query *query,
 }
 
 ochre_status
-ochre_count(ochre_collection *collection, uint64_t *count_out, struct ochre_error *err)
+ochre_count_as_of(ochre_collection *collection, const uint64_t *as_of, uint64_t *count_out,
+        uint64_t *position_out, struct ochre_error *err)
 {
     struct och_target target = target_of(collection);
-    return och_op_count(collection->db, &target, count_out, err);
+    return och_op_count(collection->db, &target, as_of, count_out, position_out, err);
+}
+
+ochre_status
+ochre_count(ochre_collection *collection, uint64_t *count_out, struct ochre_error *err)
+{
+    return ochre_count_as_of(collection, NULL, count_out, NULL, err);
 }
 
 ochre_status
@@ -724,6 +767,18 @@ uint32_t
 ochre_result_dim(const ochre_result *result)
 {
     return inner_const(result)->dim;
+}
+
+uint64_t
+ochre_result_position(const ochre_result *result)
+{
+    return inner_const(result)->snapshot.facts.position;
+}
+
+struct ochre_bytes
+ochre_result_cursor(const ochre_result *result)
+{
+    return inner_const(result)->cursor;
 }
 
 void

@@ -95,6 +95,16 @@
 #define OCH_PURGE_HOURS 24u
 #define OCH_PURGE_HOURS_MAX 8760u
 
+/* The past that may be read (engine/history.h): at least so many seconds of it, while it
+ * takes no more than this of memory (some full heads) and of the disk (files that merges
+ * have replaced; what is there beside the records has 128 MiB in all). */
+#define OCH_RETAIN_SECONDS 300u
+#define OCH_RETAIN_SECONDS_MAX 86400u
+#define OCH_RETAIN_MEMORY_MAX ((uint64_t) 64 << 20)
+#define OCH_RETAIN_DISK_MAX ((uint64_t) 32 << 20)
+/* Who pages through a position comes again within so many seconds, or has given up. */
+#define OCH_RETAIN_LEASE_SECONDS 60u
+
 /* A backup's list of files is read into memory: 96 bytes each, and 112 at most on disk. */
 #define OCH_BACKUP_MEMBERS_MAX (1u << 22)
 #define OCH_BACKUP_MANIFEST_SIZE_MAX (512u << 20)

@@ -34,6 +34,8 @@ ochre_status_name(ochre_status status)
         return "too large";
     case OCHRE_INTERNAL:
         return "internal";
+    case OCHRE_STALE:
+        return "stale";
     }
     return "unknown";
 }

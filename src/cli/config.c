@@ -36,6 +36,7 @@ typedef enum kind {
     KIND_SIZE,
     KIND_THREADS,
     KIND_HOURS,
+    KIND_SECONDS,
     KIND_MEMORY,
     KIND_BOOL,
     KIND_LIST,
@@ -63,6 +64,7 @@ static const struct key keys[] = {
         {"backup_dir", KIND_TEXT, offsetof(struct och_config, backup_dir)},
         {"insecure_no_auth", KIND_BOOL, offsetof(struct och_config, insecure_no_auth)},
         {"purge_hours", KIND_HOURS, offsetof(struct och_config, purge_hours)},
+        {"retain_seconds", KIND_SECONDS, offsetof(struct och_config, retain_seconds)},
         {"user", KIND_TEXT, offsetof(struct och_config, user)},
         {"sandbox", KIND_BOOL, offsetof(struct och_config, sandbox)},
         {"core_dumps", KIND_BOOL, offsetof(struct och_config, core_dumps)},
@@ -101,6 +103,7 @@ och_config_defaults(void)
 {
     return (struct och_config){.path = "./ochre-data",
             .purge_hours = OCH_PURGE_HOURS,
+            .retain_seconds = OCH_RETAIN_SECONDS,
             .host = "localhost",
             .port = 8000,
             .body_size_max = OCH_BODY_SIZE_MAX,
@@ -380,6 +383,11 @@ read_value(struct reader *reader, const struct key *key)
         return status;
     case KIND_HOURS:
         status = read_number(reader, key->name, 0, OCH_PURGE_HOURS_MAX, &number);
+        if (status == OCHRE_OK)
+            *(unsigned *) field = (unsigned) number;
+        return status;
+    case KIND_SECONDS:
+        status = read_number(reader, key->name, 1, OCH_RETAIN_SECONDS_MAX, &number);
         if (status == OCHRE_OK)
             *(unsigned *) field = (unsigned) number;
         return status;

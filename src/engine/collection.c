@@ -328,6 +328,15 @@ och_collection_usable(struct och_collection *collection, struct ochre_error *err
     return status;
 }
 
+uint64_t
+och_collection_position(struct och_collection *collection)
+{
+    och_mutex_lock(&collection->lock);
+    uint64_t position = collection->published.position;
+    och_mutex_unlock(&collection->lock);
+    return position;
+}
+
 void
 och_collection_fail(struct och_collection *collection, const struct ochre_error *why)
 {

@@ -137,6 +137,9 @@ void och_collection_settle(struct och_collection *collection,
 OCH_MUST_CHECK ochre_status och_collection_usable(
         struct och_collection *collection, struct ochre_error *err);
 
+/* The newest position that readers see. */
+uint64_t och_collection_position(struct och_collection *collection);
+
 /* Mark it as unusable, with a reason; the first one stays. */
 void och_collection_fail(struct och_collection *collection, const struct ochre_error *why);
 

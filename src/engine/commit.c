@@ -143,6 +143,7 @@ stage_member(struct group *group, size_t i, struct ochre_error *err)
         status = och_space_admit(&group->engine->space, err);
     if (status == OCHRE_OK && request->doomed != NULL)
         status = resolve_doomed(member, err);
+    request->position = request->collection->staged.position;
     if (status != OCHRE_OK || request->payload.size == 0)
         return status;
     status = och_apply_stage(request->collection, request->payload, &member->undo, err);
@@ -152,6 +153,7 @@ stage_member(struct group *group, size_t i, struct ochre_error *err)
         return status;
     }
     member->staged = true;
+    request->position = request->collection->staged.position;
     group->order[group->n_records] = i;
     group->records[group->n_records++] =
             (struct och_log_record){.position = request->collection->staged.position,
@@ -183,6 +185,10 @@ abort_group(struct group *group, ochre_status status, const struct ochre_error *
         member->request->error = *why;
         member->request->n_deleted = 0;
     }
+    /* What changed nothing took place before those that did not happen. */
+    for (size_t i = 0; i < group->n; i++)
+        group->members[i].request->position =
+                group->members[i].request->collection->staged.position;
 }
 
 static void

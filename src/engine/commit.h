@@ -39,6 +39,7 @@ struct och_commit_request {
     uint64_t limit;                  /* at most so many, in insertion order */
 
     uint64_t n_deleted; /* out, for `doomed` */
+    uint64_t position;  /* out: where readers see it; what changes nothing takes no new one */
     ochre_status status;
     struct ochre_error error;
 

@@ -20,6 +20,7 @@ static void
 free_engine(struct och_engine *engine)
 {
     och_engine_clear_table(engine);
+    och_history_clear(&engine->history);
     if (engine->log != NULL)
         engine->log->ops->close(engine->log);
     och_maintain_clear_garbage(engine);
@@ -87,6 +88,7 @@ fill_options(struct och_engine_options *options)
     merge->graph_rows = or_default(merge->graph_rows, OCH_GRAPH_ROWS_MIN);
     options->idle_ms = or_default(options->idle_ms, OCH_IDLE_MS);
     options->idle_rows_min = or_default(options->idle_rows_min, OCH_IDLE_ROWS_MIN);
+    options->retain_s = or_default(options->retain_s, OCH_RETAIN_SECONDS);
 }
 
 static ochre_status
@@ -119,6 +121,7 @@ och_engine_open(const struct och_ports *ports, const struct och_engine_options *
     och_cond_init(&engine->work_done);
     och_mutex_init(&engine->follow.lock);
     och_space_init(&engine->space, ports->vfs);
+    och_history_init(&engine->history, ports->mem, ports->machine, engine->options.retain_s);
 
     ochre_status status = och_commit_make(engine, &engine->commit);
     if (status != OCHRE_OK)
@@ -210,6 +213,7 @@ och_engine_forget(struct och_engine *engine, struct och_uuid id)
     collection->dropped = true;
     och_mutex_unlock(&collection->lock);
     atomic_store_explicit(&collection->pace.stop, true, memory_order_relaxed);
+    och_history_forget(&engine->history, id);
     och_collection_release(collection);
 }
 

@@ -18,6 +18,7 @@
 #include "base/uuid.h"
 #include "engine/catalog.h"
 #include "engine/follow.h"
+#include "engine/history.h"
 #include "engine/merge_policy.h"
 #include "engine/ports.h"
 #include "engine/settings.h"
@@ -43,6 +44,7 @@ struct och_engine_options {
     uint32_t join_rows;     /* so many are linked together in a graph; 0: the usual */
     uint32_t idle_ms;       /* nobody writes when so long nobody has */
     uint32_t idle_rows_min; /* a head of so many rows is sealed then */
+    uint32_t retain_s;      /* so much of the past can be read, while there is room for it */
 };
 
 /* The task that looks at collections at rest. */
@@ -65,8 +67,9 @@ struct och_engine {
     struct och_mutex table_lock;                         /* guards the tables */
     struct och_collection *table[OCH_ENGINE_TABLE_SIZE]; /* by id; counted */
 
-    struct och_commit *commit; /* owned: the queue of writes */
-    struct och_space space;    /* what is kept of the disk for when it is full */
+    struct och_commit *commit;  /* owned: the queue of writes */
+    struct och_space space;     /* what is kept of the disk for when it is full */
+    struct och_history history; /* what can still be read of the past */
 
     struct och_urgency urgency; /* writers that wait for a seal: merges give way */
 

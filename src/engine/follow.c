@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "engine/collection.h"
 #include "engine/engine.h"
+#include "engine/maintain_internal.h"
 #include "engine/recover.h"
 #include "engine/write.h"
 #include "os/clock.h"
@@ -124,10 +125,29 @@ has_failed(const struct look *look)
     return false;
 }
 
+/* What the collection showed until now, before the new one's segments: its position is that
+ * of a seal, or the same, when nothing of it is needed. */
+static void
+keep_past(struct look *look, const struct och_collection *fresh)
+{
+    struct och_engine *engine = look->engine;
+    struct och_history *history = &engine->history;
+    struct och_collection *old = och_engine_loaded(engine, fresh->id);
+    bool is_sound = old != NULL && fresh->view != NULL && old->view != NULL &&
+            och_collection_usable(old, NULL) == OCHRE_OK;
+    if (is_sound && och_maintain_limit_in_sight(engine->ports.mem) == 0) {
+        uint64_t shown = old->published.position + 1;
+        uint64_t end = fresh->view->position < shown ? fresh->view->position : shown;
+        och_history_keep(history, old->id, old->view, end, true);
+    }
+    och_collection_release(old);
+}
+
 static void
 put_fresh(struct look *look)
 {
     for (size_t i = 0; i < look->n_fresh; i++) {
+        keep_past(look, look->fresh[i]);
         look->engine->follow.some_failed |= was_unreadable(look->fresh[i]);
         och_engine_put(look->engine, look->fresh[i]);
     }
@@ -417,8 +437,11 @@ load_anew(struct look *look, bool *done_out, struct ochre_error *err)
         look->again = false;
         return OCHRE_OK; /* from the newer catalog */
     }
-    if (status == OCHRE_OK && all)
+    if (status == OCHRE_OK && all) {
+        /* What was shown may not have happened. */
         och_engine_clear_table(look->engine);
+        och_history_forget_all(&look->engine->history);
+    }
     if (status == OCHRE_OK)
         put_fresh(look);
     forget_fresh(look);
@@ -656,6 +679,7 @@ run_follow(struct och_task *task)
     struct och_engine *engine = follow->engine;
     och_mutex_lock(&follow->lock);
     ochre_status status = take_look(engine, false, NULL);
+    (void) och_history_trim(&engine->history);
     (void) status; /* the next one tries again, and calls say why not */
     och_mutex_unlock(&follow->lock);
 

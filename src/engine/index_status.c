@@ -40,7 +40,7 @@ och_engine_index_status(struct och_mem *mem, struct och_collection *collection,
     struct och_snapshot snapshot;
     *status_out = (struct och_index_status){.rows = 0};
     och_arena_init(&arena, mem);
-    ochre_status status = och_snapshot_take(collection, &arena, &snapshot, err);
+    ochre_status status = och_snapshot_take(collection, NULL, &arena, &snapshot, err);
     if (status == OCHRE_OK) {
         struct och_collection_settings settings = och_collection_settings(collection);
         *status_out = (struct och_index_status){.n_operations = snapshot.facts.position,

@@ -96,9 +96,8 @@ och_maintain_drain(struct och_engine *engine)
 
 /* --- memory ------------------------------------------------------------------ */
 
-/* The limit of an account that has less than a quarter of it left; 0: none has. */
-static size_t
-limit_in_sight(const struct och_mem *mem)
+size_t
+och_maintain_limit_in_sight(const struct och_mem *mem)
 {
     for (; mem != NULL; mem = mem->parent)
         if (och_mem_used(mem) > mem->limit - mem->limit / 4)
@@ -319,7 +318,7 @@ och_maintain_queue_merge(struct och_collection *collection)
 {
     /* Where memory is short, sealing needs it more. */
     if (och_collection_usable(collection, NULL) != OCHRE_OK ||
-            limit_in_sight(collection->engine->ports.mem) != 0 ||
+            och_maintain_limit_in_sight(collection->engine->ports.mem) != 0 ||
             och_maintain_holds_off(collection) ||
             !och_maintain_wants_merge(collection, mode_of(collection)))
         return;
@@ -402,6 +401,15 @@ tidy(struct och_collection *collection)
     return true;
 }
 
+/* False: there is nothing left that gets old. */
+static bool
+tidy_history(struct och_engine *engine)
+{
+    if (och_space_is_short(&engine->space) || och_maintain_limit_in_sight(engine->ports.mem) != 0)
+        och_history_forget_all(&engine->history);
+    return och_history_trim(&engine->history);
+}
+
 static void
 run_timer(struct och_task *task)
 {
@@ -417,6 +425,7 @@ run_timer(struct och_task *task)
         for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table)
             more = tidy(c) || more;
     och_mutex_unlock(&engine->table_lock);
+    more = tidy_history(engine) || more;
     /* Damage to the newest group looks like a write that power failed in, unless another
      * one says that it was durable. */
     if (engine->log->ops->next_lsn(engine->log) != engine->vouched_lsn)
@@ -571,9 +580,10 @@ largest_collection(struct och_engine *engine, size_t least)
 void
 och_maintain_memory(struct och_engine *engine)
 {
-    size_t limit = limit_in_sight(engine->ports.mem);
+    size_t limit = och_maintain_limit_in_sight(engine->ports.mem);
     if (limit == 0)
         return;
+    och_history_forget_all(&engine->history);
     /* A head that is small beside the limit is not what fills it. */
     struct och_collection *largest = largest_collection(engine, limit / 64 + 1);
     if (largest == NULL)
@@ -613,7 +623,8 @@ is_admitted(struct och_collection *collection)
     uint32_t n_frozen = count_frozen(collection);
     if (n_frozen >= FROZEN_MAX)
         return false;
-    return limit_in_sight(engine->ports.mem) == 0 || (n_frozen == 0 && !is_sealing(engine));
+    return och_maintain_limit_in_sight(engine->ports.mem) == 0 ||
+            (n_frozen == 0 && !is_sealing(engine));
 }
 
 static ochre_status
@@ -626,6 +637,8 @@ ochre_status
 och_maintain_admit(struct och_collection *collection, struct ochre_error *err)
 {
     struct och_engine *engine = collection->engine;
+    if (och_maintain_limit_in_sight(engine->ports.mem) != 0)
+        och_history_forget_all(&engine->history);
     bool is_urgent = count_frozen(collection) >= FROZEN_MAX;
     if (is_urgent)
         och_urgency_begin(&engine->urgency);

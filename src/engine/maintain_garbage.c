@@ -207,6 +207,7 @@ ochre_status
 och_engine_purge_end(struct och_engine *engine, uint64_t lsn, struct ochre_error *err)
 {
     och_commit_enter(engine->commit);
+    och_history_forget_all(&engine->history); /* files without names */
     ochre_status status = och_maintain_collect(engine, err);
     bool is_gone = engine->garbage == NULL && engine->log->ops->oldest_lsn(engine->log) >= lsn;
     och_commit_leave(engine->commit);

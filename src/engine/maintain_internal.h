@@ -30,6 +30,7 @@
 struct och_collection;
 struct och_engine;
 struct och_facts;
+struct och_mem;
 struct och_segment;
 struct och_source;
 struct och_view;
@@ -90,6 +91,9 @@ struct och_collection *och_maintain_oldest(
  * is not possible now. */
 bool och_maintain_submit(
         struct och_collection *collection, void (*run)(struct och_collection *collection));
+
+/* The limit of an account that has less than a quarter of it left; 0: none has. */
+size_t och_maintain_limit_in_sight(const struct och_mem *mem);
 
 /* Has nobody written to it for a while? */
 bool och_maintain_is_idle(const struct och_collection *collection);

@@ -149,6 +149,8 @@ check_space(struct merging *m, struct ochre_error *err)
 {
     uint64_t need = 0;
     uint64_t left;
+    if (och_space_is_short(&m->engine->space))
+        och_history_forget_all(&m->engine->history);
     for (uint32_t i = 0; i < m->n_inputs; i++)
         need += m->inputs[i].segment->file_size;
     och_assert(m->n_map > 0);
@@ -414,6 +416,7 @@ replace(struct merging *m, struct ochre_error *err)
     for (uint32_t i = 0; i < m->n_inputs; i++) {
         struct och_segment_row row = och_maintain_row_of(m->inputs[i].segment);
         och_maintain_retire(m->collection, &row);
+        och_history_retire(&m->engine->history, m->collection->id, m->inputs[i].segment);
     }
     ochre_status collected = och_maintain_collect(m->engine, NULL);
     (void) collected; /* what is left is tried again next time */

@@ -214,6 +214,10 @@ swap_view(struct sealing *s, struct ochre_error *err)
         och_frozen_copy(&view->frozen[i - 1], &old->frozen[i]);
     if (old->head != NULL)
         view->head = och_head_retain(old->head);
+    /* Where memory is short, it is what the seal is for. */
+    if (och_maintain_limit_in_sight(s->engine->ports.mem) == 0 &&
+            och_collection_usable(collection, NULL) == OCHRE_OK)
+        och_history_keep(&s->engine->history, collection->id, old, view->position, false);
     och_collection_set_view(collection, view, collection->head_rows);
     collection->seal_listed = false;
     collection->seal_segment = 0;

@@ -340,7 +340,8 @@ och_engine_query(struct och_mem *mem, struct och_collection *collection,
 {
     *result_out = NULL;
     struct och_result *result;
-    ochre_status status = och_result_begin(mem, collection, query->include, &result, err);
+    ochre_status status =
+            och_result_begin(mem, collection, query->as_of, query->include, &result, err);
     if (status != OCHRE_OK)
         return status;
     status = run(result, collection, query, err);

@@ -9,8 +9,8 @@
 enum { TEXT_AHEAD = 512 };
 
 ochre_status
-och_result_begin(struct och_mem *mem, struct och_collection *collection, unsigned include,
-        struct och_result **result_out, struct ochre_error *err)
+och_result_begin(struct och_mem *mem, struct och_collection *collection, const uint64_t *as_of,
+        unsigned include, struct och_result **result_out, struct ochre_error *err)
 {
     *result_out = NULL;
     struct och_result *result = och_mem_take_zeroed(mem, sizeof(*result));
@@ -21,7 +21,8 @@ och_result_begin(struct och_mem *mem, struct och_collection *collection, unsigne
     och_mem_init(&result->account, mem);
     result->account.limit = OCH_RESULT_MEMORY_MAX;
     och_arena_init(&result->arena, &result->account);
-    ochre_status status = och_snapshot_take(collection, &result->arena, &result->snapshot, err);
+    ochre_status status =
+            och_snapshot_take(collection, as_of, &result->arena, &result->snapshot, err);
     if (status != OCHRE_OK) {
         och_result_release(result);
         return status;

@@ -10,6 +10,7 @@
 #ifndef OCH_ENGINE_RESULT_H
 #define OCH_ENGINE_RESULT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,11 +35,17 @@ struct och_result {
         size_t n;
     } * lists;
     struct ochre_explain *explains; /* [n_lists]; NULL unless the query asked */
+    /* Of a page: is there another, and behind which ordinal?  And what the api makes of it
+     * (api/cursor.h), in the arena. */
+    bool has_more;
+    uint64_t last_ordinal;
+    struct ochre_bytes cursor;
 };
 
-/* An empty result over the collection's present state; release it. */
+/* An empty result over the collection's present state, or that at *as_of; release it. */
 OCH_MUST_CHECK ochre_status och_result_begin(struct och_mem *mem, struct och_collection *collection,
-        unsigned include, struct och_result **result_out, struct ochre_error *err);
+        const uint64_t *as_of, unsigned include, struct och_result **result_out,
+        struct ochre_error *err);
 
 void och_result_release(struct och_result *result); /* NULL is fine */
 
@@ -62,9 +69,17 @@ struct och_get {
     struct och_select select;
     uint64_t offset, limit; /* UINT64_MAX: no limit */
     unsigned include;
+    const uint64_t *as_of; /* NULL: now */
+    bool pages;            /* say whether there are more, and keep the position for them */
+    const uint64_t *after; /* only ordinals above this; NULL: from the beginning */
 };
 
-/* The selected records in insertion order: one list. */
+/*
+ * The selected records in insertion order: one list.
+ *
+ * Errors: OCHRE_STALE  *as_of cannot be read any more, or not yet
+ * Cost:   of records that come before the offset, or up to `after`: none but the filter's.
+ */
 OCH_MUST_CHECK ochre_status och_engine_get(struct och_mem *mem, struct och_collection *collection,
         const struct och_get *get, struct och_result **result_out, struct ochre_error *err);
 
@@ -78,6 +93,7 @@ struct och_query {
     bool all_ids_must_exist; /* ids without a filter: a missing one is an error */
     bool exact;              /* the true nearest, whatever the rest says */
     bool explain;            /* fill in the result's explains */
+    const uint64_t *as_of;   /* NULL: now */
     float recall_target;     /* 0: the collection's */
     uint32_t effort;         /* of an index; 0: as much as the recall needs */
 };
@@ -93,8 +109,10 @@ struct och_query {
 OCH_MUST_CHECK ochre_status och_engine_query(struct och_mem *mem, struct och_collection *collection,
         const struct och_query *query, struct och_result **result_out, struct ochre_error *err);
 
-/* How many records there are. */
+/* How many records there are, or were at *as_of; *position_out, unless NULL, is
+ * where that was seen. */
 OCH_MUST_CHECK ochre_status och_engine_count(struct och_mem *mem, struct och_collection *collection,
-        uint64_t *count_out, struct ochre_error *err);
+        const uint64_t *as_of, uint64_t *count_out, uint64_t *position_out,
+        struct ochre_error *err);
 
 #endif /* OCH_ENGINE_RESULT_H */

@@ -281,6 +281,28 @@ och_walk_skip(struct och_walk *walk, uint64_t n)
     walk->current = NULL;
 }
 
+void
+och_walk_seek(struct och_walk *walk, uint64_t ordinal)
+{
+    (void) begin_skip(walk);
+    for (uint32_t i = 0; i < walk->n_runs; i++) {
+        find_cut(walk, &walk->runs[i], ordinal + 1);
+        walk->runs[i].next = walk->runs[i].cut;
+        advance(walk, &walk->runs[i]);
+    }
+    walk->current = NULL;
+}
+
+uint64_t
+och_walk_left(struct och_walk *walk)
+{
+    uint64_t left = 0;
+    (void) begin_skip(walk);
+    for (uint32_t i = 0; i < walk->n_runs; i++)
+        left += count_to(walk, &walk->runs[i], walk->runs[i].high);
+    return left;
+}
+
 /* --- walking ----------------------------------------------------------------- */
 
 /* The run with the lowest ordinal, and the lowest of the others: until it is

@@ -89,7 +89,13 @@ OCH_MUST_CHECK ochre_status och_walk_begin(struct och_walk *walk,
  */
 void och_walk_skip(struct och_walk *walk, uint64_t n);
 
+/* Pass over all rows up to this ordinal.  Cost: a search in each source. */
+void och_walk_seek(struct och_walk *walk, uint64_t ordinal);
+
 /* The next row; false at the end. */
 bool och_walk_next(struct och_walk *walk, uint32_t *source_out, uint32_t *row_out);
+
+/* How many rows are still to come. */
+uint64_t och_walk_left(struct och_walk *walk);
 
 #endif /* OCH_ENGINE_SELECT_H */

@@ -2,8 +2,19 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "engine/engine.h"
 #include "segment/head.h"
 #include "segment/segment.h"
+
+/* The rows of a head that the snapshot may see. */
+static struct och_source
+source_of_head(const struct och_snapshot *snapshot, struct och_head *head, uint32_t n_rows)
+{
+    uint64_t position = snapshot->facts.position;
+    if (snapshot->is_past)
+        n_rows = och_head_rows_at(head, n_rows, position);
+    return (struct och_source){.head = head, .n_rows = n_rows, .position = position};
+}
 
 /* List the view's parts as sources, empty ones left out. */
 static ochre_status
@@ -15,26 +26,52 @@ list_sources(struct och_snapshot *snapshot, uint32_t head_rows, struct och_arena
     snapshot->sources = och_arena_take_array(arena, n, sizeof(*snapshot->sources));
     if (snapshot->sources == NULL)
         return och_fail_memory(err);
-    uint64_t position = snapshot->facts.position;
     struct och_source *next = snapshot->sources;
     for (uint32_t i = 0; i < view->n_segments; i++)
         *next++ = (struct och_source){.segment = view->segments[i],
                 .n_rows = view->segments[i]->n_rows,
-                .position = position};
-    for (uint32_t i = 0; i < view->n_frozen; i++)
-        if (view->frozen[i].head != NULL)
-            *next++ = (struct och_source){.head = view->frozen[i].head,
-                    .n_rows = view->frozen[i].head->n_rows,
-                    .position = position};
+                .position = snapshot->facts.position};
+    for (uint32_t i = 0; i < view->n_frozen; i++) {
+        struct och_head *head = view->frozen[i].head;
+        if (head != NULL)
+            *next = source_of_head(snapshot, head, head->n_rows);
+        next += head != NULL && (next->n_rows > 0 || !snapshot->is_past);
+    }
     if (view->head != NULL && head_rows > 0)
-        *next++ =
-                (struct och_source){.head = view->head, .n_rows = head_rows, .position = position};
+        *next = source_of_head(snapshot, view->head, head_rows);
+    next += view->head != NULL && head_rows > 0 && next->n_rows > 0;
     snapshot->n_sources = (uint32_t) (next - snapshot->sources);
     return OCHRE_OK;
 }
 
+/* Turn a snapshot of now into one of the past: perhaps of another view, which has no
+ * growing head. */
+static ochre_status
+go_back(struct och_snapshot *snapshot, uint64_t position, struct ochre_error *err)
+{
+    struct och_collection *collection = snapshot->collection;
+    struct och_history *history = &collection->engine->history;
+    uint64_t first = snapshot->view->position;
+    if (position > snapshot->facts.position)
+        return och_fail(err, OCHRE_STALE, "as_of is %llu; the newest position is %llu",
+                (unsigned long long) position, (unsigned long long) snapshot->facts.position);
+    snapshot->is_past = position != snapshot->facts.position;
+    snapshot->facts.position = position;
+    if (position >= first)
+        return OCHRE_OK;
+    struct och_view *view = och_history_find(history, collection->id, position);
+    if (view == NULL)
+        return och_fail(err, OCHRE_STALE,
+                "as_of is %llu; the oldest position that can still be read is %llu",
+                (unsigned long long) position,
+                (unsigned long long) och_history_oldest(history, collection->id, first));
+    och_view_release(snapshot->view);
+    snapshot->view = view;
+    return OCHRE_OK;
+}
+
 ochre_status
-och_snapshot_take(struct och_collection *collection, struct och_arena *arena,
+och_snapshot_take(struct och_collection *collection, const uint64_t *as_of, struct och_arena *arena,
         struct och_snapshot *snapshot_out, struct ochre_error *err)
 {
     *snapshot_out = (struct och_snapshot){.collection = NULL};
@@ -47,7 +84,10 @@ och_snapshot_take(struct och_collection *collection, struct och_arena *arena,
     uint32_t head_rows = collection->head_rows;
     och_mutex_unlock(&collection->lock);
     snapshot_out->collection = och_collection_retain(collection);
-    status = list_sources(snapshot_out, head_rows, arena, err);
+    if (as_of != NULL)
+        status = go_back(snapshot_out, *as_of, err);
+    if (status == OCHRE_OK)
+        status = list_sources(snapshot_out, head_rows, arena, err);
     if (status != OCHRE_OK)
         och_snapshot_release(snapshot_out);
     return status;
@@ -79,7 +119,12 @@ och_snapshot_release(struct och_snapshot *snapshot)
 uint64_t
 och_snapshot_count(const struct och_snapshot *snapshot)
 {
-    return snapshot->facts.n_records;
+    if (!snapshot->is_past)
+        return snapshot->facts.n_records;
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < snapshot->n_sources; i++)
+        count += och_source_count(&snapshot->sources[i]);
+    return count;
 }
 
 static ochre_status

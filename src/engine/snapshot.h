@@ -3,13 +3,14 @@
  *
  * A snapshot is a view and a position.  Nothing that happens later changes what
  * it shows, and nothing it shows goes away before it is released: results may
- * point into it.
+ * point into it.  It may also be of the past, as far as that is kept (history.h).
  *
  * Threads: a snapshot belongs to one thread at a time.
  */
 #ifndef OCH_ENGINE_SNAPSHOT_H
 #define OCH_ENGINE_SNAPSHOT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -25,15 +26,18 @@ struct och_snapshot {
     struct och_facts facts;
     struct och_source *sources; /* in the arena; oldest first, the head last */
     uint32_t n_sources;
+    bool is_past; /* then of the facts only position and dim are those of the position */
 };
 
 /*
- * Pin what is published now.
+ * Pin what is published now, or what there was at the position *as_of.
  *
  * Errors: as och_collection_usable, and OCHRE_NO_MEMORY.
+ *         OCHRE_STALE  *as_of is not kept any more, or was not reached yet
  */
 OCH_MUST_CHECK ochre_status och_snapshot_take(struct och_collection *collection,
-        struct och_arena *arena, struct och_snapshot *snapshot_out, struct ochre_error *err);
+        const uint64_t *as_of, struct och_arena *arena, struct och_snapshot *snapshot_out,
+        struct ochre_error *err);
 
 /* Pin what is staged too: for the committer, who resolves deletes by filter. */
 OCH_MUST_CHECK ochre_status och_snapshot_take_staged(struct och_collection *collection,
@@ -42,7 +46,7 @@ OCH_MUST_CHECK ochre_status och_snapshot_take_staged(struct och_collection *coll
 /* Releasing a cleared snapshot is fine. */
 void och_snapshot_release(struct och_snapshot *snapshot);
 
-/* How many records it shows. */
+/* How many records it shows.  Cost: none, or of the past a look at each row's bit. */
 uint64_t och_snapshot_count(const struct och_snapshot *snapshot);
 
 /* Find an id: *source_out is the index of its source and *row_out its row, or

@@ -105,7 +105,8 @@ struct och_http_response {
     struct och_http_stream stream; /* its `read` is not NULL: the body, if `status` is 200 */
     struct och_http_header headers[OCH_HTTP_EXTRA_HEADERS_MAX];
     size_t n_headers;
-    bool close; /* close the connection after this answer */
+    char position[24]; /* the value of a header that is a number */
+    bool close;        /* close the connection after this answer */
 };
 
 /* Add a header.  More than OCH_HTTP_EXTRA_HEADERS_MAX is a bug of the caller. */

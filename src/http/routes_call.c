@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -71,9 +72,9 @@ query_value(struct och_call *call, const char *name, struct ochre_bytes *value_o
     return och_call_goes_on(call) && n == 1;
 }
 
-/* Decimal digits and nothing else, up to UINT32_MAX. */
+/* Decimal digits and nothing else, up to `max`. */
 static bool
-natural_of(struct ochre_bytes text, uint64_t *value_out)
+natural_of(struct ochre_bytes text, uint64_t max, uint64_t *value_out)
 {
     enum { DIGITS_MAX = 20 };
     uint64_t value = 0;
@@ -82,23 +83,50 @@ natural_of(struct ochre_bytes text, uint64_t *value_out)
     for (size_t i = 0; i < text.size; i++) {
         if (text.data[i] < '0' || text.data[i] > '9')
             return false;
-        value = value * 10 + (uint64_t) (text.data[i] - '0');
-        if (value > UINT32_MAX)
+        uint64_t digit = (uint64_t) (text.data[i] - '0');
+        if (value > (max - digit) / 10)
             return false;
+        value = value * 10 + digit;
     }
     *value_out = value;
     return true;
 }
 
+/* A number up to `max`; false when it is not there, or wrong. */
+static bool
+query_natural(struct och_call *call, const char *name, uint64_t max, uint64_t *value)
+{
+    struct ochre_bytes text;
+    if (!query_value(call, name, &text))
+        return false;
+    if (natural_of(text, max, value))
+        return true;
+    call->status = och_fail(&call->err, OCHRE_INVALID,
+            "the query parameter '%s' must be a whole number from 0 to %llu", name,
+            (unsigned long long) max);
+    return false;
+}
+
 void
 och_call_query_natural(struct och_call *call, const char *name, uint64_t *value)
 {
-    struct ochre_bytes text;
-    if (!query_value(call, name, &text) || natural_of(text, value))
+    (void) query_natural(call, name, UINT32_MAX, value);
+}
+
+bool
+och_call_query_position(struct och_call *call, const char *name, uint64_t *value_out)
+{
+    return query_natural(call, name, UINT64_MAX, value_out);
+}
+
+void
+och_call_put_position(struct och_call *call, uint64_t position)
+{
+    char *text = call->response->position; /* a write that is done needs no memory for it */
+    if (!och_call_goes_on(call))
         return;
-    call->status = och_fail(&call->err, OCHRE_INVALID,
-            "the query parameter '%s' must be a whole number from 0 to %lu", name,
-            (unsigned long) UINT32_MAX);
+    (void) snprintf(text, sizeof(call->response->position), "%llu", (unsigned long long) position);
+    och_http_add_header(call->response, "ochre-position", text);
 }
 
 void

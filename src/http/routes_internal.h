@@ -8,6 +8,7 @@
 #ifndef OCH_HTTP_ROUTES_INTERNAL_H
 #define OCH_HTTP_ROUTES_INTERNAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "api/ops.h"
@@ -47,6 +48,12 @@ och_call_goes_on(const struct och_call *call)
 
 /* A number of the query string, within u32; `value` stays when it is not there. */
 void och_call_query_natural(struct och_call *call, const char *name, uint64_t *value);
+
+/* A position; false when it is not there, or wrong. */
+bool och_call_query_position(struct och_call *call, const char *name, uint64_t *value_out);
+
+/* The header "ochre-position": what a read has seen, or where a write is. */
+void och_call_put_position(struct och_call *call, uint64_t position);
 
 /* "read_level" has one of its words, or is not there. */
 void och_call_query_read_level(struct och_call *call);

@@ -24,7 +24,7 @@ struct shape {
 static_assert(sizeof(struct shape) == 40, "there are no gaps");
 
 enum { VERB_GET, VERB_QUERY };
-enum { HAS_IDS = 1, IS_EXACT = 2, IS_EXPLAINED = 4 };
+enum { HAS_IDS = 1, IS_EXACT = 2, IS_EXPLAINED = 4, IS_PAST = 8, IS_PAGE = 16 };
 
 static uint8_t
 power_of(uint64_t number)
@@ -75,12 +75,15 @@ kind_of(const struct shape *shape)
 uint64_t
 och_kind_of_get(const struct och_uuid *collection, const struct och_wire_get *get)
 {
+    const struct och_get_input *input = &get->input;
     struct shape shape = {.collection = *collection,
             .verb = VERB_GET,
             .include = (uint8_t) get->include.mask,
-            .limit = power_of(get->limit),
-            .offset = power_of(get->offset)};
-    return shape_of_select(&get->select, &shape) ? kind_of(&shape) : OCH_HTTP_KIND_NONE;
+            .flags =
+                    (uint8_t) ((input->as_of != NULL ? IS_PAST : 0) | (input->pages ? IS_PAGE : 0)),
+            .limit = power_of(input->limit),
+            .offset = power_of(input->offset)};
+    return shape_of_select(&input->select, &shape) ? kind_of(&shape) : OCH_HTTP_KIND_NONE;
 }
 
 uint64_t
@@ -90,8 +93,8 @@ och_kind_of_query(const struct och_uuid *collection, const struct och_wire_query
     struct shape shape = {.collection = *collection,
             .verb = VERB_QUERY,
             .include = (uint8_t) query->include.mask,
-            .flags =
-                    (uint8_t) ((input->exact ? IS_EXACT : 0) | (input->explain ? IS_EXPLAINED : 0)),
+            .flags = (uint8_t) ((input->exact ? IS_EXACT : 0) |
+                    (input->explain ? IS_EXPLAINED : 0) | (input->as_of != NULL ? IS_PAST : 0)),
             .limit = power_of(input->k),
             .queries = power_of(input->n_queries),
             .effort = power_of(input->effort),

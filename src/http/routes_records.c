@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "engine/collection.h"
+#include "engine/result.h"
 #include "http/routes_internal.h"
 #include "http/routes_kind.h"
 #include "wire/json_read.h"
@@ -15,10 +16,12 @@ static och_http_outcome
 write_records(struct och_call call, enum och_write_op op, unsigned http_status)
 {
     struct och_write_input input;
+    struct och_written written = {.position = 0};
     call.status = och_wire_read_records(call.arena, call.request->body, op, &input, &call.err);
     struct och_target target = och_call_target(&call);
     if (och_call_goes_on(&call))
-        call.status = och_op_write(call.db, &target, op, &input, &call.err);
+        call.status = och_op_write(call.db, &target, op, &input, &written, &call.err);
+    och_call_put_position(&call, written.position);
     return och_call_end_with(&call, http_status, "{}");
 }
 
@@ -48,15 +51,16 @@ och_route_delete(
 {
     struct och_call call = och_call_begin(context, request, response);
     struct och_wire_delete body;
-    uint64_t n_deleted = 0;
+    struct och_written written = {.position = 0};
     call.status = och_wire_read_delete(call.arena, request->body, &body, &call.err);
     struct och_target target = och_call_target(&call);
     if (och_call_goes_on(&call))
         call.status =
-                och_op_delete(call.db, &target, &body.select, body.limit, &n_deleted, &call.err);
+                och_op_delete(call.db, &target, &body.select, body.limit, &written, &call.err);
+    och_call_put_position(&call, written.position);
     if (och_call_goes_on(&call)) {
         och_buf_put_text(call.out, "{\"deleted\":");
-        och_json_put_uint(call.out, n_deleted);
+        och_json_put_uint(call.out, written.n_deleted);
         och_buf_put_u8(call.out, '}');
     }
     return och_call_end(&call);
@@ -104,12 +108,14 @@ och_route_get(void *context, struct och_http_request *request, struct och_http_r
         body = &decoded;
         call.status = och_wire_read_get(call.arena, request->body, body, &call.err);
     }
+    body->input.include = och_wire_columns(body->include.mask);
     struct och_target target = och_call_target(&call);
     if (och_call_goes_on(&call))
-        call.status = och_op_get(call.db, &target, &body->select, body->offset, body->limit,
-                och_wire_columns(body->include.mask), &result, &call.err);
-    if (och_call_goes_on(&call))
-        och_wire_put_get(call.out, result, &body->include);
+        call.status = och_op_get(call.db, &target, &body->input, &result, &call.err);
+    if (och_call_goes_on(&call)) {
+        och_call_put_position(&call, result->snapshot.facts.position);
+        och_wire_put_get(call.out, result, &body->include, body->input.pages);
+    }
     och_result_release(result);
     return och_call_end(&call);
 }
@@ -128,8 +134,10 @@ och_route_query(void *context, struct och_http_request *request, struct och_http
     struct och_target target = och_call_target(&call);
     if (och_call_goes_on(&call))
         call.status = och_op_query(call.db, &target, &body->input, &result, &call.err);
-    if (och_call_goes_on(&call))
+    if (och_call_goes_on(&call)) {
+        och_call_put_position(&call, result->snapshot.facts.position);
         och_wire_put_query(call.out, result, &body->include);
+    }
     och_result_release(result);
     return och_call_end(&call);
 }
@@ -138,11 +146,14 @@ och_http_outcome
 och_route_count(void *context, struct och_http_request *request, struct och_http_response *response)
 {
     struct och_call call = och_call_begin(context, request, response);
-    uint64_t count = 0;
+    uint64_t count = 0, position = 0, as_of = 0;
     och_call_query_read_level(&call);
+    bool is_past = och_call_query_position(&call, "as_of", &as_of);
     struct och_target target = och_call_target(&call);
     if (och_call_goes_on(&call))
-        call.status = och_op_count(call.db, &target, &count, &call.err);
+        call.status = och_op_count(
+                call.db, &target, is_past ? &as_of : NULL, &count, &position, &call.err);
+    och_call_put_position(&call, position);
     if (och_call_goes_on(&call))
         och_json_put_uint(call.out, count);
     return och_call_end(&call);

@@ -117,7 +117,8 @@ open_database(struct och_single *single, const struct och_single_options *option
             .create = !options->read_only,
             .read_only = options->read_only,
             .allow_reset = options->allow_reset,
-            .backup_dir = options->backup_dir};
+            .backup_dir = options->backup_dir,
+            .engine = {.retain_s = options->retain_seconds}};
     return och_db_open(&db_options, &single->db, err);
 }
 

@@ -314,6 +314,22 @@ och_head_vector(const struct och_head *head, uint32_t row, float *norm_out)
     return chunk->vectors + (size_t) at * head->dim;
 }
 
+uint32_t
+och_head_rows_at(const struct och_head *head, uint32_t n_rows, uint64_t position)
+{
+    uint32_t low = 0;
+    while (low < n_rows) {
+        uint32_t middle = low + (n_rows - low) / 2;
+        uint32_t at;
+        const struct och_head_chunk *chunk = &head->chunks[och_head_chunk_of(middle, &at)];
+        if (chunk->born[at] <= position)
+            low = middle + 1;
+        else
+            n_rows = middle;
+    }
+    return low;
+}
+
 bool
 och_head_is_visible(const struct och_head *head, uint32_t row, uint64_t position)
 {

@@ -123,6 +123,10 @@ uint64_t och_head_dead(const struct och_head *head, uint32_t row);
 const struct och_row_texts *och_head_texts(const struct och_head *head, uint32_t row);
 const float *och_head_vector(const struct och_head *head, uint32_t row, float *norm_out);
 
+/* How many of the first `n_rows` rows a snapshot at `position` can see, dead or not: they were
+ * born in order. */
+uint32_t och_head_rows_at(const struct och_head *head, uint32_t n_rows, uint64_t position);
+
 /* Is the row in a snapshot at `position`? */
 bool och_head_is_visible(const struct och_head *head, uint32_t row, uint64_t position);
 

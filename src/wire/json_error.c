@@ -5,6 +5,7 @@
 static const char invalid[] = "InvalidArgumentError";
 static const char missing[] = "NotFoundError";
 static const char internal[] = "InternalError";
+static const char stale[] = "StaleReadError";
 static const char other[] = "ChromaError";
 
 struct och_wire_error
@@ -19,6 +20,8 @@ och_wire_error_of(ochre_status status)
         return (struct och_wire_error){404, missing, false};
     case OCHRE_EXISTS:
         return (struct och_wire_error){409, other, false};
+    case OCHRE_STALE:
+        return (struct och_wire_error){412, stale, false};
     case OCHRE_DENIED:
         return (struct och_wire_error){403, other, false};
     case OCHRE_UNSUPPORTED:

@@ -1,6 +1,7 @@
 #include "wire/json_read.h"
 
 #include "api/validate.h"
+#include "base/arena.h"
 #include "base/error.h"
 #include "base/limits.h"
 #include "wire/json_body.h"
@@ -20,7 +21,9 @@ enum field {
     EXACT,
     RECALL_TARGET,
     EFFORT,
-    EXPLAIN
+    EXPLAIN,
+    AS_OF,
+    CURSOR
 };
 
 struct reading {
@@ -34,6 +37,9 @@ struct reading {
     bool exact, explain;
     float recall_target;
     uint32_t effort;
+    const uint64_t *as_of;
+    bool pages;
+    struct ochre_bytes cursor;
 };
 
 enum { N_RESULTS_DEFAULT = 10 };
@@ -179,6 +185,40 @@ read_effort(struct reading *reading, struct ochre_error *err)
     return OCHRE_OK;
 }
 
+/* --- of what position ---------------------------------------------------------- */
+
+static ochre_status
+read_as_of(struct reading *reading, struct ochre_error *err)
+{
+    const struct och_json_reader *reader = &reading->body.reader;
+    uint64_t value = reader->natural;
+    if (reader->token == OCH_JSON_NULL)
+        return OCHRE_OK;
+    if (reader->token == OCH_JSON_INT && reader->integer >= 0)
+        value = (uint64_t) reader->integer;
+    else if (reader->token != OCH_JSON_UINT)
+        return och_body_refuse(&reading->body,
+                "a position: a whole number from 0 to 18446744073709551615", OCHRE_INVALID, err);
+    uint64_t *as_of = och_arena_take(reading->body.arena, sizeof(*as_of));
+    if (as_of == NULL)
+        return och_fail_memory(err);
+    *as_of = value;
+    reading->as_of = as_of;
+    return OCHRE_OK;
+}
+
+static ochre_status
+read_cursor(struct reading *reading, struct ochre_error *err)
+{
+    if (och_body_is_null(&reading->body))
+        return OCHRE_OK;
+    if (reading->body.reader.token != OCH_JSON_STRING)
+        return och_body_refuse(&reading->body,
+                "the cursor of an answer, or an empty string to begin", OCHRE_INVALID, err);
+    reading->pages = true;
+    return och_body_string(&reading->body, &reading->cursor, err);
+}
+
 static ochre_status
 read_field(struct reading *reading, enum field field, struct ochre_error *err)
 {
@@ -207,6 +247,10 @@ read_field(struct reading *reading, enum field field, struct ochre_error *err)
         return read_effort(reading, err);
     case EXPLAIN:
         return read_flag(reading, &reading->explain, err);
+    case AS_OF:
+        return read_as_of(reading, err);
+    case CURSOR:
+        return read_cursor(reading, err);
     }
     return OCHRE_OK;
 }
@@ -252,19 +296,24 @@ och_wire_read_get(struct och_arena *arena, struct ochre_bytes text, struct och_w
         struct ochre_error *err)
 {
     static const char *const names[] = {
-            "ids", "where", "where_document", "limit", "offset", "include"};
-    static const enum field fields[] = {IDS, WHERE, WHERE_DOCUMENT, LIMIT, OFFSET, INCLUDE};
+            "ids", "where", "where_document", "limit", "offset", "include", "as_of", "cursor"};
+    static const enum field fields[] = {
+            IDS, WHERE, WHERE_DOCUMENT, LIMIT, OFFSET, INCLUDE, AS_OF, CURSOR};
     static const uint8_t usual[] = {OCHRE_INCLUDE_DOCUMENTS, OCHRE_INCLUDE_METADATAS};
     static_assert(sizeof(names) / sizeof(names[0]) == sizeof(fields) / sizeof(fields[0]),
             "every name has its field");
     struct reading reading = {.fields = fields,
-            .select = &get_out->select,
+            .select = &get_out->input.select,
             .limit = UINT64_MAX,
             .include = {OCHRE_INCLUDE_DOCUMENTS | OCHRE_INCLUDE_METADATAS, usual, sizeof(usual)}};
     ochre_status status =
             read_body(&reading, arena, text, names, sizeof(names) / sizeof(names[0]), err);
-    get_out->offset = reading.offset;
-    get_out->limit = reading.limit;
+    get_out->input.offset = reading.offset;
+    get_out->input.limit = reading.limit;
+    get_out->input.include = reading.include.mask;
+    get_out->input.as_of = reading.as_of;
+    get_out->input.pages = reading.pages;
+    get_out->input.cursor = reading.cursor;
     get_out->include = reading.include;
     return status;
 }
@@ -290,9 +339,9 @@ och_wire_read_query(struct och_arena *arena, struct ochre_bytes text,
 {
     enum { QUERIES_AT = 0 };
     static const char *const names[] = {"query_embeddings", "n_results", "ids", "where",
-            "where_document", "include", "exact", "recall_target", "effort", "explain"};
+            "where_document", "include", "exact", "recall_target", "effort", "explain", "as_of"};
     static const enum field fields[] = {QUERY_EMBEDDINGS, N_RESULTS, IDS, WHERE, WHERE_DOCUMENT,
-            INCLUDE, EXACT, RECALL_TARGET, EFFORT, EXPLAIN};
+            INCLUDE, EXACT, RECALL_TARGET, EFFORT, EXPLAIN, AS_OF};
     static const uint8_t usual[] = {
             OCHRE_INCLUDE_DOCUMENTS, OCHRE_INCLUDE_METADATAS, OCHRE_INCLUDE_DISTANCES};
     static_assert(sizeof(names) / sizeof(names[0]) == sizeof(fields) / sizeof(fields[0]),
@@ -316,6 +365,7 @@ och_wire_read_query(struct och_arena *arena, struct ochre_bytes text,
     query_out->input.explain = reading.explain;
     query_out->input.recall_target = reading.recall_target;
     query_out->input.effort = reading.effort;
+    query_out->input.as_of = reading.as_of;
     query_out->input.queries = reading.vectors.floats;
     query_out->input.n_queries = reading.vectors.n;
     query_out->input.dims = reading.vectors.dims;

@@ -1,15 +1,17 @@
 /*
  * json_read.h - the bodies of get, query and delete.
  *
- *      get     {"ids", "where", "where_document", "limit", "offset", "include"}
+ *      get     {"ids", "where", "where_document", "limit", "offset", "include",
+ *               "as_of", "cursor"}
  *      query   {"query_embeddings", "n_results", "ids", "where",
  *               "where_document", "include",
- *               "exact", "recall_target", "effort", "explain"}
+ *               "exact", "recall_target", "effort", "explain", "as_of"}
  *      delete  {"ids", "where", "where_document", "limit"}
  *
  * All but query_embeddings may be left out, all but it and include may be null.
- * The last four of a query are ours: how hard to look, and whether to say how it
- * was done.  A wrong value of theirs is OCHRE_INVALID.
+ * Ours are the last two of a get: of what position, and whether, and behind what page;
+ * and the last five of a query: how hard to look, whether to say how it was done,
+ * and of what position.  A wrong value of theirs is OCHRE_INVALID.
  * A filter that breaks the grammar is not an error yet: the collection is looked
  * up first, so it comes back as the selection's `deferred`.
  *
@@ -41,9 +43,7 @@ struct och_wire_include {
 };
 
 struct och_wire_get {
-    struct och_select_input select;
-    uint64_t offset;
-    uint64_t limit; /* UINT64_MAX: none */
+    struct och_get_input input; /* its include is include.mask */
     struct och_wire_include include;
 };
 

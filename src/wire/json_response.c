@@ -306,7 +306,6 @@ put_result(struct och_buf *buf, const struct och_result *result,
     och_buf_put_u8(buf, ']');
     if (result->explains != NULL)
         put_explains(buf, result);
-    och_buf_put_u8(buf, '}');
 }
 
 unsigned
@@ -318,9 +317,14 @@ och_wire_columns(unsigned include)
 
 void
 och_wire_put_get(struct och_buf *buf, const struct och_result *result,
-        const struct och_wire_include *include)
+        const struct och_wire_include *include, bool pages)
 {
     put_result(buf, result, include, false);
+    if (pages) {
+        och_buf_put_text(buf, ",\"cursor\":");
+        och_json_put_string(buf, result->cursor); /* null without data */
+    }
+    och_buf_put_u8(buf, '}');
 }
 
 void
@@ -328,6 +332,7 @@ och_wire_put_query(struct och_buf *buf, const struct och_result *result,
         const struct och_wire_include *include)
 {
     put_result(buf, result, include, true);
+    och_buf_put_u8(buf, '}');
 }
 
 /* --- catalog ----------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #ifndef OCH_WIRE_JSON_RESPONSE_H
 #define OCH_WIRE_JSON_RESPONSE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "api/ops.h"
@@ -27,8 +28,9 @@ struct och_wire_include;
 /* The columns that an answer with these needs from its result. */
 unsigned och_wire_columns(unsigned include);
 
+/* `pages`: with the cursor of the next page, null behind the last. */
 void och_wire_put_get(struct och_buf *buf, const struct och_result *result,
-        const struct och_wire_include *include);
+        const struct och_wire_include *include, bool pages);
 void och_wire_put_query(struct och_buf *buf, const struct och_result *result,
         const struct och_wire_include *include);
 

@@ -188,11 +188,13 @@ compare_get(struct comparison *c, const struct och_target *target, enum model_fi
 {
     const struct model_collection *wanted = c->collection;
     struct ochre_filter_node node = compare_filter(filter, 2, filter == MODEL_TAG_IS ? "t1" : "x1");
-    struct och_select_input select = {
-            .has_filter = filter != MODEL_NO_FILTER, .filter = {&node, filter != MODEL_NO_FILTER}};
+    struct och_get_input get = {.select = {.has_filter = filter != MODEL_NO_FILTER,
+                                        .filter = {&node, filter != MODEL_NO_FILTER}},
+            .limit = UINT64_MAX,
+            .include = ALL_COLUMNS};
     struct och_result *result;
     struct ochre_error err;
-    if (och_op_get(c->db, target, &select, 0, UINT64_MAX, ALL_COLUMNS, &result, &err) != OCHRE_OK)
+    if (och_op_get(c->db, target, &get, &result, &err) != OCHRE_OK)
         return failed(c, "get", &err);
     const struct och_hits *hits = &result->lists[0];
     size_t n = 0;
@@ -288,7 +290,7 @@ compare_collection(struct comparison *c, const struct och_collection_info *info)
     uint64_t count;
     struct ochre_error err;
     /* The first touch may load the collection; only then is its state final. */
-    if (och_op_count(c->db, &target, &count, &err) != OCHRE_OK)
+    if (och_op_count(c->db, &target, NULL, &count, NULL, &err) != OCHRE_OK)
         return failed(c, "count", &err);
     if (count != c->collection->n)
         return wrong_number(c, "count", count, c->collection->n);

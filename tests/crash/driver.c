@@ -305,7 +305,8 @@ do_write(struct session *session, struct batch *batch, const struct model_op *op
         return status;
     struct och_write_input input;
     put_batch(batch, op, &input);
-    return och_op_write(session->db, &target, kind, &input, err);
+    struct och_written written;
+    return och_op_write(session->db, &target, kind, &input, &written, err);
 }
 
 static ochre_status
@@ -324,9 +325,9 @@ do_delete(struct session *session, struct batch *batch, const struct model_op *o
             .n_ids = op->n_records,
             .has_filter = op->filter != MODEL_NO_FILTER,
             .filter = {&node, op->filter != MODEL_NO_FILTER}};
-    uint64_t n_deleted;
+    struct och_written written;
     return och_op_delete(
-            session->db, &target, &select, op->has_limit ? op->limit : UINT64_MAX, &n_deleted, err);
+            session->db, &target, &select, op->has_limit ? op->limit : UINT64_MAX, &written, err);
 }
 
 /* The collection itself; release it. */

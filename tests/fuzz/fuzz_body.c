@@ -136,7 +136,7 @@ read_body(struct och_arena *arena, struct ochre_bytes body, unsigned which, stru
     case 3:
         status = och_wire_read_get(arena, body, &get, err);
         if (status == OCHRE_OK)
-            use_strings(get.select.ids, get.select.n_ids);
+            use_strings(get.input.select.ids, get.input.select.n_ids);
         return status;
     case 4:
         return read_query(arena, body, err);

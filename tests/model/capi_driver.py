@@ -90,14 +90,15 @@ class Selection(Structure):
 
 class Get(Structure):
     _fields_ = [("selection", Selection), ("offset", c_uint64), ("limit", c_uint64),
-                ("include", c_uint)]
+                ("include", c_uint), ("as_of", POINTER(c_uint64)), ("pages", c_bool),
+                ("cursor", Bytes)]
 
 
 class Query(Structure):
     _fields_ = [("size", c_size_t), ("selection", Selection), ("queries", POINTER(c_float)),
                 ("n_queries", c_size_t), ("dim", c_size_t), ("k", c_uint32), ("include", c_uint),
                 ("exact", c_bool), ("explain", c_bool), ("recall_target", c_float),
-                ("effort", c_uint32)]
+                ("effort", c_uint32), ("as_of", POINTER(c_uint64))]
 
 
 class ExplainSource(Structure):
@@ -146,6 +147,8 @@ SIGNATURES = {
     "get": [c_void_p, POINTER(Get), POINTER(c_void_p), POINTER(Error)],
     "query": [c_void_p, POINTER(Query), POINTER(c_void_p), POINTER(Error)],
     "count": [c_void_p, POINTER(c_uint64), POINTER(Error)],
+    "count_as_of": [c_void_p, POINTER(c_uint64), POINTER(c_uint64), POINTER(c_uint64),
+                    POINTER(Error)],
 }
 
 NULL, BOOL, INT, FLOAT, STRING = range(5)
@@ -158,8 +161,9 @@ INCLUDE = {"documents": 1, "metadatas": 2, "embeddings": 4, "uris": 8, "distance
 
 # What HTTP says for each ochre_status, and how it calls it.
 HTTP = {0: 200, 1: 503, 2: 400, 3: 404, 4: 500, 5: 409, 6: 500, 7: 507, 8: 503, 9: 501, 10: 403,
-        11: 503, 12: 422, 13: 413, 14: 500}
-NAMES = {400: "InvalidArgumentError", 404: "NotFoundError", 500: "InternalError"}
+        11: 503, 12: 422, 13: 413, 14: 500, 15: 412}
+NAMES = {400: "InvalidArgumentError", 404: "NotFoundError", 412: "StaleReadError",
+         500: "InternalError"}
 
 
 class Unsayable(Exception):
@@ -399,10 +403,13 @@ class Database:
                 ("close", [c_void_p], None), ("collection_close", [c_void_p], None),
                 ("result_close", [c_void_p], None), ("result_lists", [c_void_p], c_size_t),
                 ("result_dim", [c_void_p], c_uint32),
+                ("result_position", [c_void_p], c_uint64), ("result_cursor", [c_void_p], Bytes),
+                ("collection_written", [c_void_p], c_uint64),
                 ("result_explain", [c_void_p, c_size_t], POINTER(Explain)),
                 ("result_hits", [c_void_p, c_size_t, POINTER(c_size_t)], POINTER(Hit))):
             function = getattr(self.library, "ochre_" + name)
             function.argtypes, function.restype = arguments, result
+        self.position = None  # what the last answer says of it
         self.handles = {}  # open collections by id, dropped ones too
         self.db = c_void_p()
         options = Options(size=sizeof(Options), allow_reset=True, n_threads=2, seal_rows=20)
@@ -595,13 +602,26 @@ class Database:
         return {}
 
     def count(self, request, arena, body):
-        n = c_uint64()
-        self.call("count", self.by_id(request), byref(n))
+        n, position = c_uint64(), c_uint64()
+        handle = self.by_id(request)
+        if request.get("as_of") is None:
+            self.call("count", handle, byref(n))
+            plain = n.value
+        self.call("count_as_of", handle, self.as_of(request), byref(n), byref(position))
+        assert request.get("as_of") is not None or plain == n.value
+        self.position = position.value
         return n.value
+
+    @staticmethod
+    def as_of(body):
+        position = whole(body.get("as_of"))
+        return None if position is None else ctypes.pointer(c_uint64(position))
 
     def write(self, request, arena, body):
         records = arena.records(request["op"], body)
-        self.call(request["op"], self.by_id(request), byref(records))
+        handle = self.by_id(request)
+        self.call(request["op"], handle, byref(records))
+        self.position = self.library.ochre_collection_written(handle)
         return {}
 
     add = update = upsert = write
@@ -610,8 +630,10 @@ class Database:
         selection = arena.selection(body)
         limit = whole(body.get("limit"))
         n = c_uint64()
-        self.call("delete", self.by_id(request), byref(selection),
-                  NO_LIMIT if limit is None else limit, byref(n))
+        handle = self.by_id(request)
+        self.call("delete", handle, byref(selection), NO_LIMIT if limit is None else limit,
+                  byref(n))
+        self.position = self.library.ochre_collection_written(handle)
         return {"deleted": n.value}
 
     @staticmethod
@@ -639,11 +661,17 @@ class Database:
         include, flags = self.included(body, ["documents", "metadatas"])
         limit = whole(body.get("limit"))
         get = Get(arena.selection(body), whole(body.get("offset")) or 0,
-                  NO_LIMIT if limit is None else limit, flags)
+                  NO_LIMIT if limit is None else limit, flags, self.as_of(body))
+        cursor = body.get("cursor")
+        if cursor is not None:
+            get.pages, get.cursor = True, arena.bytes(cursor)
         result = c_void_p()
         self.call("get", self.by_id(request), byref(get), byref(result))
         assert self.library.ochre_result_lists(result) == 1
         out = self.columns(result, 0, include)
+        self.position = self.library.ochre_result_position(result)
+        if cursor is not None:
+            out["cursor"] = text_of(self.library.ochre_result_cursor(result))
         self.library.ochre_result_close(result)
         del out["distances"]
         return {**out, "include": include}
@@ -665,11 +693,12 @@ class Database:
         query = Query(sizeof(Query), arena.selection(body),
                       arena.floats(x for q in queries for x in q), len(queries), dim,
                       10 if k is None else k, flags, bool(exact), bool(explain), recall or 0,
-                      effort or 0)
+                      effort or 0, self.as_of(body))
         result = c_void_p()
         self.call("query", self.by_id(request), byref(query), byref(result))
         n = self.library.ochre_result_lists(result)
         assert n == len(queries)
+        self.position = self.library.ochre_result_position(result)
         lists = [self.columns(result, i, include) for i in range(n)]
         explains = [self.explanation(result, i) for i in range(n)]
         self.library.ochre_result_close(result)
@@ -695,6 +724,7 @@ class Database:
 
     def answer(self, request):
         body = request.get("body")
+        self.position = None
         try:
             sayable(body is None or isinstance(body, dict))
             shown = getattr(self, request["op"])(request, Arena(), body or {})
@@ -704,7 +734,8 @@ class Database:
             return {"status": refused.status,
                     "body": {"error": NAMES.get(refused.status, "ChromaError"),
                              "message": str(refused)}}
-        return {"status": 201 if request["op"] == "add" else 200, "body": shown}
+        return {"status": 201 if request["op"] == "add" else 200, "body": shown,
+                "position": self.position}
 
 
 def main():

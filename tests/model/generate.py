@@ -229,7 +229,7 @@ class Generator:
                  ("catalog", 5), ("restart", 3), ("kill", 3), ("bulk", 3 if self.with_bulk else 0),
                  ("reset", 0.3), ("seal", 2), ("compact", 2)]
         if not self.reference:  # which does not fork
-            kinds += [("fork", 4), ("fork_count", 1)]
+            kinds += [("fork", 4), ("fork_count", 1), ("past", 12), ("pages", 4)]
         kind, = self.rng.choices([k for k, _ in kinds], [w for _, w in kinds])
         return getattr(self, kind)(model)
 
@@ -383,6 +383,24 @@ class Generator:
 
     def count(self, model):
         return self.at("count", self.collection(model))
+
+    def past(self, model):
+        """A read of a position that is known."""
+        request = self.rng.choice([self.get, self.get, self.query, self.count])(model)
+        c = next(c for c in model.collections if c.id == request["collection"])
+        if c.past:
+            position = self.rng.choice(list(c.past))
+            request.get("body", request)["as_of"] = position
+        return request
+
+    def pages(self, model):
+        """A get that is answered page by page, with writes in between."""
+        c = self.collection(model)
+        body = self.filters({}, 0.3)
+        if self.rng.random() < 0.2:
+            body["ids"] = [self.rng.choice(IDS) for _ in range(self.rng.randint(1, 20))]
+        body["include"] = self.include(False)
+        return {"op": "pages", "get": self.at("get", c, body)}
 
     def get_collection(self, model):
         c = self.collection(model)
@@ -569,6 +587,12 @@ class Generator:
             ("update", {}, 422),
         ]
         if not self.reference:
+            choices += [("get", {"as_of": c.position + 1000}, 412),
+                        ("query", {"query_embeddings": [vector], "as_of": 2 ** 64 - 1}, 412),
+                        ("get", {"as_of": -1}, 400), ("get", {"as_of": "1"}, 400),
+                        ("get", {"as_of": 1.5}, 400), ("get", {"cursor": 5}, 400),
+                        ("get", {"cursor": "x"}, 400), ("get", {"cursor": "0" * 64}, 400),
+                        ("get", {"cursor": "", "limit": 0}, 400)]
             choices.append(("query", {"query_embeddings": [[1e39] + vector[1:]]}, 400))
             choices += [("query", {"query_embeddings": [vector], **how}, 400)
                         for how in ({"recall_target": 0}, {"recall_target": 1.25},

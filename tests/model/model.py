@@ -27,6 +27,7 @@ LEGACY_KEYS = {"hnsw:space": "space", "hnsw:construction_ef": "ef_construction",
                "hnsw:search_ef": "ef_search", "hnsw:M": "max_neighbors",
                "hnsw:resize_factor": "resize_factor", "hnsw:sync_threshold": "sync_threshold",
                "hnsw:batch_size": "batch_size"}
+PAST_MAX = 12  # positions of a collection that are remembered
 HIDDEN_DEFAULTS = {"batch_size": 100}
 INVERTED = {"string": "string_inverted_index", "int": "int_inverted_index",
             "float": "float_inverted_index", "bool": "bool_inverted_index"}
@@ -166,6 +167,11 @@ class Record:
         self.document = self.uri = None
         self.metadata = {}
 
+    def copy(self):
+        other = Record(self.id, self.vector)
+        other.document, other.uri, other.metadata = self.document, self.uri, dict(self.metadata)
+        return other
+
 
 class Collection:
     def __init__(self, name, tenant, database):
@@ -183,6 +189,30 @@ class Collection:
         self.disabled = set()          # (key, type) whose index is off
         self.disabled_defaults = set()  # types whose index is off for new keys
         self.document_index = True
+        self.past = {}       # position -> the records as they were there
+        self.position = 0    # the newest one that is known
+        self.sure_from = 0   # positions from here on can be read
+
+    def remember(self, position):
+        """What an answer says: now it is at this position.  It only moves when something is
+        written, and what there was at a position never changes."""
+        self.position = position
+        now = {i: r.copy() for i, r in self.records.items()}
+        before = self.past.setdefault(position, now)
+        same = list(before) == list(now) and all(vars(before[i]) == vars(now[i]) for i in now)
+        while len(self.past) > PAST_MAX:
+            del self.past[min(self.past)]
+        return same
+
+    def as_of(self, position):
+        """This collection at a position: what is decided about it is as it is now."""
+        if position is None:
+            return self
+        if position not in self.past:
+            raise Refused(412)
+        then = copy.copy(self)
+        then.records = self.past[position]
+        return then
 
     def find(self, record_id):
         return self.records.get(record_id)
@@ -366,6 +396,8 @@ class Model:
             raise Refused(409)
         c = copy.deepcopy(source)
         c.name, c.id, c.origin, c.tree = body["new_name"], None, source.id, source.tree
+        c.past = {p: r for p, r in c.past.items() if p == c.position}
+        c.sure_from = c.position
         self.collections.append(c)
         return 200, c
 
@@ -385,7 +417,7 @@ class Model:
     # Records -----------------------------------------------------------------
 
     def op_count(self, request, body):
-        return 200, len(self.by_id(request).records)
+        return 200, len(self.by_id(request).as_of(request.get("as_of")).records)
 
     def op_add(self, request, body):
         return self.write(request, body, self.add_one, 201)
@@ -463,7 +495,7 @@ class Model:
         return 200, {"deleted": len(chosen) if filtered else len(ids)}
 
     def op_get(self, request, body):
-        c = self.by_id(request)
+        c = self.by_id(request).as_of(body.get("as_of"))
         c.check_indexed(body.get("where"))
         c.check_indexed(body.get("where_document"))
         chosen = page(c.select(body), {"limit": body.get("limit"), "offset": body.get("offset")})
@@ -471,7 +503,7 @@ class Model:
         return 200, {"ids": [r.id for r in chosen], "records": chosen, "include": include}
 
     def op_query(self, request, body):
-        c = self.by_id(request)
+        c = self.by_id(request).as_of(body.get("as_of"))
         c.check_indexed(body.get("where"))
         c.check_indexed(body.get("where_document"))
         queries = [[f32(x) for x in q] for q in body["query_embeddings"]]

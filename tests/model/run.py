@@ -28,7 +28,10 @@ import model as naive
 import transport
 
 STEPS_MIN, STEPS_MAX = 80, 140
-ERROR_NAMES = {400: "InvalidArgumentError", 404: "NotFoundError", 500: "InternalError"}
+ERROR_NAMES = {400: "InvalidArgumentError", 404: "NotFoundError", 412: "StaleReadError",
+               500: "InternalError"}
+WRITES = ("add", "update", "upsert", "delete")
+READS = ("get", "query", "count")
 COLLECTION_KEYS = {"id", "name", "configuration_json", "schema", "metadata", "dimension", "tenant",
                    "database", "log_position", "version"}
 
@@ -163,8 +166,8 @@ class Comparison:
         return all(a == naive.f32(b) for a, b in zip(want, got))
 
     def get(self, want, got):
-        require(set(got) == {"ids", "embeddings", "documents", "uris", "metadatas", "include"},
-                "members", sorted(got))
+        require(set(got) == {"ids", "embeddings", "documents", "uris", "metadatas", "include",
+                             *want.get("more", ())}, "members", sorted(got))
         require(got["ids"] == want["ids"], "ids", got["ids"], "instead of", want["ids"])
         require(got["include"] == want["include"], "include", got["include"])
         self.columns(want["records"], want["include"], got)
@@ -317,14 +320,63 @@ class Program:
             self.everything()
         elif op == "kill":
             self.kill(request)
+        elif op == "pages":
+            self.pages(request["get"])
         elif op in ("seal", "compact"):
             if self.transport.name == "capi":
                 require(self.transport.send(request)[0] == 200, f"{op} failed")
         elif "expect" in request:
             self.refused(request)
         else:
-            self.comparison.answer(request, self.model.answer(request),
-                                   self.transport.send(request))
+            self.compare(request)
+
+    def compare(self, request, settles=False):
+        """Ask both, and see that positions mean what they should."""
+        as_of = request.get("as_of", (request.get("body") or {}).get("as_of"))
+        expected, got = self.model.answer(request), self.transport.send(request)
+        c = None
+        if request["op"] in WRITES + READS:
+            c = next((c for c in self.model.collections if c.id == request["collection"]), None)
+        if got[0] == 412 and c is not None and as_of is not None and as_of < c.sure_from:
+            self.comparison.error(*got)
+            self.counts["stale"] = self.counts.get("stale", 0) + 1
+            return
+        self.comparison.answer(request, expected, got)
+        if c is None or got[0] >= 400 or self.comparison.reference:
+            return
+        position = self.transport.position
+        if as_of is not None:
+            self.counts["past reads"] = self.counts.get("past reads", 0) + 1
+            require(position == as_of, "position", position, "instead of", as_of)
+            return
+        require(position is not None and position >= c.position, "position", position, "after",
+                c.position)
+        require(request["op"] in WRITES or settles or position == c.position, "position",
+                position, "instead of", c.position)
+        require(c.remember(position), "something else at position", position)
+
+    def pages(self, request):
+        """All pages are of one position, whatever is written between them."""
+        status, want = self.model.answer(request)
+        want = {**want, "records": [r.copy() for r in want.get("records", ())],
+                "more": ["cursor"]} if status == 200 else want
+        cursor, position, n = "", None, 0
+        limit = self.rng.randint(1, 1 + max(1, len((want or {}).get("records", ())) // 2))
+        while cursor is not None:
+            body = {**request["body"], "cursor": cursor, "limit": limit}
+            got = self.transport.send({**request, "body": body})
+            records = want["records"][n:n + limit] if status == 200 else []
+            page = {**(want or {}), "records": records, "ids": [r.id for r in records]}
+            self.comparison.answer(request, (status, page), got)
+            if status != 200:
+                return
+            require(position in (None, self.transport.position), "position", position)
+            position, n, cursor = self.transport.position, n + limit, got[1]["cursor"]
+            require((cursor is None) == (n >= len(want["records"])), "cursor", cursor)
+            for _ in range(self.rng.choice([0, 0, 1, 2])):
+                self.one(getattr(self.generator, self.rng.choice(WRITES))(self.model))
+            if self.rng.random() < 0.1:
+                self.one({"op": self.rng.choice(["seal", "compact"])})
 
     def refused(self, request):
         self.counts["refused"] = self.counts.get("refused", 0) + 1
@@ -377,6 +429,14 @@ class Program:
         for c in self.model.collections:
             self.check(self.generator.at("get", c, {"include": include}))
             self.check(self.generator.at("count", c))
+        if not self.comparison.reference:
+            self.settle()
+
+    def settle(self):
+        """Where a process begins, so does the past that it is sure to have."""
+        for c in self.model.collections:
+            self.compare(self.generator.at("count", c), settles=True)
+            c.sure_from = c.position
 
     def check(self, request):
         try:

@@ -6,7 +6,7 @@ A request is an object:
      "limit": 3, "offset": 1, "body": {...}}
 
 with the members that its operation needs, and the answer is (status, body),
-both as HTTP gives them, whichever way they went:
+both as HTTP gives them, whichever way they went; `position` is what the last one said of it:
 
     HttpTransport   over HTTP to a server process
     PipeTransport   a request a line to a program that uses the C API, which
@@ -84,6 +84,7 @@ class HttpTransport:
     def __init__(self, binary, directory, arguments=()):
         self.server = server.Server(binary, os.path.join(directory, "data"), arguments)
         self.connection = None
+        self.position = None
 
     def start(self):
         self.server.start()
@@ -98,7 +99,7 @@ class HttpTransport:
         names = {k: urllib.parse.quote(request[k], safe="")
                  for k in ("tenant", "database", "collection") if k in request}
         query = urllib.parse.urlencode(
-            {k: request[k] for k in ("limit", "offset") if request.get(k) is not None})
+            {k: request[k] for k in ("limit", "offset", "as_of") if request.get(k) is not None})
         path = path.format(**names) + ("?" + query if query else "")
         data = None
         if "text" in request:
@@ -113,11 +114,13 @@ class HttpTransport:
             self.connection.request(method, path, data, headers)
             reply = self.connection.getresponse()
             payload = reply.read()
+            position = reply.headers.get("ochre-position")
             if reply.will_close:
                 self._close()
         except (http.client.HTTPException, OSError) as e:
             self._close()
             raise Gone(repr(e)) from e
+        self.position = None if position is None else int(position)
         return reply.status, json.loads(payload) if payload else None
 
     def restart(self, kill):
@@ -160,6 +163,7 @@ class PipeTransport:
                         os.path.join(directory, "data"), *arguments]
         self.log = os.path.join(directory, "driver.log")
         self.process = None
+        self.position = None
 
     def start(self):
         with open(self.log, "ab") as log:
@@ -177,6 +181,7 @@ class PipeTransport:
         if not line.endswith(b"\n"):
             raise Gone("no answer")
         answer = json.loads(line)
+        self.position = answer.get("position")
         return answer["status"], answer.get("body")
 
     def _end(self, kill):

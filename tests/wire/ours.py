@@ -378,6 +378,49 @@ def how_hard_to_look():
     yield claim.transcript()
 
 
+def past():
+    nothing = {"embeddings": None, "documents": None, "uris": None, "metadatas": None,
+               "include": []}
+    stale = {"error": "StaleReadError", "message": ANY}
+    claim = Claim("a-read-may-be-of-the-past")
+    claim.add(ids=["a", "b"], embeddings=[[1, 0], [0, 1]])
+    claim.then("POST", claim.c + "/delete", {"ids": ["a"]}, 200, {"deleted": 1})
+    claim.add(ids=["a"], embeddings=[[3, 0]])
+    for position, ids in ((0, []), (1, ["a", "b"]), (2, ["b"]), (3, ["b", "a"]), (None, ["b", "a"])):
+        claim.finds(ids, as_of=position)
+        claim.then("POST", claim.c + "/query",
+                   {"query_embeddings": [[0.0, 1.0]], "include": [], "as_of": position}, 200,
+                   {"ids": [sorted(ids, reverse=True)], "distances": None, **nothing})
+        shown = "" if position is None else f"?as_of={position}"
+        claim.then("GET", claim.c + "/count" + shown, None, 200, len(ids))
+    for body, status, why in (({"as_of": 4}, 412, stale), ({"as_of": 2 ** 64 - 1}, 412, stale),
+                              ({"as_of": -1}, 400, INVALID), ({"as_of": 2 ** 64}, 400, INVALID),
+                              ({"as_of": "1"}, 400, INVALID), ({"as_of": 1.0}, 400, INVALID)):
+        claim.then("POST", claim.c + "/get", body, status, why)
+        claim.then("POST", claim.c + "/query", {"query_embeddings": [[0.0, 1.0]], **body}, status,
+                   why)
+    for text, status, why in (("4", 412, stale), (2 ** 64 - 1, 412, stale), (2 ** 64, 400, INVALID),
+                              ("-1", 400, INVALID), ("", 400, INVALID), ("1&as_of=1", 400, INVALID)):
+        claim.then("GET", f"{claim.c}/count?as_of={text}", None, status, why)
+    yield claim.transcript()
+
+    claim = Claim("a-get-may-go-on-with-a-cursor")
+    claim.add(ids=["a", "b", "c"], embeddings=[[1, 0], [0, 1], [2, 2]])
+    for body, ids, cursor in (({"cursor": ""}, ["a", "b", "c"], None),
+                              ({"cursor": "", "limit": 3}, ["a", "b", "c"], None),
+                              ({"cursor": "", "limit": 2}, ["a", "b"], ANY),
+                              ({"cursor": "", "limit": 1, "offset": 2}, ["c"], None),
+                              ({"cursor": "", "ids": ["b", "c"], "limit": 1}, ["b"], ANY),
+                              ({"cursor": "", "as_of": 0, "limit": 1}, [], None)):
+        claim.then("POST", claim.c + "/get", {"include": [], **body}, 200,
+                   {"ids": ids, "cursor": cursor, **nothing})
+    claim.finds(["a"], cursor=None, limit=1)
+    for body in ({"cursor": "", "limit": 0}, {"cursor": 1}, {"cursor": []}, {"cursor": "next"},
+                 {"cursor": "0" * 64}, {"cursor": "0" * 64, "offset": 1}):
+        claim.then("POST", claim.c + "/get", body, 400, INVALID)
+    yield claim.transcript()
+
+
 def indexing():
     claim = Claim("the-indexing-status-says-more")
     status = {"op_indexing_progress": 1.0, "num_unindexed_ops": 0, "num_indexed_ops": 0,
@@ -410,5 +453,6 @@ def browsers():
 
 
 def transcripts():
-    for part in (errors, catalog, forks, recall_targets, writes, filters, queries, indexing, browsers):
+    for part in (errors, catalog, forks, recall_targets, writes, filters, queries, past, indexing,
+                 browsers):
         yield from part()

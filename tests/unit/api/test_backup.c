@@ -93,7 +93,8 @@ add(struct fixture *f, struct ochre_db *db, int first, int n)
             .n_documents = (size_t) n,
             .n_uris = OCH_NOT_GIVEN,
             .n_metadatas = OCH_NOT_GIVEN};
-    check_ok(och_op_write(db, &f->target, OCH_WRITE_UPSERT, &input, &f->err), &f->err);
+    struct och_written written;
+    check_ok(och_op_write(db, &f->target, OCH_WRITE_UPSERT, &input, &written, &f->err), &f->err);
 }
 
 /* A hash of every record. */
@@ -101,9 +102,9 @@ static uint64_t
 hash_of(struct fixture *f, struct ochre_db *db)
 {
     uint64_t hash = 1;
-    struct och_select_input all = {.has_ids = false};
+    struct och_get_input all = {.limit = UINT64_MAX, .include = ~0u};
     struct och_result *result;
-    check_ok(och_op_get(db, &f->target, &all, 0, UINT64_MAX, ~0u, &result, &f->err), &f->err);
+    check_ok(och_op_get(db, &f->target, &all, &result, &f->err), &f->err);
     for (size_t i = 0; i < result->lists[0].n; i++) {
         const struct ochre_hit *hit = &result->lists[0].hits[i];
         hash = hash * 31 + och_hash64(hit->id.data, hit->id.size);

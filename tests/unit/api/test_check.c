@@ -106,7 +106,8 @@ add(struct fixture *f, const struct och_target *target, int first, int n)
             .n_documents = (size_t) n,
             .n_uris = OCH_NOT_GIVEN,
             .n_metadatas = (size_t) n};
-    check_ok(och_op_write(f->db, target, OCH_WRITE_UPSERT, &input, &err), &err);
+    struct och_written written;
+    check_ok(och_op_write(f->db, target, OCH_WRITE_UPSERT, &input, &written, &err), &err);
 }
 
 /* A hash of every record of both collections; 0 when something cannot be read. */
@@ -123,9 +124,9 @@ read_all(struct fixture *f)
             text("default_database"), UINT64_MAX, 0, &infos, &n_infos, &err);
     for (size_t c = 0; status == OCHRE_OK && c < n_infos; c++) {
         struct och_target target = {infos[c].row.tenant, infos[c].row.database, infos[c].row.id};
-        struct och_select_input all = {.has_ids = false};
+        struct och_get_input all = {.limit = UINT64_MAX, .include = ~0u};
         struct och_result *result;
-        status = och_op_get(f->db, &target, &all, 0, UINT64_MAX, ~0u, &result, &err);
+        status = och_op_get(f->db, &target, &all, &result, &err);
         if (status != OCHRE_OK)
             break;
         for (size_t i = 0; i < result->lists[0].n; i++) {

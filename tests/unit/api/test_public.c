@@ -124,7 +124,7 @@ the_library_has_a_version(void **state)
 {
     (void) state;
     check(ochre_version() != NULL && strchr(ochre_version(), '.') != NULL);
-    for (int status = OCHRE_OK; status <= OCHRE_INTERNAL + 1; status++)
+    for (int status = OCHRE_OK; status <= OCHRE_STALE + 1; status++)
         check(ochre_status_name((ochre_status) status) != NULL);
 }
 

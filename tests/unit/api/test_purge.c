@@ -61,7 +61,6 @@ fill(struct fixture *f, const struct och_target *target)
     char ids[N][16];
     struct ochre_bytes names[N];
     float vectors[N];
-    uint64_t n_deleted;
     for (int i = 0; i < N; i++) {
         (void) snprintf(ids[i], sizeof(ids[i]), "id-%d", i);
         names[i] = text(ids[i]);
@@ -73,10 +72,11 @@ fill(struct fixture *f, const struct och_target *target)
             .n_documents = OCH_NOT_GIVEN,
             .n_uris = OCH_NOT_GIVEN,
             .n_metadatas = OCH_NOT_GIVEN};
-    check_ok(och_op_write(f->db, target, OCH_WRITE_ADD, &input, &err), &err);
+    struct och_written written;
+    check_ok(och_op_write(f->db, target, OCH_WRITE_ADD, &input, &written, &err), &err);
     check_ok(och_engine_seal_all(f->db->engine, &err), &err);
     struct och_select_input select = {.has_ids = true, .ids = names, .n_ids = 1};
-    check_ok(och_op_delete(f->db, target, &select, UINT64_MAX, &n_deleted, &err), &err);
+    check_ok(och_op_delete(f->db, target, &select, UINT64_MAX, &written, &err), &err);
     check_ok(och_engine_seal_all(f->db->engine, &err), &err);
 }
 

@@ -174,7 +174,8 @@ write_records(struct fixture *f, unsigned c, enum och_write_op op, unsigned firs
             .n_documents = n,
             .n_uris = OCH_NOT_GIVEN,
             .n_metadatas = OCH_NOT_GIVEN};
-    check_ok(och_op_write(f->db, &model->target, op, &input, &f->err), &f->err);
+    struct och_written written;
+    check_ok(och_op_write(f->db, &model->target, op, &input, &written, &f->err), &f->err);
 }
 
 static void
@@ -183,15 +184,14 @@ delete_records(struct fixture *f, unsigned c, unsigned first, unsigned n)
     char ids[N_IDS][16];
     struct ochre_bytes id_texts[N_IDS];
     struct model *model = next_state(f, c);
-    uint64_t n_deleted;
+    struct och_written written;
     for (unsigned i = 0; i < n; i++) {
         int size = snprintf(ids[i], sizeof(ids[i]), "id-%u", first + i);
         id_texts[i] = (struct ochre_bytes){ids[i], (size_t) size};
         model->states[model->n][first + i] = (struct record){0, 0};
     }
     struct och_select_input select = {.has_ids = true, .ids = id_texts, .n_ids = n};
-    check_ok(och_op_delete(f->db, &model->target, &select, UINT64_MAX, &n_deleted, &f->err),
-            &f->err);
+    check_ok(och_op_delete(f->db, &model->target, &select, UINT64_MAX, &written, &f->err), &f->err);
 }
 
 static void
@@ -437,9 +437,9 @@ read_collection(struct fixture *f, const char *name, struct record state[N_IDS])
     check(status == OCHRE_OK || status == OCHRE_NOT_FOUND);
     if (status == OCHRE_OK) {
         struct och_target target = {info.row.tenant, info.row.database, info.row.id};
-        struct och_select_input all = {.has_ids = false};
+        struct och_get_input all = {.limit = UINT64_MAX, .include = ~0u};
         struct och_result *result;
-        check_ok(och_op_get(f->db, &target, &all, 0, UINT64_MAX, ~0u, &result, &f->err), &f->err);
+        check_ok(och_op_get(f->db, &target, &all, &result, &f->err), &f->err);
         for (size_t i = 0; i < result->lists[0].n; i++) {
             unsigned id;
             struct record record = record_of(&result->lists[0].hits[i], &id);

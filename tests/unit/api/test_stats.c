@@ -89,7 +89,8 @@ put(struct fixture *f, const struct och_target *target, int first, int n)
             .n_documents = (size_t) n,
             .n_uris = OCH_NOT_GIVEN,
             .n_metadatas = OCH_NOT_GIVEN};
-    check_ok(och_op_write(f->db, target, OCH_WRITE_UPSERT, &input, &f->err), &f->err);
+    struct och_written written;
+    check_ok(och_op_write(f->db, target, OCH_WRITE_UPSERT, &input, &written, &f->err), &f->err);
 }
 
 static struct och_target

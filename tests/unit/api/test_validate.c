@@ -431,10 +431,11 @@ a_request_fits_a_log_record_or_is_too_large(void **state)
         documents[0] = sized(OCH_DOCUMENT_SIZE_MAX);
         documents[1] = sized(OCH_DOCUMENT_SIZE_MAX);
         documents[2] = sized(size - 2 * (size_t) OCH_DOCUMENT_SIZE_MAX);
-        ochre_status status = och_op_write(f.db, &f.target, OCH_WRITE_ADD, &input, &err);
+        struct och_written written;
+        ochre_status status = och_op_write(f.db, &f.target, OCH_WRITE_ADD, &input, &written, &err);
         check_status(status, size <= most ? OCHRE_OK : OCHRE_TOO_LARGE, &err, __FILE__, __LINE__);
         uint64_t count;
-        check_ok(och_op_count(f.db, &f.target, &count, &err), &err);
+        check_ok(och_op_count(f.db, &f.target, NULL, &count, NULL, &err), &err);
         check(count == (size <= most ? 3 : 0));
     }
     close_db(&f);
@@ -523,17 +524,17 @@ a_target_is_found_under_its_own_names_only(void **state)
     uint64_t count;
     open_db(&f);
     check_ok(create(&f, "things", NULL, &err), &err);
-    check_ok(och_op_count(f.db, &f.target, &count, &err), &err);
+    check_ok(och_op_count(f.db, &f.target, NULL, &count, NULL, &err), &err);
     struct och_target other = f.target;
     other.tenant = (struct ochre_bytes){"other_tenant", 12};
-    check(och_op_count(f.db, &other, &count, &err) == OCHRE_NOT_FOUND);
+    check(och_op_count(f.db, &other, NULL, &count, NULL, &err) == OCHRE_NOT_FOUND);
     other = f.target;
     other.database = (struct ochre_bytes){"other_database", 14};
-    check(och_op_count(f.db, &other, &count, &missing) == OCHRE_NOT_FOUND);
+    check(och_op_count(f.db, &other, NULL, &count, NULL, &missing) == OCHRE_NOT_FOUND);
     assert_string_equal(err.message, missing.message);
     other = f.target;
     other.id.bytes[0] ^= 1;
-    check(och_op_count(f.db, &other, &count, &missing) == OCHRE_NOT_FOUND);
+    check(och_op_count(f.db, &other, NULL, &count, NULL, &missing) == OCHRE_NOT_FOUND);
     close_db(&f);
 }
 

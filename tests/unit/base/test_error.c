@@ -41,13 +41,13 @@ static void
 every_status_has_a_name_of_its_own(void **state)
 {
     (void) state;
-    for (int a = OCHRE_OK; a <= OCHRE_INTERNAL; a++) {
+    for (int a = OCHRE_OK; a <= OCHRE_STALE; a++) {
         const char *name = ochre_status_name((ochre_status) a);
         check(name[0] != '\0' && strcmp(name, "unknown") != 0);
         for (int b = OCHRE_OK; b < a; b++)
             check(strcmp(name, ochre_status_name((ochre_status) b)) != 0);
     }
-    int beyond = OCHRE_INTERNAL + 1;
+    int beyond = OCHRE_STALE + 1;
     ochre_status unknown;
     memcpy(&unknown, &beyond, sizeof(unknown));
     check(strcmp(ochre_status_name(unknown), "unknown") == 0);

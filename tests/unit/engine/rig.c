@@ -448,14 +448,21 @@ check_result(const struct och_result *result, const struct rig_model *model)
         check_hit(&result->lists[0].hits[i], &model->records[i]);
 }
 
-struct och_result *
-rig_get_all(struct rig *rig, struct och_collection *collection)
+static struct och_result *
+get_all(struct rig *rig, struct och_collection *collection, const uint64_t *as_of)
 {
     struct ochre_error err;
     struct och_result *result;
-    struct och_get get = {.select = {.mem = &rig->mem}, .limit = UINT64_MAX, .include = COLUMNS};
+    struct och_get get = {
+            .select = {.mem = &rig->mem}, .limit = UINT64_MAX, .include = COLUMNS, .as_of = as_of};
     check_ok(och_engine_get(&rig->mem, collection, &get, &result, &err), &err);
     return result;
+}
+
+struct och_result *
+rig_get_all(struct rig *rig, struct och_collection *collection)
+{
+    return get_all(rig, collection, NULL);
 }
 
 ochre_status
@@ -485,7 +492,7 @@ compare_near(const void *left, const void *right)
 
 static void
 check_query(struct rig *rig, struct och_collection *collection, const struct rig_model *model,
-        const float point[RIG_DIM])
+        const uint64_t *as_of, const float point[RIG_DIM])
 {
     static struct near near[RIG_RECORDS_MAX];
     enum { K = 20 };
@@ -505,7 +512,8 @@ check_query(struct rig *rig, struct och_collection *collection, const struct rig
             .n_queries = 1,
             .dim = RIG_DIM,
             .k = K,
-            .include = COLUMNS};
+            .include = COLUMNS,
+            .as_of = as_of};
     check_ok(och_engine_query(&rig->mem, collection, &query, &result, &err), &err);
     check(result->n_lists == 1 && result->lists[0].n == (model->n < K ? model->n : K));
     for (size_t i = 0; i < result->lists[0].n; i++) {
@@ -516,19 +524,28 @@ check_query(struct rig *rig, struct och_collection *collection, const struct rig
 }
 
 void
-check_collection(struct rig *rig, struct och_collection *collection, const struct rig_model *model)
+check_collection_at(struct rig *rig, struct och_collection *collection,
+        const struct rig_model *model, const uint64_t *as_of)
 {
     static const float point[RIG_DIM] = {5, 3};
     struct ochre_error err;
-    uint64_t count;
-    struct och_result *result = rig_get_all(rig, collection);
+    uint64_t count, position;
+    struct och_result *result = get_all(rig, collection, as_of);
     check_result(result, model);
+    check(as_of == NULL || result->snapshot.facts.position == *as_of);
+    check(och_snapshot_count(&result->snapshot) == model->n);
     bool has_dim = result->dim != 0;
     och_result_release(result);
-    check_ok(och_engine_count(&rig->mem, collection, &count, &err), &err);
-    check(count == model->n);
+    check_ok(och_engine_count(&rig->mem, collection, as_of, &count, &position, &err), &err);
+    check(count == model->n && (as_of == NULL || position == *as_of));
     if (has_dim)
-        check_query(rig, collection, model, point);
+        check_query(rig, collection, model, as_of, point);
+}
+
+void
+check_collection(struct rig *rig, struct och_collection *collection, const struct rig_model *model)
+{
+    check_collection_at(rig, collection, model, NULL);
 }
 
 static ochre_status

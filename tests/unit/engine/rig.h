@@ -126,6 +126,10 @@ void check_result(const struct och_result *result, const struct rig_model *model
 void check_collection(
         struct rig *rig, struct och_collection *collection, const struct rig_model *model);
 
+/* The same, as of a position; NULL: now. */
+void check_collection_at(struct rig *rig, struct och_collection *collection,
+        const struct rig_model *model, const uint64_t *as_of);
+
 /* All records with all columns; must succeed.  Release the result. */
 struct och_result *rig_get_all(struct rig *rig, struct och_collection *collection);
 

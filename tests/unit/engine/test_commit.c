@@ -379,7 +379,7 @@ a_delete_that_does_not_fit_a_record_is_too_large(void **state)
     check_ok(och_commit_run(rig.engine->commit, &request, &err), &err);
     check(request.n_deleted == 40);
     uint64_t left;
-    check_ok(och_engine_count(&rig.mem, collection, &left, &err), &err);
+    check_ok(och_engine_count(&rig.mem, collection, NULL, &left, NULL, &err), &err);
     check(left == PER_BATCH * BATCHES - 40);
     end(collection);
 }

@@ -129,7 +129,7 @@ skipping_is_walking_without_looking(void **state)
     struct och_arena arena;
     struct och_snapshot snapshot;
     och_arena_init(&arena, &rig.mem);
-    check_ok(och_snapshot_take(collection, &arena, &snapshot, &err), &err);
+    check_ok(och_snapshot_take(collection, NULL, &arena, &snapshot, &err), &err);
     uint64_t seed = 70;
     for (int round = 0; round < 300; round++) {
         struct och_select select = {.mem = &rig.mem};
@@ -196,7 +196,7 @@ the_count_is_that_of_the_rows(void **state)
         struct och_arena arena;
         struct och_snapshot snapshot;
         och_arena_init(&arena, &rig.mem);
-        check_ok(och_snapshot_take(collection, &arena, &snapshot, &err), &err);
+        check_ok(och_snapshot_take(collection, NULL, &arena, &snapshot, &err), &err);
         uint64_t n = 0;
         for (uint32_t i = 0; i < snapshot.n_sources; i++)
             n += och_source_count(&snapshot.sources[i]);

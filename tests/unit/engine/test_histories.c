@@ -246,7 +246,7 @@ check_everything(struct och_collection *collection)
                 och_random_below(&seed, 24) == 0)
             check_query(collection, number);
     }
-    check_ok(och_engine_count(&rig.mem, collection, &count, &err), &err);
+    check_ok(och_engine_count(&rig.mem, collection, NULL, &count, NULL, &err), &err);
     check(count == n);
     och_arena_clear(&arena);
 }

@@ -369,7 +369,7 @@ the_log_is_trimmed_when_the_catalog_holds_its_records(void **state)
     check_collection(&rig, collection, &model);
     quiet = rig_collection(&rig, "quiet");
     uint64_t count;
-    check(och_engine_count(&rig.mem, quiet, &count, NULL) == OCHRE_OK && count == 1);
+    check(och_engine_count(&rig.mem, quiet, NULL, &count, NULL, NULL) == OCHRE_OK && count == 1);
     och_collection_release(quiet);
     end(collection);
 }

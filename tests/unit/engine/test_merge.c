@@ -564,7 +564,7 @@ a_damaged_segment_is_left_alone_and_the_others_are_merged(void **state)
     check(collection->view->segments[1]->id == bad);
     check(count_files(collection) == 2);
     uint64_t count;
-    check_ok(och_engine_count(&rig.mem, collection, &count, &err), &err);
+    check_ok(och_engine_count(&rig.mem, collection, NULL, &count, NULL, &err), &err);
     check(count == 150); /* the collection goes on */
     /* Nobody looks at it again, until the next open; but it is not called compacted. */
     check(och_engine_compact(rig.engine, collection, &err) == OCHRE_CORRUPT);

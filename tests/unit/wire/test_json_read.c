@@ -44,11 +44,12 @@ a_get_of_nothing_asks_for_everything(void **state)
             "{\"ids\":null,\"where\":null,\"where_document\":null,\"limit\":null,\"offset\":null}"};
     for (size_t i = 0; i < 2; i++) {
         check_ok(och_wire_read_get(&arena, bytes_of(texts[i]), &get, &err), &err);
-        check(!get.select.has_ids && !get.select.has_filter && get.select.filter.n_nodes == 0);
-        check(get.limit == UINT64_MAX && get.offset == 0);
+        check(!get.input.select.has_ids && !get.input.select.has_filter &&
+                get.input.select.filter.n_nodes == 0);
+        check(get.input.limit == UINT64_MAX && get.input.offset == 0);
         check(get.include.mask == (OCHRE_INCLUDE_DOCUMENTS | OCHRE_INCLUDE_METADATAS));
         check(get.include.n == 2 && get.include.words[0] == OCHRE_INCLUDE_DOCUMENTS);
-        check(get.select.deferred.status == OCHRE_OK);
+        check(get.input.select.deferred.status == OCHRE_OK);
     }
 }
 
@@ -63,15 +64,16 @@ a_get_has_ids_filters_a_page_and_columns(void **state)
             "\"where_document\":{\"$contains\":\"t\"},"
             "\"include\":[\"uris\",\"distances\",\"uris\",\"embeddings\"]}";
     check_ok(och_wire_read_get(&arena, bytes_of(text), &get, &err), &err);
-    check(get.limit == 7 && get.offset == UINT32_MAX);
-    check(get.select.has_ids && get.select.n_ids == 2 && och_bytes_is(get.select.ids[1], "a"));
-    check(get.select.has_filter && get.select.filter.n_nodes == 3);
+    check(get.input.limit == 7 && get.input.offset == UINT32_MAX);
+    check(get.input.select.has_ids && get.input.select.n_ids == 2 &&
+            och_bytes_is(get.input.select.ids[1], "a"));
+    check(get.input.select.has_filter && get.input.select.filter.n_nodes == 3);
     check(get.include.n == 4 && get.include.words[2] == OCHRE_INCLUDE_URIS);
     check(get.include.mask ==
             (OCHRE_INCLUDE_URIS | OCHRE_INCLUDE_DISTANCES | OCHRE_INCLUDE_EMBEDDINGS));
 
     check_ok(och_wire_read_get(&arena, bytes_of("{\"ids\":[],\"include\":[]}"), &get, &err), &err);
-    check(get.select.has_ids && get.select.n_ids == 0);
+    check(get.input.select.has_ids && get.input.select.n_ids == 0);
     check(get.include.n == 0 && get.include.mask == 0);
 }
 
@@ -170,16 +172,16 @@ a_filter_that_breaks_the_grammar_is_reported_later(void **state)
     struct ochre_error err = {.status = OCHRE_OK};
     (void) state;
     check_ok(och_wire_read_get(&arena, bytes_of("{\"where\":{}}"), &get, &err), &err);
-    check(get.select.has_filter && get.select.deferred.status == OCHRE_INVALID);
-    check(strncmp(get.select.deferred.message, "Invalid where clause", 20) == 0);
+    check(get.input.select.has_filter && get.input.select.deferred.status == OCHRE_INVALID);
+    check(strncmp(get.input.select.deferred.message, "Invalid where clause", 20) == 0);
     check_ok(och_wire_read_get(
                      &arena, bytes_of("{\"where_document\":1,\"where\":{\"a\":1}}"), &get, &err),
             &err);
-    check(strncmp(get.select.deferred.message, "Invalid where document clause", 29) == 0);
+    check(strncmp(get.input.select.deferred.message, "Invalid where document clause", 29) == 0);
     check_ok(
             och_wire_read_get(&arena, bytes_of("{\"where_document\":{},\"where\":{}}"), &get, &err),
             &err);
-    check(strncmp(get.select.deferred.message, "Invalid where clause", 20) == 0);
+    check(strncmp(get.input.select.deferred.message, "Invalid where clause", 20) == 0);
 }
 
 struct wrong {
@@ -315,6 +317,7 @@ each_status_has_its_code_and_name(void **state)
             {OCHRE_CORRUPT, 500, "InternalError", false},
             {OCHRE_IO, 500, "InternalError", false},
             {OCHRE_INTERNAL, 500, "InternalError", false},
+            {OCHRE_STALE, 412, "StaleReadError", false},
     };
     (void) state;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {

@@ -91,22 +91,22 @@ a_get_is_answered_column_by_column(void **state)
             OCHRE_INCLUDE_URIS};
     (void) state;
     struct och_wire_include all = {0x1f, words, sizeof(words)}, none = {0, NULL, 0};
-    och_wire_put_get(&buf, &result, &all);
+    och_wire_put_get(&buf, &result, &all, false);
     check_text(
             "{\"ids\":[\"a\",\"b\\n\"],\"embeddings\":[[0.1,1.0,-0.0],[null,1e-7,3.4028235e+38]],"
             "\"documents\":[\"\",null],\"uris\":[null,\"u\"],\"metadatas\":[" METADATA
             ",{}],\"include\":[\"uris\",\"metadatas\",\"embeddings\",\"documents\","
             "\"distances\",\"uris\"]}");
-    och_wire_put_get(&buf, &result, &none);
+    och_wire_put_get(&buf, &result, &none, false);
     check_text("{\"ids\":[\"a\",\"b\\n\"],\"embeddings\":null,\"documents\":null,\"uris\":null,"
                "\"metadatas\":null,\"include\":[]}");
     list.n = 0;
     struct och_wire_include documents = {OCHRE_INCLUDE_DOCUMENTS, words + 3, 1};
-    och_wire_put_get(&buf, &result, &documents);
+    och_wire_put_get(&buf, &result, &documents, false);
     check_text("{\"ids\":[],\"embeddings\":null,\"documents\":[],\"uris\":null,\"metadatas\":null,"
                "\"include\":[\"documents\"]}");
     result.n_lists = 0;
-    och_wire_put_get(&buf, &result, &documents);
+    och_wire_put_get(&buf, &result, &documents, false);
     check_text("{\"ids\":[],\"embeddings\":null,\"documents\":[],\"uris\":null,\"metadatas\":null,"
                "\"include\":[\"documents\"]}");
 }
@@ -180,7 +180,7 @@ a_vector_that_is_not_there_is_null(void **state)
     static const uint8_t words[] = {OCHRE_INCLUDE_EMBEDDINGS};
     struct och_wire_include include = {OCHRE_INCLUDE_EMBEDDINGS, words, 1};
     (void) state;
-    och_wire_put_get(&buf, &result, &include);
+    och_wire_put_get(&buf, &result, &include, false);
     check_text("{\"ids\":[\"a\"],\"embeddings\":[null],\"documents\":null,\"uris\":null,"
                "\"metadatas\":null,\"include\":[\"embeddings\"]}");
 }

@@ -67,7 +67,7 @@ judge(struct och_arena *arena, const char *method, struct ochre_bytes path, stru
     if (ends_with(path, "/get")) {
         struct och_wire_get get;
         judged->status = och_wire_read_get(arena, body, &get, &err);
-        judged->later = get.select.deferred;
+        judged->later = get.input.select.deferred;
     } else if (ends_with(path, "/query")) {
         struct och_wire_query query;
         judged->status = och_wire_read_query(arena, body, &query, &err);
