@@ -31,6 +31,7 @@ och_repair_kind_name(och_repair_kind kind)
     case OCH_REPAIR_REBUILT:
         return "rebuilt";
     case OCH_REPAIR_LOST:
+    case OCH_REPAIR_RECORD:
         return "lost";
     case OCH_REPAIR_IN_DOUBT:
         return "in doubt";
@@ -49,7 +50,7 @@ och_repair_report(
     va_end(args);
     if (size < 0)
         message[0] = '\0';
-    repair->totals.has_lost |= kind == OCH_REPAIR_LOST || kind == OCH_REPAIR_IN_DOUBT;
+    repair->totals.has_lost |= kind >= OCH_REPAIR_LOST;
     och_buf_put_text(&repair->text, och_repair_kind_name(kind));
     och_buf_put_text(&repair->text, " ");
     och_buf_put_text(&repair->text, path);

@@ -42,6 +42,7 @@ typedef enum och_repair_kind {
     OCH_REPAIR_NOTE = 0, /* worth knowing; nothing is lost by it */
     OCH_REPAIR_REBUILT,  /* made anew of what is whole */
     OCH_REPAIR_LOST,     /* something that was there is not, any more */
+    OCH_REPAIR_RECORD,   /* such a record, of perhaps very many */
     OCH_REPAIR_IN_DOUBT, /* kept apart: it may have been deleted */
 } och_repair_kind;
 

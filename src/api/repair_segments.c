@@ -129,7 +129,7 @@ lose_row(struct och_repair *repair, struct och_repair_member *member, struct och
     ochre_status status = och_segment_load_rows(s->segment, row, 1, OCH_COLUMN_IDS, err);
     if (status == OCHRE_OK) {
         struct ochre_bytes id = och_segment_id(s->segment, row);
-        och_repair_report(repair, OCH_REPAIR_LOST, path, "record \"%.*s\"",
+        och_repair_report(repair, OCH_REPAIR_RECORD, path, "record \"%.*s\"",
                 och_name_shown(id, ID_SHOWN_MAX), id.data);
     }
     if (status != OCHRE_OK && !is_damage(status))

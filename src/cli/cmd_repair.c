@@ -1,18 +1,21 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/repair.h"
 #include "base/mem.h"
 #include "cli/command.h"
 #include "os/clock.h"
 
-enum { KEY_IN_PLACE = 256 };
+enum { KEY_IN_PLACE = 256, RECORDS_NAMED = 10 };
 
 struct arguments {
     char *path, *to; /* in argv */
     bool in_place, dry_run, json;
     bool has_found, has_collection; /* something, so far */
+    char lost_path[128];            /* the file that records were lost of last, */
+    unsigned n_lost;                /* and how many of it were named */
 };
 
 static const struct argp_option options[] = {
@@ -89,11 +92,31 @@ static const struct argp argp = {
 
 /* --- the report --------------------------------------------------------------- */
 
+/* A page of small records is a thousand of them: all are in the report, some on the screen. */
+static bool
+is_too_many(struct arguments *arguments, const struct och_repair_finding *finding)
+{
+    if (finding->kind != OCH_REPAIR_RECORD)
+        return false;
+    if (strcmp(arguments->lost_path, finding->path) != 0) {
+        arguments->n_lost = 0;
+        (void) snprintf(arguments->lost_path, sizeof(arguments->lost_path), "%s", finding->path);
+    }
+    arguments->n_lost++;
+    if (arguments->n_lost == RECORDS_NAMED + 1)
+        (void) printf("lost %s: and more; %s\n", finding->path,
+                arguments->dry_run ? "--json names all"
+                                   : "the file " OCH_REPAIR_REPORT " names all");
+    return arguments->n_lost > RECORDS_NAMED;
+}
+
 static void
 print_finding(void *context, const struct och_repair_finding *finding)
 {
     struct arguments *arguments = context;
     const char *kind = och_repair_kind_name(finding->kind);
+    if (!arguments->json && is_too_many(arguments, finding))
+        return;
     if (!arguments->json) {
         (void) printf("%s %s: %s\n", kind, finding->path, finding->message);
         return;
@@ -146,7 +169,7 @@ print_collection(void *context, const struct och_repair_collection *sum)
         (void) printf("%" PRIu64 " records, ", sum->n_records);
     (void) printf("up to position %" PRIu64 " of its log", sum->position);
     if (sum->is_whole)
-        (void) printf("; nothing of it was damaged");
+        (void) printf("; nothing of it is known to be lost");
     if (sum->n_lost > 0)
         (void) printf("; %" PRIu64 " records are lost", sum->n_lost);
     if (sum->n_given_up > 0)

@@ -291,6 +291,18 @@ go(struct walk *walk, struct ochre_error *err)
     return status;
 }
 
+/* Between two groups, or so near behind one that nothing of the next is left; as recovery
+ * judges it (wal_read.c). */
+static void
+note_cut(struct walk *walk)
+{
+    char message[128];
+    (void) snprintf(message, sizeof(message),
+            "it was cut behind record %llu: what was written after that, if anything was, is lost",
+            (unsigned long long) walk->lsn - 1);
+    note(walk->salvage, walk->found->number, message);
+}
+
 /* What is missing behind the last record of the file, if it is known that something is. */
 static void
 note_end(struct walk *walk)
@@ -301,6 +313,8 @@ note_end(struct walk *walk)
         lsn_end = walk->lsn_cut + 1;
     if (walk->lsn < lsn_end)
         note_hole(walk, lsn_end - walk->lsn, size > walk->offset ? size - walk->offset : 0);
+    else if (walk->lsn_end == UINT64_MAX && size != walk->offset && size % WAL_PAGE != 0)
+        note_cut(walk);
 }
 
 /* One file; `next` is the one that follows, NULL: there is none.  `is_lost`: between the
