@@ -404,12 +404,13 @@ class Soak:
         except (OSError, StopIteration):
             return
         size = n_segments = 0
-        for path in (self.disk / "data").rglob("*"):
-            try:
-                size += path.lstat().st_blocks * 512
-                n_segments += path.suffix == ".seg"
-            except OSError:
-                continue  # removed meanwhile
+        for place, dirs, names in os.walk(self.disk / "data"):
+            for name in dirs + names:
+                try:
+                    size += os.lstat(os.path.join(place, name)).st_blocks * 512
+                    n_segments += name.endswith(".seg")
+                except OSError:
+                    continue  # removed meanwhile, as whole directories are
         row = {"s": round(time.monotonic() - begin), "rss_mb": round(rss, 1), "files": files,
                "segments": n_segments, "disk_mb": round(size / 2 ** 20, 1)}
         self.samples.append(row)
