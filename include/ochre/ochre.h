@@ -183,6 +183,8 @@ struct ochre_stats {
     uint64_t unlisted_files, unlisted_bytes; /* of collections; they are about to be removed */
     uint64_t other_bytes;
     uint64_t disk_files, disk_bytes; /* of all of it */
+    uint64_t scrubbed_unix_s;        /* when this process last read all of it again; 0: not yet */
+    uint64_t scrub_damaged;          /* what it found damaged then */
     uint64_t free_bytes;             /* that the file system has left */
 };
 

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "api/held_files.h"
+#include "api/paced_files.h"
 #include "api/schema.h"
+#include "api/stats_internal.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
@@ -33,6 +35,8 @@ struct check {
     uint64_t generation_max; /* the newest catalog the log knows of */
     struct och_uuid *ids;    /* owned: of all collections */
     size_t n_ids, room;
+    bool is_head; /* collections are left out */
+    bool is_live; /* files may be replaced and removed meanwhile */
     /* The collection that is looked at; what points, into the arena. */
     struct och_uuid collection;
     ochre_space space;
@@ -42,13 +46,19 @@ struct check {
 };
 
 static void
+tell(struct check *check, const struct och_check_finding *finding)
+{
+    if (finding->kind == OCH_CHECK_DAMAGE)
+        check->totals->n_damaged++;
+    if (check->options->report != NULL)
+        check->options->report(check->options->context, finding);
+}
+
+static void
 report(struct check *check, och_check_kind kind, const char *path, const char *message)
 {
-    if (kind == OCH_CHECK_DAMAGE)
-        check->totals->n_damaged++;
-    struct och_check_finding finding = {kind, path, message};
-    if (check->options->report != NULL)
-        check->options->report(check->options->context, &finding);
+    struct och_check_finding finding = {.kind = kind, .path = path, .message = message};
+    tell(check, &finding);
 }
 
 /* Damage is a finding and the check goes on; anything else ends it. */
@@ -124,23 +134,85 @@ check_open_segment(struct check *check, struct och_segment *segment,
     return status;
 }
 
+/* What the catalog lists now in place of this row: the same segment, perhaps with another
+ * delete file.  *listed_out false: it is merged, or the collection dropped. */
 static ochre_status
-check_segment(struct check *check, const struct och_segment_row *row, struct ochre_error *err)
+read_row_again(
+        struct check *check, struct och_segment_row *row, bool *listed_out, struct ochre_error *err)
 {
-    char path[OCH_PATH_SIZE_MAX];
-    och_segment_path(path, sizeof(path), check->collection, row->id);
-    struct ochre_error why = {.status = OCHRE_OK};
+    struct och_arena arena;
+    struct och_segment_row *rows = NULL;
+    size_t n = 0;
+    och_arena_init(&arena, &check->mem);
+    ochre_status status = check->catalog->ops->state_get(
+            check->catalog, &arena, check->collection, &check->state, &rows, &n, err);
+    *listed_out = false;
+    for (size_t i = 0; i < n && !*listed_out; i++) {
+        *listed_out = rows[i].id == row->id;
+        if (*listed_out)
+            *row = rows[i];
+    }
+    check->state.keys = (struct ochre_bytes){NULL, 0}; /* it lay in the arena */
+    och_arena_clear(&arena);
+    return status == OCHRE_NOT_FOUND ? OCHRE_OK : status;
+}
+
+/* Read one; *finding says what of the damage is its records'. */
+static ochre_status
+read_segment(struct check *check, const struct och_segment_row *row,
+        struct och_check_finding *finding, struct ochre_error *err)
+{
     struct och_segment *segment = NULL;
     ochre_status status =
-            och_segment_open(&check->mem, check->vfs, check->collection, row->id, &segment, &why);
+            och_segment_open(&check->mem, check->vfs, check->collection, row->id, &segment, err);
     if (status == OCHRE_OK) {
-        status = check_open_segment(check, segment, row, &why);
+        status = check_open_segment(check, segment, row, err);
         check->totals->n_bytes += segment->file_size;
+        finding->is_derived = status == OCHRE_CORRUPT && segment->n_rows == row->n_rows &&
+                segment->footer_hash == row->file_hash && och_segment_is_whole(segment) &&
+                och_segment_verify(segment, NULL) == OCHRE_CORRUPT;
     }
     och_segment_release(segment);
+    return status;
+}
+
+/* A delete file, and with it the row, may be replaced this often while it is read. */
+#define ROWS_MAX 16
+
+static ochre_status
+check_segment(struct check *check, const struct och_segment_row *listed, struct ochre_error *err)
+{
+    char path[OCH_PATH_SIZE_MAX];
+    struct och_segment_row row = *listed;
+    struct ochre_error why = {.status = OCHRE_OK};
+    struct och_check_finding finding = {.kind = OCH_CHECK_DAMAGE,
+            .path = path,
+            .message = why.message,
+            .collection = &check->collection,
+            .segment = row.id};
+    och_segment_path(path, sizeof(path), check->collection, row.id);
+    ochre_status status = OCHRE_OK;
+    bool is_listed = true, is_same = false;
+    for (int i = 0; i < ROWS_MAX && is_listed && !is_same; i++) {
+        uint64_t deletes_id = row.deletes_id;
+        status = read_segment(check, &row, &finding, &why);
+        if (status != OCHRE_CORRUPT && status != OCHRE_NOT_FOUND)
+            break;
+        if (check->is_live) {
+            ochre_status again = read_row_again(check, &row, &is_listed, err);
+            if (again != OCHRE_OK)
+                return again;
+        }
+        is_same = row.deletes_id == deletes_id;
+    }
+    if (!is_listed)
+        return OCHRE_OK;
     check->totals->n_segments++;
-    check->totals->n_files += 1u + (row->deletes_id != 0);
-    return judge(check, status, path, &why, err);
+    check->totals->n_files += 1u + (row.deletes_id != 0);
+    if (status != OCHRE_CORRUPT)
+        return judge(check, status, path, &why, err);
+    tell(check, &finding);
+    return OCHRE_OK;
 }
 
 /* --- a collection's directory ------------------------------------------------ */
@@ -183,7 +255,7 @@ check_files(struct check *check, struct ochre_error *err)
     ochre_status status = och_vfs_exists(check->vfs, path, &there, err);
     if (status != OCHRE_OK)
         return status;
-    if (!there) {
+    if (!there && !check->is_live) {
         if (check->n_rows > 0)
             report(check, OCH_CHECK_DAMAGE, path,
                     "the catalog lists segments in it, but it is missing");
@@ -191,7 +263,7 @@ check_files(struct check *check, struct ochre_error *err)
     }
     for (size_t i = 0; status == OCHRE_OK && i < check->n_rows; i++)
         status = check_segment(check, &check->rows[i], err);
-    if (status == OCHRE_OK)
+    if (status == OCHRE_OK && !check->is_live)
         status = och_vfs_list(check->vfs, path, visit_file, check, err);
     return status;
 }
@@ -299,6 +371,8 @@ check_collections(struct check *check, struct ochre_error *err)
     ochre_status status =
             catalog->ops->each_collection(catalog, &check->arena, visit_collection, &listing, err);
     och_arena_clear(&check->arena);
+    if (check->is_head)
+        return status;
     for (size_t i = 0; i < check->n_ids && status == OCHRE_OK; i++)
         status = check_collection(check, check->ids[i], err);
     if (status == OCHRE_OK)
@@ -419,7 +493,8 @@ check_all(struct check *check, struct ochre_error *err)
     ochre_status status = check_catalog(check, err);
     if (status != OCHRE_OK || check->totals->n_damaged > 0)
         return status; /* without a catalog nothing else can be told */
-    status = check_copy(check, err);
+    if (!check->is_head)
+        status = check_copy(check, err);
     if (status == OCHRE_OK)
         status = check_collections(check, err);
     if (status == OCHRE_OK)
@@ -429,38 +504,73 @@ check_all(struct check *check, struct ochre_error *err)
     return status;
 }
 
+static const struct och_check_options silent = {.report = NULL};
+
+static void
+begin(struct check *check, const struct och_check_options *options)
+{
+    check->options = options != NULL ? options : &silent;
+    och_mem_init(&check->mem, check->options->mem);
+    och_arena_init(&check->arena, &check->mem);
+}
+
+static ochre_status
+end(struct check *check, ochre_status status, struct ochre_error *err)
+{
+    och_arena_clear(&check->arena);
+    och_mem_release(&check->mem, check->ids, check->room * sizeof(*check->ids));
+    if (status == OCHRE_OK && check->totals->n_damaged > 0)
+        return och_fail(err, OCHRE_CORRUPT, "%llu findings of damage",
+                (unsigned long long) check->totals->n_damaged);
+    return status;
+}
+
+/* Let the files be read as slowly as wanted; *paced_out NULL: that is not slowly. */
+static ochre_status
+slow_down(struct check *check, struct och_paced_files **paced_out, struct ochre_error *err)
+{
+    struct och_read_pace *pace = check->options->pace;
+    *paced_out = NULL;
+    if (pace == NULL)
+        return OCHRE_OK;
+    if (pace->progress != NULL && pace->total == 0) {
+        ochre_status status = och_tally_bytes(&check->mem, check->vfs, &pace->total, err);
+        if (status != OCHRE_OK)
+            return status;
+    }
+    *paced_out = och_paced_files_make(&check->mem, check->vfs, check->options->pace);
+    if (*paced_out == NULL)
+        return och_fail_memory(err);
+    check->vfs = och_paced_files_vfs(*paced_out);
+    return OCHRE_OK;
+}
+
 /* With the directory `held`, or, if that is NULL, with one taken for the time. */
 static ochre_status
-run_check(struct och_vfs *vfs, const struct och_machine *machine, const struct och_directory *held,
+run_check(struct check *check, const struct och_directory *held,
         const struct och_check_options *options, struct och_check_totals *totals_out,
         struct ochre_error *err)
 {
-    static const struct och_check_options silent = {.report = NULL};
     struct och_check_totals totals = {.n_files = 0};
-    struct check check = {.vfs = vfs,
-            .machine = machine,
-            .options = options != NULL ? options : &silent,
-            .totals = &totals};
-    och_mem_init(&check.mem, check.options->mem);
-    och_arena_init(&check.arena, &check.mem);
-    ochre_status status = OCHRE_OK;
+    struct och_paced_files *paced = NULL;
+    check->totals = &totals;
+    begin(check, options);
+    ochre_status status = slow_down(check, &paced, err);
+    bool takes = status == OCHRE_OK && held == NULL;
     if (held != NULL)
-        check.directory = *held;
-    else
-        status = take_directory(&check, err);
+        check->directory = *held;
+    else if (takes)
+        status = take_directory(check, err);
     if (status == OCHRE_OK && totals.n_damaged == 0)
-        status = check_all(&check, err);
-    if (check.catalog != NULL)
-        check.catalog->ops->close(check.catalog);
-    if (held == NULL)
-        och_directory_close(&check.directory);
-    och_arena_clear(&check.arena);
-    och_mem_release(&check.mem, check.ids, check.room * sizeof(*check.ids));
+        status = check_all(check, err);
+    if (check->catalog != NULL)
+        check->catalog->ops->close(check->catalog);
+    if (takes)
+        och_directory_close(&check->directory);
+    och_paced_files_release(paced);
+    status = end(check, status, err);
     if (totals_out != NULL)
         *totals_out = totals;
-    if (status == OCHRE_OK && totals.n_damaged > 0)
-        status = och_fail(err, OCHRE_CORRUPT, "%llu findings of damage",
-                (unsigned long long) totals.n_damaged);
     return status;
 }
 
@@ -469,7 +579,8 @@ och_check_vfs(struct och_vfs *vfs, const struct och_machine *machine,
         const struct och_check_options *options, struct och_check_totals *totals_out,
         struct ochre_error *err)
 {
-    return run_check(vfs, machine, NULL, options, totals_out, err);
+    struct check check = {.vfs = vfs, .machine = machine};
+    return run_check(&check, NULL, options, totals_out, err);
 }
 
 ochre_status
@@ -477,7 +588,39 @@ och_check_held(struct och_vfs *vfs, const struct och_machine *machine,
         const struct och_directory *held, const struct och_check_options *options,
         struct och_check_totals *totals_out, struct ochre_error *err)
 {
-    return run_check(vfs, machine, held, options, totals_out, err);
+    struct check check = {.vfs = vfs, .machine = machine};
+    return run_check(&check, held, options, totals_out, err);
+}
+
+ochre_status
+och_check_head(struct och_vfs *vfs, const struct och_machine *machine,
+        const struct och_directory *held, const struct och_check_options *options,
+        struct och_check_totals *totals_out, struct ochre_error *err)
+{
+    struct check check = {.vfs = vfs, .machine = machine, .is_head = true};
+    return run_check(&check, held, options, totals_out, err);
+}
+
+ochre_status
+och_check_collection(struct och_vfs *vfs, struct och_catalog *catalog, struct och_uuid id,
+        const struct och_check_options *options, struct och_check_totals *totals,
+        struct ochre_error *err)
+{
+    struct check check = {.vfs = vfs, .catalog = catalog, .totals = totals, .is_live = true};
+    struct och_paced_files *paced = NULL;
+    struct och_check_totals before = *totals;
+    begin(&check, options);
+    totals->n_damaged = 0;
+    ochre_status status = slow_down(&check, &paced, err);
+    if (status == OCHRE_OK)
+        status = check_collection(&check, id, err);
+    if (status == OCHRE_NOT_FOUND) /* dropped meanwhile */
+        status = OCHRE_OK;
+    och_paced_files_release(paced);
+    status = end(&check, status, err);
+    totals->n_damaged += before.n_damaged;
+    totals->n_collections++;
+    return status;
 }
 
 /* Damage that keeps from looking any further. */
@@ -489,7 +632,7 @@ report_unheld(const struct och_check_options *options, struct och_check_totals *
     const char *path = strncmp(message, "catalog", 7) == 0 ? "catalog.db"
             : strncmp(message, "FORMAT", 6) == 0           ? "FORMAT"
                                                            : "log";
-    struct och_check_finding finding = {OCH_CHECK_DAMAGE, path, message};
+    struct och_check_finding finding = {.kind = OCH_CHECK_DAMAGE, .path = path, .message = message};
     if (totals_out != NULL)
         totals_out->n_damaged = 1;
     if (options != NULL && options->report != NULL)
@@ -509,7 +652,8 @@ och_check_beside(struct och_vfs *vfs, const struct och_machine *machine,
         *totals_out = (struct och_check_totals){.n_files = 0};
     ochre_status status = och_held_files_make_beside(&mem, vfs, &directory, &held, err);
     if (status == OCHRE_OK)
-        status = run_check(och_held_files_vfs(held), machine, &directory, options, totals_out, err);
+        status = och_check_held(
+                och_held_files_vfs(held), machine, &directory, options, totals_out, err);
     else if (status == OCHRE_CORRUPT)
         report_unheld(options, totals_out, err);
     else if (status == OCHRE_NOT_FOUND)

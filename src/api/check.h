@@ -18,11 +18,14 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/uuid.h"
 #include "ochre/status.h"
 
+struct och_catalog;
 struct och_directory;
 struct och_machine;
 struct och_mem;
+struct och_read_pace;
 struct och_vfs;
 
 typedef enum och_check_kind {
@@ -35,9 +38,15 @@ struct och_check_finding {
     och_check_kind kind;
     const char *path;    /* relative to the directory */
     const char *message; /* lower case, no full stop */
+    /* Of a segment: whose and which; and the records in it are whole, so that what is
+     * damaged can be made of them again. */
+    const struct och_uuid *collection; /* NULL: it is none */
+    uint64_t segment;
+    bool is_derived;
 };
 
 struct och_check_options {
+    struct och_read_pace *pace; /* borrowed: how fast to read; NULL: as fast as can be */
     /* May be NULL: only the counts matter. */
     void (*report)(void *context, const struct och_check_finding *finding);
     void *context;
@@ -87,5 +96,21 @@ OCH_MUST_CHECK ochre_status och_check_beside(struct och_vfs *vfs, const struct o
 OCH_MUST_CHECK ochre_status och_check_held(struct och_vfs *vfs, const struct och_machine *machine,
         const struct och_directory *held, const struct och_check_options *options,
         struct och_check_totals *totals_out, struct ochre_error *err);
+
+/* The same without collections: the catalog, the log, and that they fit together. */
+OCH_MUST_CHECK ochre_status och_check_head(struct och_vfs *vfs, const struct och_machine *machine,
+        const struct och_directory *held, const struct och_check_options *options,
+        struct och_check_totals *totals_out, struct ochre_error *err);
+
+/*
+ * The files of one collection of a database that this process has open, and goes on
+ * using: a file that was replaced or removed meanwhile is no damage.  Adds to *totals,
+ * which begins as zero.
+ *
+ * Errors: OCHRE_CORRUPT    as above; the others: could not tell
+ */
+OCH_MUST_CHECK ochre_status och_check_collection(struct och_vfs *vfs, struct och_catalog *catalog,
+        struct och_uuid id, const struct och_check_options *options,
+        struct och_check_totals *totals, struct ochre_error *err);
 
 #endif /* OCH_API_CHECK_H */

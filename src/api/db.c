@@ -97,6 +97,7 @@ och_db_open(const struct och_db_options *options, struct ochre_db **db_out, stru
         return och_fail_memory(err);
     och_mem_init(&db->mem, options->mem);
     db->options = *options;
+    och_scrub_state_init(&db->scrub);
     ochre_status status = open_parts(db, err);
     if (status != OCHRE_OK) {
         och_db_close(db);
@@ -144,5 +145,6 @@ och_db_close(struct ochre_db *db)
     if (db->catalog != NULL)
         db->catalog->ops->close(db->catalog);
     och_directory_close(&db->directory);
+    och_scrub_state_clear(&db->scrub);
     och_mem_release(db->options.mem, db, sizeof(*db));
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/scrub.h"
 #include "base/compiler.h"
 #include "base/mem.h"
 #include "engine/engine.h"
@@ -50,6 +51,7 @@ struct ochre_db {
     uint64_t n_purged; /* changes of the engine that a purge has seen, and one; who is tidying */
     atomic_flag is_tidied; /* someone compacts or purges all of it */
     atomic_uint n_streams; /* backups of it that are being read */
+    struct och_scrub_state scrub;
     /* What public.c made and must take down: */
     struct och_vfs *own_vfs;
     struct och_executor *own_executor;

@@ -227,6 +227,9 @@ look(struct stats *stats, struct ochre_error *err)
         if (status == OCHRE_OK && stats->collection->problem == NULL)
             break;
     }
+    if (status == OCHRE_OK && stats->collection->problem == NULL)
+        stats->collection->problem =
+                och_scrub_problem(stats->db, stats->rows[stats->at].id, stats->arena);
     return status;
 }
 
@@ -354,6 +357,10 @@ och_op_stats(struct ochre_db *db, struct och_arena *arena, struct och_stats *sta
         status = och_vfs_space_free(db->options.vfs, &stats_out->totals.free_bytes, err);
     if (status == OCHRE_OK)
         och_tally_sum_up(&stats.tally, stats_out);
+    och_mutex_lock(&db->scrub.lock);
+    stats_out->totals.scrubbed_unix_s = db->scrub.ended_unix_s;
+    stats_out->totals.scrub_damaged = db->scrub.totals.n_damaged;
+    och_mutex_unlock(&db->scrub.lock);
     och_tally_clear(&stats.tally);
     return status;
 }

@@ -168,6 +168,20 @@ och_tally_walk(struct och_tally *tally, struct ochre_error *err)
     return status;
 }
 
+ochre_status
+och_tally_bytes(
+        struct och_mem *mem, struct och_vfs *vfs, uint64_t *bytes_out, struct ochre_error *err)
+{
+    struct och_tally tally;
+    *bytes_out = 0;
+    och_tally_init(&tally, mem, vfs);
+    ochre_status status = och_tally_walk(&tally, err);
+    for (size_t i = 0; i < tally.n_files; i++)
+        *bytes_out += tally.files[i].size;
+    och_tally_clear(&tally);
+    return status;
+}
+
 /* --- summing up ---------------------------------------------------------------- */
 
 /* By file; then names that collections list come first. */

@@ -64,6 +64,10 @@ OCH_MUST_CHECK ochre_status och_tally_add(struct och_tally *tally, struct och_ta
 /* Add every file there is. */
 OCH_MUST_CHECK ochre_status och_tally_walk(struct och_tally *tally, struct ochre_error *err);
 
+/* The bytes of all files in `vfs`, each name counted. */
+OCH_MUST_CHECK ochre_status och_tally_bytes(
+        struct och_mem *mem, struct och_vfs *vfs, uint64_t *bytes_out, struct ochre_error *err);
+
 /* Sum up, into the totals and what collections share. */
 void och_tally_sum_up(struct och_tally *tally, struct och_stats *stats);
 

@@ -138,10 +138,15 @@ put_totals(struct och_buf *buf, const struct ochre_stats *totals)
             {"reserve_bytes", totals->reserve_bytes}, {"unlisted_files", totals->unlisted_files},
             {"unlisted_bytes", totals->unlisted_bytes}, {"other_bytes", totals->other_bytes},
             {"disk_files", totals->disk_files}, {"disk_bytes", totals->disk_bytes},
-            {"free_bytes", totals->free_bytes}};
+            {"scrub_damaged", totals->scrub_damaged}, {"free_bytes", totals->free_bytes}};
     och_buf_put_u8(buf, '{');
     put_members(buf, members, sizeof(members) / sizeof(members[0]), true);
     put_bytes(buf, &totals->bytes);
+    och_buf_put_text(buf, ",\"scrubbed_unix_s\":");
+    if (totals->scrubbed_unix_s == 0)
+        och_buf_put_text(buf, "null");
+    else
+        och_json_put_uint(buf, totals->scrubbed_unix_s);
     och_buf_put_text(buf, ",\"disk_over_live\":");
     if (totals->live_bytes == 0)
         och_buf_put_text(buf, "null");

@@ -93,7 +93,17 @@
 #define OCH_FOLLOW_FAIL_MS 1000u
 /* `ochre run` purges so often: what was deleted is gone from files after as many hours. */
 #define OCH_PURGE_HOURS 24u
-#define OCH_PURGE_HOURS_MAX 8760u
+#define OCH_PURGE_HOURS_MAX 8760u /* of scrubs, too: a year */
+/* `ochre run` reads all files again so often, to find what a disk has lost, and at this
+ * rate; it begins an hour after the start. */
+#define OCH_SCRUB_HOURS 168u
+#define OCH_SCRUB_RATE ((uint64_t) 32 << 20) /* bytes a second: a tenth of a slow disk's */
+#define OCH_SCRUB_RATE_MAX_MB 1000000u
+#define OCH_SCRUB_FINDINGS_MAX 100u /* that are remembered; all are logged */
+/* Reading at a rate: so much of what is due is waited for at once, and so long in one go,
+ * that is, until it is seen that there is no more need to. */
+#define OCH_PACE_BURST_MS 20u
+#define OCH_PACE_WAIT_MS 100u
 
 /* The past that may be read (engine/history.h): at least so many seconds of it, while it
  * takes no more than this of memory (some full heads) and of the disk (files that merges

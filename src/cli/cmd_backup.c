@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "os/clock.h"
 
 enum { FROM = 0, TO = 1, N_PATHS };
@@ -103,36 +104,6 @@ static const struct argp argp_restore = {
                "all of the stream was verified; one that was cut or is damaged leaves nothing."
                "\vExit status: 0 restored, 1 damaged or failed, 2 wrong arguments, 73 in use.",
 };
-
-/* --- what a person sees meanwhile ------------------------------------------- */
-
-enum { BAR_WIDTH = 40 };
-
-struct bar {
-    unsigned percent; /* shown last */
-};
-
-static void
-draw(void *context, uint64_t done, uint64_t total)
-{
-    static const char full[] = "########################################";
-    static_assert(sizeof(full) == BAR_WIDTH + 1, "a character for each part of the bar");
-    struct bar *bar = context;
-    if (total == 0) {
-        /* How much there is becomes known while it is read for the first time. */
-        unsigned megabytes = (unsigned) (done >> 20);
-        if (megabytes / 16 != bar->percent)
-            (void) fprintf(stderr, "\r%u MiB read", megabytes);
-        bar->percent = megabytes / 16;
-        return;
-    }
-    unsigned percent = done >= total ? 100 : (unsigned) (done / (total / 100 + 1));
-    if (percent == bar->percent)
-        return;
-    bar->percent = percent;
-    (void) fprintf(stderr, "\r[%-*.*s] %3u%%", BAR_WIDTH, (int) (percent * BAR_WIDTH / 100), full,
-            percent);
-}
 
 /* --- the result ------------------------------------------------------------- */
 
@@ -297,18 +268,17 @@ run(int argc, char **argv, const struct argp *argp, int path_is, work_fn *work)
         return OCH_EXIT_USAGE;
     struct och_mem mem;
     och_mem_init(&mem, NULL);
-    struct bar bar = {.percent = 0};
-    bool shown = !arguments.quiet && isatty(STDERR_FILENO);
+    struct och_progress progress;
+    och_progress_begin(&progress, !arguments.quiet);
     struct och_backup_options how = {.mem = &mem,
             .machine = och_machine_posix(),
-            .progress = shown ? draw : NULL,
-            .context = &bar};
+            .progress = och_progress_draw,
+            .context = &progress};
     struct och_backup_totals totals = {.n_files = 0};
     struct ochre_error err = {0};
     och_command_raise_descriptor_limit(); /* a directory in use is read through open files */
     ochre_status status = work(&how, arguments.paths, &totals, &err);
-    if (shown)
-        (void) fprintf(stderr, "\r%60s\r", "");
+    och_progress_end(&progress);
     och_exit code = och_command_exit_of(status);
     if (code != OCH_EXIT_OK)
         och_command_complain("%s", err.message);

@@ -2,19 +2,75 @@
 #include <stdio.h>
 
 #include "api/check.h"
+#include "api/paced_files.h"
+#include "base/limits.h"
 #include "cli/command.h"
+#include "cli/progress.h"
+#include "os/clock.h"
+#include "os/thread.h"
 
+/* Two commands: all at once; or slowly, beside other work. */
 struct arguments {
     char *path; /* in argv */
     bool quiet, json;
+    uint64_t rate;  /* bytes a second; 0: as fast as can be */
     bool has_found; /* something, so far */
 };
 
-static const struct argp_option options[] = {
-        {"quiet", 'q', NULL, 0, "Print the last line only", 0},
-        {"json", 'j', NULL, 0, "Print findings and result as one JSON object", 0},
+#define OPTION_PATH                                    \
+    {                                                  \
+        "path", 'p', "DIR", 0, "The data directory", 0 \
+    }
+#define OPTION_QUIET                                         \
+    {                                                        \
+        "quiet", 'q', NULL, 0, "Print the last line only", 0 \
+    }
+#define OPTION_JSON                                                             \
+    {                                                                           \
+        "json", 'j', NULL, 0, "Print findings and result as one JSON object", 0 \
+    }
+
+static const struct argp_option options_check[] = {
+        OPTION_PATH,
+        OPTION_QUIET,
+        OPTION_JSON,
         {0},
 };
+
+static const struct argp_option options_scrub[] = {
+        OPTION_PATH,
+        OPTION_QUIET,
+        OPTION_JSON,
+        {"rate", 'r', "MB/S", 0,
+                "Read so many megabytes (MiB) a second at most, 32 unless said; 0: as fast as can be",
+                0},
+        {0},
+};
+
+static void
+set_rate(struct arguments *arguments, const char *text, const struct argp_state *state)
+{
+    uint64_t rate = 0;
+    bool valid = text[0] != '\0';
+    for (; *text != '\0' && valid; text++) {
+        valid = *text >= '0' && *text <= '9';
+        if (valid)
+            rate = rate * 10 + (uint64_t) (*text - '0');
+        valid = valid && rate <= OCH_SCRUB_RATE_MAX_MB;
+    }
+    if (!valid)
+        och_command_usage(state, "the rate is not a whole number of megabytes a second, 0 to %u",
+                OCH_SCRUB_RATE_MAX_MB);
+    arguments->rate = rate << 20;
+}
+
+static void
+set_path(struct arguments *arguments, char *path, const struct argp_state *state)
+{
+    if (arguments->path != NULL)
+        och_command_usage(state, "one directory at a time");
+    arguments->path = path;
+}
 
 static error_t
 parse_option(int key, char *argument, struct argp_state *state)
@@ -28,24 +84,38 @@ parse_option(int key, char *argument, struct argp_state *state)
         arguments->json = true;
         return 0;
     }
-    if (key == ARGP_KEY_ARG && state->arg_num == 0) {
-        arguments->path = argument;
+    if (key == 'r') {
+        set_rate(arguments, argument, state);
         return 0;
     }
-    if (key == ARGP_KEY_ARG)
-        och_command_usage(state, "one directory at a time");
-    if (key == ARGP_KEY_NO_ARGS)
+    if (key == 'p' || key == ARGP_KEY_ARG) {
+        set_path(arguments, argument, state);
+        return 0;
+    }
+    if (key == ARGP_KEY_END && arguments->path == NULL)
         och_command_usage(state, "which directory?");
-    return ARGP_ERR_UNKNOWN;
+    return key == ARGP_KEY_END ? 0 : ARGP_ERR_UNKNOWN;
 }
 
-static const struct argp argp = {
-        .options = options,
+static const struct argp argp_check = {
+        .options = options_check,
         .parser = parse_option,
         .args_doc = "DIR",
         .doc = "Read every byte of the data directory DIR, verify every checksum, and compare "
                "the catalog with the files it names.  Changes nothing.  A process may use DIR "
                "meanwhile: then what is checked is what there is at one moment."
+               "\vExit status: 0 sound, 1 damaged, 2 could not tell.",
+};
+
+static const struct argp argp_scrub = {
+        .options = options_scrub,
+        .parser = parse_option,
+        .args_doc = "DIR",
+        .doc = "Check the data directory DIR as `ochre check` does, but slowly, at low priority, so "
+               "that it does not get in the way of what else the machine does.  A directory that no "
+               "process uses is held meanwhile; one in use is read as it is at one moment, beside "
+               "that process.  A server does it by itself (`scrub_hours`), a file at a time, and "
+               "makes anew what follows from whole records."
                "\vExit status: 0 sound, 1 damaged, 2 could not tell.",
 };
 
@@ -59,9 +129,12 @@ print_finding(void *context, const struct och_check_finding *finding)
         och_command_put_json(finding->path);
         (void) printf(", \"message\": ");
         och_command_put_json(finding->message);
-        (void) putchar('}');
+        (void) printf(", \"derived\": %s}", finding->is_derived ? "true" : "false");
     } else if (!arguments->quiet) {
-        (void) printf("%s %s: %s\n", kind, finding->path, finding->message);
+        (void) printf("%s %s: %s%s\n", kind, finding->path, finding->message,
+                finding->is_derived ? " (it is made of the records, which are whole; a server that "
+                                      "opens it makes it anew)"
+                                    : "");
     }
     arguments->has_found = true;
 }
@@ -87,20 +160,37 @@ print_line(const char *path, const char *result, const struct och_check_totals *
                    totals->n_segments, totals->n_log_records) >= 0;
 }
 
-static och_exit
-run(int argc, char **argv)
-{
-    struct arguments arguments = {0};
-    if (!och_command_parse(&argp, argc, argv, &arguments))
-        return OCH_EXIT_USAGE;
-    och_command_raise_descriptor_limit(); /* a directory in use: all its files at once */
+struct watch {
+    struct arguments *arguments;
+    struct och_progress progress;
+};
 
-    const struct och_check_options check_options = {.report = print_finding, .context = &arguments};
+static void
+report(void *context, const struct och_check_finding *finding)
+{
+    struct watch *watch = context;
+    och_progress_end(&watch->progress); /* it is drawn again behind the finding */
+    print_finding(watch->arguments, finding);
+}
+
+static och_exit
+check(struct arguments *arguments)
+{
+    struct watch watch = {.arguments = arguments};
+    och_command_raise_descriptor_limit(); /* a directory in use: all its files at once */
+    och_progress_begin(&watch.progress, !arguments->quiet);
+    struct och_read_pace pace = {.machine = och_machine_posix(),
+            .rate = arguments->rate,
+            .progress = watch.progress.is_shown ? och_progress_draw : NULL,
+            .context = &watch.progress};
+    const struct och_check_options check_options = {
+            .pace = &pace, .report = report, .context = &watch};
     struct och_check_totals totals = {0};
     struct ochre_error err = {0};
-    if (arguments.json)
+    if (arguments->json)
         (void) printf("{\"findings\": [");
-    ochre_status status = och_check_directory(arguments.path, &check_options, &totals, &err);
+    ochre_status status = och_check_directory(arguments->path, &check_options, &totals, &err);
+    och_progress_end(&watch.progress);
     bool told = status == OCHRE_OK || status == OCHRE_CORRUPT;
     const char *result = status == OCHRE_OK ? "sound"
             : status == OCHRE_CORRUPT       ? "damaged"
@@ -108,18 +198,44 @@ run(int argc, char **argv)
     if (!told)
         och_command_complain("could not tell: %s", err.message);
     bool printed = true;
-    if (arguments.json)
+    if (arguments->json)
         printed = print_json(result, &totals, told ? "" : err.message);
     else if (told)
-        printed = print_line(arguments.path, result, &totals);
+        printed = print_line(arguments->path, result, &totals);
     if (!told || !printed || fflush(stdout) != 0)
         return OCH_EXIT_USAGE; /* a verdict nobody can read is none */
     return status == OCHRE_OK ? OCH_EXIT_OK : OCH_EXIT_FAILURE;
 }
 
+static och_exit
+run_check(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    if (!och_command_parse(&argp_check, argc, argv, &arguments))
+        return OCH_EXIT_USAGE;
+    return check(&arguments);
+}
+
+static och_exit
+run_scrub(int argc, char **argv)
+{
+    struct arguments arguments = {.rate = OCH_SCRUB_RATE};
+    if (!och_command_parse(&argp_scrub, argc, argv, &arguments))
+        return OCH_EXIT_USAGE;
+    och_thread_lower_priority();
+    return check(&arguments);
+}
+
 const struct och_command och_command_check = {
         .name = "check",
         .summary = "verify every byte of a data directory",
-        .argp = &argp,
-        .run = run,
+        .argp = &argp_check,
+        .run = run_check,
+};
+
+const struct och_command och_command_scrub = {
+        .name = "scrub",
+        .summary = "the same, slowly, beside other work",
+        .argp = &argp_scrub,
+        .run = run_scrub,
 };

@@ -289,6 +289,7 @@ serve(const struct och_config *config, const struct och_log *log)
             .backup_dir = config->backup_dir,
             .purge_hours = config->purge_hours,
             .retain_seconds = config->retain_seconds,
+            .scrub_hours = config->scrub_hours,
             .insecure_no_auth = config->insecure_no_auth,
             .user = config->user,
             .no_sandbox = !config->sandbox,

@@ -41,7 +41,7 @@ struct och_config {
     bool sandbox, core_dumps;
     struct och_config_list hosts; /* allowed_hosts */
     bool insecure_no_auth;
-    unsigned purge_hours, retain_seconds;
+    unsigned purge_hours, retain_seconds, scrub_hours;
     unsigned n_io_threads; /* io_threads; 0: chosen from the CPUs */
     unsigned n_threads;    /* threads; the same */
     size_t memory_limit;   /* 0: chosen from the machine's memory */

@@ -40,6 +40,7 @@ static const struct och_command *const commands[] = {
         &och_command_compact,
         &och_command_purge,
         &och_command_stats,
+        &och_command_scrub,
         &command_version,
         &command_help,
 };

@@ -596,6 +596,31 @@ och_catalog_db_tidy(struct och_catalog_db *db, struct ochre_error *err)
 }
 
 ochre_status
+och_catalog_db_scrub_copy(struct och_catalog_db *db, bool *mended_out, struct ochre_error *err)
+{
+    struct och_catalog_known known;
+    enum och_catalog_match match = OCH_CATALOG_OTHER;
+    uint64_t generation = 0;
+    *mended_out = false;
+    if (db->copy.file == NULL) /* it is known not to be in step */
+        return och_catalog_db_keep_copy(db, err);
+    ochre_status status = och_catalog_db_generation(db, &generation, err);
+    reset_statements(db);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_catalog_known_read(db->vfs, db->copy.mem, &known, err);
+    if (status == OCHRE_OK)
+        status = och_catalog_compare(db->vfs, &known, &match, err);
+    bool agrees = match == OCH_CATALOG_SAME && known.is_whole;
+    och_catalog_known_clear(&known, db->copy.mem);
+    if (status != OCHRE_OK || agrees)
+        return status;
+    status = och_catalog_copy_make(&db->copy, generation, err);
+    *mended_out = status == OCHRE_OK;
+    return status;
+}
+
+ochre_status
 och_catalog_db_add_defaults(struct och_catalog_db *db, struct ochre_error *err)
 {
     static const char zero_id[16] = {0};

@@ -131,6 +131,10 @@ OCH_MUST_CHECK ochre_status och_catalog_db_generation(
 OCH_MUST_CHECK ochre_status och_catalog_db_keep_copy(
         struct och_catalog_db *db, struct ochre_error *err);
 
+/* Between two transactions: read the copy, and make it anew where it does not agree. */
+OCH_MUST_CHECK ochre_status och_catalog_db_scrub_copy(
+        struct och_catalog_db *db, bool *mended_out, struct ochre_error *err);
+
 /* Between two transactions: have what was deleted be in none of the files. */
 OCH_MUST_CHECK ochre_status och_catalog_db_tidy(struct och_catalog_db *db, struct ochre_error *err);
 

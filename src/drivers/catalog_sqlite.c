@@ -580,6 +580,20 @@ keep_copy(struct och_catalog *base, struct ochre_error *err)
 }
 
 static ochre_status
+scrub_copy(struct och_catalog *base, bool *mended_out, struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    *mended_out = false;
+    och_mutex_lock(&catalog->lock);
+    ochre_status status = och_catalog_db_begin_read(&catalog->db, err);
+    if (status == OCHRE_OK)
+        status = och_catalog_db_scrub_copy(&catalog->db, mended_out, err);
+    status = och_catalog_db_end_read(&catalog->db, status);
+    och_mutex_unlock(&catalog->lock);
+    return status;
+}
+
+static ochre_status
 tidy(struct och_catalog *base, struct ochre_error *err)
 {
     return with_copy(base, och_catalog_db_tidy, err);
@@ -614,6 +628,7 @@ static const struct och_catalog_ops ops = {
         .reset = reset,
         .copy = copy_catalog,
         .keep_copy = keep_copy,
+        .scrub_copy = scrub_copy,
         .tidy = tidy,
         .check = check_catalog,
         .follow = follow,

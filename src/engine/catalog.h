@@ -176,6 +176,11 @@ struct och_catalog_ops {
      * does it, too. */
     ochre_status (*keep_copy)(struct och_catalog *catalog, struct ochre_error *err);
 
+    /* Read the second copy; one that is damaged is made anew (*mended_out).  OCHRE_CORRUPT:
+     * the first one is. */
+    ochre_status (*scrub_copy)(
+            struct och_catalog *catalog, bool *mended_out, struct ochre_error *err);
+
     /* Have what was deleted be in none of the catalog's files. */
     ochre_status (*tidy)(struct och_catalog *catalog, struct ochre_error *err);
 

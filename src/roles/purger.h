@@ -15,7 +15,7 @@
 
 #include "base/compiler.h"
 #include "ochre/status.h"
-#include "os/thread.h"
+#include "roles/periodic.h"
 
 struct och_log;
 struct ochre_db;
@@ -23,12 +23,7 @@ struct ochre_db;
 struct och_purger {
     struct ochre_db *db;       /* borrowed */
     const struct och_log *log; /* borrowed; may be NULL */
-    uint64_t every_ms, wait_ms;
-    struct och_thread thread;
-    struct och_mutex lock;
-    struct och_cond wake;
-    bool ends OCH_GUARDED_BY(lock);
-    bool has_begun; /* the thread is there */
+    struct och_periodic periodic;
 };
 
 /* OCHRE_UNAVAILABLE when the thread is refused.  Afterwards, end it in any case. */

@@ -16,6 +16,7 @@
 #include "os/tidy.h"
 #include "os/vfs_posix.h"
 #include "roles/purger.h"
+#include "roles/scrubber.h"
 
 /* Writers wait for the disk together; so many of them can share one sync. */
 #define WORKERS_MIN 24u
@@ -34,6 +35,7 @@ struct och_single {
     struct och_tidy *tidy;
     struct ochre_db *db;
     struct och_purger purger;
+    struct och_scrubber scrubber;
     struct och_routes_context routes;
     struct och_http_server *server;
     struct och_http_listeners listeners; /* until the server takes them over */
@@ -175,6 +177,10 @@ open_parts(struct och_single *single, const struct och_single_options *options,
     if (status == OCHRE_OK && purges)
         status = och_purger_begin(&single->purger, single->db,
                 (uint64_t) options->purge_hours * 3600 * 1000, options->log, err);
+    bool scrubs = options->scrub_hours > 0 && !options->read_only;
+    if (status == OCHRE_OK && scrubs)
+        status = och_scrubber_begin(&single->scrubber, single->db,
+                (uint64_t) options->scrub_hours * 3600 * 1000, options->log, err);
     return status == OCHRE_OK ? open_server(single, options, err) : status;
 }
 
@@ -184,6 +190,7 @@ close_parts(struct och_single *single, uint64_t limit_ms)
 {
     och_db_give_up(single->db);
     och_purger_end(&single->purger); /* which may be at it */
+    och_scrubber_end(&single->scrubber);
     och_http_server_stop(single->server, limit_ms);
     och_http_listeners_close(&single->listeners);
     och_executor_close(single->workers);

@@ -28,6 +28,7 @@ struct och_single_options {
     bool allow_reset;
     const char *backup_dir;  /* where backups go that clients ask for; NULL: they are refused */
     unsigned purge_hours;    /* what was deleted is gone from files after so many; 0: when asked */
+    unsigned scrub_hours;    /* all files are read again every so many; 0: never */
     unsigned retain_seconds; /* so much of the past can be read; 0: OCH_RETAIN_SECONDS */
     bool insecure_no_auth;   /* the caller has said that a host without authentication is meant */
 

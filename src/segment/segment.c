@@ -448,6 +448,21 @@ och_segment_verify(struct och_segment *segment, struct ochre_error *err)
     return status;
 }
 
+bool
+och_segment_is_whole(struct och_segment *segment)
+{
+    return och_segment_load(segment,
+                   OCH_COLUMN_VECTORS | OCH_COLUMN_IDS | OCH_COLUMN_DOCUMENTS | OCH_COLUMN_URIS |
+                           OCH_COLUMN_FIELDS | OCH_COLUMN_ORDINALS,
+                   NULL) == OCHRE_OK;
+}
+
+void
+och_segment_wear(struct och_segment *segment)
+{
+    atomic_store_explicit(&segment->worn, true, memory_order_relaxed);
+}
+
 struct ochre_bytes
 och_segment_id(const struct och_segment *segment, uint32_t row)
 {

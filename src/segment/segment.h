@@ -123,6 +123,13 @@ OCH_MUST_CHECK ochre_status och_segment_load_rows(struct och_segment *segment, u
 OCH_MUST_CHECK ochre_status och_segment_verify(
         struct och_segment *segment, struct ochre_error *err);
 
+/* Is what it has of the records whole?  Then what och_segment_verify did not like is made
+ * of them, and can be again. */
+OCH_MUST_CHECK bool och_segment_is_whole(struct och_segment *segment);
+
+/* Something that is made of the records is damaged on the disk: have the file written anew. */
+void och_segment_wear(struct och_segment *segment);
+
 /* Accessors, for columns that were loaded. */
 struct ochre_bytes och_segment_id(const struct och_segment *segment, uint32_t row);
 struct ochre_bytes och_segment_document(const struct och_segment *segment, uint32_t row);

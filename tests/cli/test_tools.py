@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import urllib.request
 
@@ -112,6 +113,46 @@ class Tools(unittest.TestCase):
         for arguments in (("stats",), ("stats", self.scratch / "none"), ("stats", "a", "b"),
                           ("stats", self.scratch)):
             self.assertEqual(ochre(*arguments).returncode, 2, arguments)
+
+    # --- scrub ----------------------------------------------------------------------
+
+    def damage(self, path, offset):
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            byte = file.read(1)
+            file.seek(offset)
+            file.write(bytes([byte[0] ^ 1]))
+
+    def test_scrub_says_what_check_says(self):
+        with self.serve() as running:
+            self.fill(running, 700)
+            done = ochre("scrub", "--json", "--rate", "1000", self.data)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(json.loads(done.stdout)["result"], "sound")
+        self.assertEqual(ochre("compact", self.data).returncode, 0)
+        checked = ochre("check", "--json", self.data)
+        scrubbed = ochre("scrub", "--rate=0", "--json", "--path", self.data)
+        self.assertEqual((scrubbed.returncode, scrubbed.stdout), (0, checked.stdout))
+        self.damage(next(self.data.glob("seg/*/*.seg")), 65536 + 10)
+        for verb in ("check", "scrub"):
+            done = ochre(verb, "--json", self.data)
+            said = json.loads(done.stdout)
+            self.assertEqual((done.returncode, said["result"]), (1, "damaged"), verb)
+            self.assertEqual([f["derived"] for f in said["findings"]], [False])
+            self.assertIn("damaged seg/", ochre(verb, self.data).stdout)
+
+    def test_scrub_is_as_slow_as_it_is_told_to_be(self):
+        with self.serve() as running:
+            self.fill(running)
+        begin = time.monotonic()
+        done = ochre("scrub", "--rate", "4", self.data)
+        self.assertEqual(done.returncode, 0)
+        n_bytes = sum(path.stat().st_size for path in self.data.glob("log/*"))
+        self.assertGreater(time.monotonic() - begin, n_bytes / (4 << 20) - 0.1)
+        for rate in ("-1", "x", "", "1000001", "1.5"):
+            self.assertEqual(ochre("scrub", "--rate", rate, self.data).returncode, 2, rate)
+        self.assertEqual(ochre("scrub").returncode, 2)
+        self.assertEqual(ochre("scrub", self.scratch / "none").returncode, 2)
 
 
 if __name__ == "__main__":

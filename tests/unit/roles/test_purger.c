@@ -138,7 +138,7 @@ one_that_waits_ends_at_once(void **state)
     (void) state;
     ochre_collection *collection;
     ochre_db *db = open_database(&collection);
-    struct och_purger purger, none = {.has_begun = false};
+    struct och_purger purger, none = {.db = NULL};
     check_ok(och_purger_begin(&purger, db, UINT64_C(3600) * 1000, NULL, &err), &err);
     och_purger_end(&purger);
     och_purger_end(&none);
