@@ -108,7 +108,8 @@ put_with(struct fixture *f, const struct och_target *target, int first, int n, s
             .n_documents = (size_t) n,
             .n_uris = OCH_NOT_GIVEN,
             .n_metadatas = size > 0 ? (size_t) n : OCH_NOT_GIVEN};
-    check_ok(och_op_write(f->db, target, OCH_WRITE_UPSERT, &input, &f->err), &f->err);
+    struct och_written written;
+    check_ok(och_op_write(f->db, target, OCH_WRITE_UPSERT, &input, &written, &f->err), &f->err);
 }
 
 static void
