@@ -116,20 +116,21 @@ add_row(struct stats *stats, const struct och_segment_row *row, struct ochre_err
     struct och_segment *segment;
     struct ochre_error why;
     struct ochre_collection_stats *collection = stats->collection;
+    uint64_t n_dead = row->n_deleted < row->n_rows ? row->n_deleted : row->n_rows;
     ochre_status status = och_segment_open(&stats->db->mem, stats->db->options.vfs,
             stats->rows[stats->at].id, row->id, &segment, &why);
     if (status == OCHRE_NO_MEMORY)
         return och_fail_memory(err);
     if (status == OCHRE_OK) {
-        status = add_segment(stats, segment, row->n_rows - row->n_deleted, err);
+        status = add_segment(stats, segment, row->n_rows - n_dead, err);
         och_segment_release(segment);
     } else {
         note_problem(stats, &why);
         collection->segments++;
         status = OCHRE_OK;
     }
-    collection->records += row->n_rows - row->n_deleted;
-    collection->dead_rows += row->n_deleted;
+    collection->records += row->n_rows - n_dead;
+    collection->dead_rows += n_dead;
     if (status == OCHRE_OK && row->deletes_id != 0)
         status = add_deletes(stats, row->id, row->deletes_id, err);
     return status;

@@ -1,5 +1,6 @@
 #include "engine/find.h"
 
+#include "base/mem.h"
 #include "engine/collection.h"
 #include "engine/engine.h"
 #include "segment/head.h"
@@ -11,7 +12,7 @@
 #define SEGMENTS_MIN 4u
 /* A filter is made once as many segments were asked as it would have ids, by this. */
 #define IDS_PER_LOOK 4u
-#define IDS_MIN 65536u
+#define IDS_MIN 4096u
 
 /* --- the filter --------------------------------------------------------------- */
 
@@ -53,6 +54,18 @@ has_everything(const struct och_collection *collection)
     return true;
 }
 
+/* A filter saves time where there is memory; where there is little, it is better spent. */
+static bool
+has_room(const struct och_mem *mem, uint64_t size)
+{
+    for (; mem != NULL; mem = mem->parent) {
+        size_t used = och_mem_used(mem);
+        if (mem->limit != SIZE_MAX && (used > mem->limit / 2 || size > mem->limit / 2 - used))
+            return false;
+    }
+    return true;
+}
+
 static uint64_t
 count_ids(const struct och_collection *collection)
 {
@@ -88,9 +101,11 @@ make_filter(struct och_collection *collection)
     const struct och_view *view = collection->view;
     struct och_mem *mem = collection->engine->ports.mem;
     uint64_t n_ids = count_ids(collection) * 2;
+    n_ids = n_ids < IDS_MIN ? IDS_MIN : n_ids;
     drop_filter(known);
     known->n_looked = 0;
-    if (och_id_filter_make(mem, n_ids < IDS_MIN ? IDS_MIN : n_ids, &known->filter) != OCHRE_OK)
+    if (!has_room(mem, och_id_filter_size(n_ids)) ||
+            och_id_filter_make(mem, n_ids, &known->filter) != OCHRE_OK)
         return;
     ochre_status status = OCHRE_OK;
     for (uint32_t i = 0; status == OCHRE_OK && i < view->n_segments; i++)
@@ -117,7 +132,10 @@ och_find_begin(struct och_collection *collection)
     if (count_small(collection) < SEGMENTS_MIN)
         return;
     known->in_use = has_everything(collection);
-    if (!known->in_use && known->n_looked >= count_ids(collection) / IDS_PER_LOOK)
+    if (known->in_use)
+        return;
+    uint64_t n_ids = count_ids(collection);
+    if (known->n_looked >= (n_ids < IDS_MIN ? IDS_MIN : n_ids) / IDS_PER_LOOK)
         make_filter(collection);
 }
 
@@ -140,6 +158,12 @@ och_find_note_segment(struct och_collection *collection, struct och_segment *seg
 {
     if (collection->known.filter != NULL)
         segment->filter_id = collection->known.number;
+}
+
+void
+och_find_forget(struct och_collection *collection)
+{
+    drop_filter(&collection->known);
 }
 
 void

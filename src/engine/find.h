@@ -33,7 +33,7 @@ struct och_segment;
 struct och_known_ids {
     struct och_id_filter *filter; /* owned; NULL: none yet */
     uint64_t number;              /* of the filter, and of the last one there was */
-    uint64_t n_looked;            /* segments that were asked, since there is no good filter */
+    uint64_t n_looked;            /* segments that were asked, since the last try to make one */
     bool in_use;                  /* in this write: it has all there is */
 };
 
@@ -45,7 +45,9 @@ struct och_place {
 };
 
 /* A write begins: see whether the filter has everything, or make one, if so many
- * were looked up that it pays.  Without memory for it there is none. */
+ * were looked up that it pays, and half of the memory is free.
+ *
+ * Cost: making one reads all small segments' tables of ids. */
 void och_find_begin(struct och_collection *collection);
 
 /* It will be asked for soon: have memory send what finding it looks at first. */
@@ -64,6 +66,9 @@ bool och_find_knows(const struct och_collection *collection, const struct och_se
 /* A segment is about to join the view, of ids that the filter has all of: a head's, or
  * what was made of segments it knows. */
 void och_find_note_segment(struct och_collection *collection, struct och_segment *segment);
+
+/* Let go of the filter: memory is short. */
+void och_find_forget(struct och_collection *collection);
 
 /* Let go of a filter that there are too few segments for. */
 void och_find_tidy(struct och_collection *collection);

@@ -577,6 +577,16 @@ largest_collection(struct och_engine *engine, size_t least)
     return largest;
 }
 
+static void
+forget_filters(struct och_engine *engine)
+{
+    och_mutex_lock(&engine->table_lock);
+    for (size_t i = 0; i < OCH_ENGINE_TABLE_SIZE; i++)
+        for (struct och_collection *c = engine->table[i]; c != NULL; c = c->next_in_table)
+            och_find_forget(c);
+    och_mutex_unlock(&engine->table_lock);
+}
+
 void
 och_maintain_memory(struct och_engine *engine)
 {
@@ -584,6 +594,7 @@ och_maintain_memory(struct och_engine *engine)
     if (limit == 0)
         return;
     och_history_forget_all(&engine->history);
+    forget_filters(engine);
     /* A head that is small beside the limit is not what fills it. */
     struct och_collection *largest = largest_collection(engine, limit / 64 + 1);
     if (largest == NULL)

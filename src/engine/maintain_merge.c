@@ -505,6 +505,7 @@ merge(struct merging *m, bool committer, struct ochre_error *err)
             m->collection, m->inputs, m->n_inputs, m->view->position, is_quick(m), &m->parts);
     m->seal.bad_source = OCH_SEAL_NO_SOURCE;
     m->seal.pace = &m->collection->pace;
+    och_pace_begin(m->seal.pace);
     ochre_status status = write_segment(m, err);
     if (status == OCHRE_OK)
         status = install(m, committer, err);

@@ -338,8 +338,10 @@ och_maintain_seal_taken(struct och_collection *collection, struct ochre_error *e
 ochre_status
 och_maintain_seal(struct och_collection *collection, bool committer, struct ochre_error *err)
 {
+    struct och_urgency *urgency = &collection->engine->urgency;
     ochre_status status = OCHRE_OK;
     bool more = true;
+    och_urgency_serve(urgency);
     while (more) {
         status = seal_one(collection, committer, &more, err);
         /* A sealed head gives its part of the log back, and its deaths may free segments. */
@@ -349,5 +351,6 @@ och_maintain_seal(struct och_collection *collection, bool committer, struct ochr
         if (status != OCHRE_OK)
             break;
     }
+    och_urgency_served(urgency);
     return status;
 }

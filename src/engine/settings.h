@@ -23,7 +23,7 @@ struct och_collection_settings {
     /* What a client asked of its graph in so many words; 0: nothing.  An index
      * may do more, to reach the recall, and not less: candidates that a search
      * and a build keep, and links of a row.  For searches the standard counts as
-     * asked for, unless another recall was asked for. */
+     * asked for, unless another recall was asked for; a query may ask for its own. */
     uint32_t ef_search_floor;
     uint32_t ef_construction_floor;
     uint32_t max_neighbors_floor;

@@ -167,6 +167,12 @@ ns_of(struct timeval time)
     return (uint64_t) time.tv_sec * NS_PER_SECOND + (uint64_t) time.tv_usec * NS_PER_US;
 }
 
+uint64_t
+och_thread_number(void)
+{
+    return (uint64_t) gettid();
+}
+
 struct och_thread_usage
 och_thread_usage(void)
 {

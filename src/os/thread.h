@@ -73,6 +73,9 @@ OCH_MUST_CHECK ochre_status och_thread_start(struct och_thread *thread, const ch
         void (*main)(void *argument), void *argument, struct ochre_error *err);
 void och_thread_join(struct och_thread *thread);
 
+/* The system's number of this thread; never 0.  Cost: a system call. */
+uint64_t och_thread_number(void);
+
 /* What the calling thread has used since it began. */
 struct och_thread_usage {
     uint64_t cpu_ns;

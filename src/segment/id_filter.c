@@ -17,13 +17,26 @@ struct och_id_filter {
     uint64_t n_added;
 };
 
+static uint64_t
+count_blocks(uint64_t n_ids)
+{
+    uint64_t n_blocks = 1;
+    while (n_blocks * IDS_PER_BLOCK < n_ids)
+        n_blocks *= 2;
+    return n_blocks;
+}
+
+uint64_t
+och_id_filter_size(uint64_t n_ids)
+{
+    return count_blocks(n_ids) * sizeof(struct block);
+}
+
 ochre_status
 och_id_filter_make(struct och_mem *mem, uint64_t n_ids, struct och_id_filter **filter_out)
 {
     *filter_out = NULL;
-    uint64_t n_blocks = 1;
-    while (n_blocks * IDS_PER_BLOCK < n_ids)
-        n_blocks *= 2;
+    uint64_t n_blocks = count_blocks(n_ids);
     struct och_id_filter *filter = och_mem_take(mem, sizeof(*filter));
     if (filter == NULL)
         return OCHRE_NO_MEMORY;

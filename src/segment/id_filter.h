@@ -27,6 +27,7 @@ struct och_mem;
  * Errors: OCHRE_NO_MEMORY. */
 OCH_MUST_CHECK ochre_status och_id_filter_make(
         struct och_mem *mem, uint64_t n_ids, struct och_id_filter **filter_out);
+uint64_t och_id_filter_size(uint64_t n_ids); /* that one with such room takes, in bytes */
 void och_id_filter_release(struct och_id_filter *filter); /* NULL is fine */
 
 void och_id_filter_add(struct och_id_filter *filter, uint32_t hash);

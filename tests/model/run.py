@@ -430,9 +430,9 @@ class Program:
             self.check(self.generator.at("get", c, {"include": include}))
             self.check(self.generator.at("count", c))
         if not self.comparison.reference:
-            self.settle()
+            self.note_positions()
 
-    def settle(self):
+    def note_positions(self):
         """Where a process begins, so does the past that it is sure to have."""
         for c in self.model.collections:
             self.compare(self.generator.at("count", c), settles=True)

@@ -17,6 +17,7 @@ set_up(void **state)
     atomic_store(&pace.stop, false);
     atomic_store(&n_asked, 0);
     pace.urgency = &urgency;
+    pace.owner = 0;
     return 0;
 }
 
@@ -24,7 +25,7 @@ static int
 tear_down(void **state)
 {
     (void) state;
-    check(atomic_load(&urgency.n_waiting) == 0);
+    check(atomic_load(&urgency.n_waiting) == 0 && atomic_load(&urgency.n_served) == 0);
     och_urgency_clear(&urgency);
     return 0;
 }
@@ -44,7 +45,8 @@ work_goes_on_until_it_is_told_to_stop(void **state)
 static void
 ask(void *argument)
 {
-    (void) argument;
+    if (argument != NULL)
+        och_pace_begin(&pace);
     while (!och_pace_stopped(&pace))
         (void) atomic_fetch_add(&n_asked, 1);
 }
@@ -58,7 +60,8 @@ who_waits_does_not_keep_work_for_ever(void **state)
     struct och_thread thread;
     och_urgency_begin(&urgency);
     och_urgency_begin(&urgency);
-    check_ok(och_thread_start(&thread, "work", ask, NULL, &err), &err);
+    och_urgency_serve(&urgency);
+    check_ok(och_thread_start(&thread, "work", ask, &pace, &err), &err);
     for (unsigned turn = 0; turn < 3; turn++) {
         unsigned before = atomic_load(&n_asked);
         while (atomic_load(&n_asked) == before)
@@ -68,6 +71,7 @@ who_waits_does_not_keep_work_for_ever(void **state)
     atomic_store(&pace.stop, true);
     och_thread_join(&thread);
     och_urgency_end(&urgency);
+    och_urgency_served(&urgency);
 }
 
 /* Whoever rests is woken when nobody waits any more. */
@@ -77,12 +81,19 @@ work_goes_on_when_nobody_waits(void **state)
     (void) state;
     struct ochre_error err;
     struct och_thread threads[2];
-    for (unsigned i = 0; i < 2; i++)
-        check_ok(och_thread_start(&threads[i], "work", ask, NULL, &err), &err);
+    for (unsigned i = 0; i < 2; i++) /* one of them helps the other */
+        check_ok(och_thread_start(&threads[i], "work", ask, i == 0 ? &pace : NULL, &err), &err);
     for (unsigned round = 0; round < 20; round++) {
         och_urgency_begin(&urgency);
+        och_urgency_serve(&urgency);
         (void) sched_yield();
-        och_urgency_end(&urgency);
+        if (round % 2 == 0) {
+            och_urgency_end(&urgency);
+            och_urgency_served(&urgency);
+        } else {
+            och_urgency_served(&urgency);
+            och_urgency_end(&urgency);
+        }
         unsigned before = atomic_load(&n_asked);
         while (atomic_load(&n_asked) < before + 10)
             (void) sched_yield();
@@ -92,19 +103,28 @@ work_goes_on_when_nobody_waits(void **state)
         och_thread_join(&threads[i]);
 }
 
-/* It rests, indeed: after a rest that nobody cut short it has its turn. */
+/* Its owner rests, indeed, and has its turn then; whoever helps does not, and nobody
+ * does while nobody is served. */
 static void
 a_rest_is_followed_by_a_turn(void **state)
 {
     (void) state;
     och_urgency_begin(&urgency);
+    och_urgency_serve(&urgency);
+    check(!och_pace_stopped(&pace));
     check(atomic_load(&urgency.its_turn_ns) == 0);
+    och_pace_begin(&pace);
+    och_urgency_served(&urgency);
+    check(!och_pace_stopped(&pace));
+    check(atomic_load(&urgency.its_turn_ns) == 0);
+    och_urgency_serve(&urgency);
     check(!och_pace_stopped(&pace));
     uint64_t turn = atomic_load(&urgency.its_turn_ns);
     check(turn > 0);
     och_urgency_end(&urgency);
     check(!och_pace_stopped(&pace));
     check(atomic_load(&urgency.its_turn_ns) == turn);
+    och_urgency_served(&urgency);
 }
 
 int
