@@ -110,7 +110,7 @@
  * have replaced; what is there beside the records has 128 MiB in all). */
 #define OCH_RETAIN_SECONDS 300u
 #define OCH_RETAIN_SECONDS_MAX 86400u
-#define OCH_RETAIN_MEMORY_MAX ((uint64_t) 64 << 20)
+#define OCH_RETAIN_MEMORY_MAX ((uint64_t) 16 << 20)
 #define OCH_RETAIN_DISK_MAX ((uint64_t) 32 << 20)
 /* Who pages through a position comes again within so many seconds, or has given up. */
 #define OCH_RETAIN_LEASE_SECONDS 60u
