@@ -193,6 +193,8 @@ vfs_rename(struct och_vfs *vfs, const char *from, const char *to, struct ochre_e
     struct och_memory_bytes *place = place_for(vfs, to);
     if (old == NULL || !old->is_there || place == NULL)
         return fail_missing(from, err);
+    if (place == old)
+        return OCHRE_OK;
     struct och_buf bytes = place->bytes;
     place->bytes = old->bytes;
     place->is_there = true;

@@ -84,6 +84,8 @@ files_are_renamed_removed_and_cut(void **state)
     check_ok(och_vfs_rename(memory, "a", "b", &f.err), &f.err);
     check(has(&f, memory, "a", NULL) && has(&f, memory, "b", "first"));
     check(och_vfs_rename(memory, "a", "c", &f.err) == OCHRE_NOT_FOUND);
+    check_ok(och_vfs_rename(memory, "b", "b", &f.err), &f.err);
+    check(has(&f, memory, "b", "first"));
     check_ok(och_vfs_open(memory, "b", OCH_OPEN_WRITE, &file, &f.err), &f.err);
     check_ok(och_file_truncate(file, 2, &f.err), &f.err);
     check_ok(och_file_truncate(file, 4, &f.err), &f.err);
