@@ -158,6 +158,64 @@ a_transaction_that_fails_and_is_undone_is_in_no_copy(void **state)
     check(n_failed > 100);
 }
 
+static ochre_status
+change_at_once(void *context, bool changes, struct ochre_error *err)
+{
+    (void) changes;
+    (void) err;
+    if (*(bool *) context)
+        change();
+    return OCHRE_OK;
+}
+
+/* It is not tried for ever, and when it rests, it is copied. */
+static void
+a_catalog_that_changes_at_every_call_is_not_copied(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_catalog_image *image;
+    bool changed, is_busy = true;
+    struct sim_watch *watch = sim_watch_open(sim_disk_vfs(disk), change_at_once, &is_busy);
+    fail_at = 0;
+    check_ok(och_catalog_image_make(&mem, sim_watch_vfs(watch), &image, &err), &err);
+    check(och_catalog_image_look(image, &changed, &err) == OCHRE_UNAVAILABLE);
+    is_busy = false;
+    check_ok(och_catalog_image_look(image, &changed, &err), &err);
+    check(changed);
+    och_catalog_image_release(image);
+    sim_watch_close(watch);
+}
+
+static bool
+copy_with(struct och_mem *account)
+{
+    struct och_catalog_image *image = NULL;
+    bool changed;
+    ochre_status status = och_catalog_image_make(account, sim_disk_vfs(disk), &image, NULL);
+    if (status == OCHRE_OK)
+        status = och_catalog_image_look(image, &changed, NULL);
+    check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+    if (status == OCHRE_OK) {
+        struct och_file *file;
+        och_catalog_image_take(image);
+        status = och_vfs_open(
+                och_catalog_image_vfs(image), OCH_CATALOG_FILE, OCH_OPEN_READ, &file, NULL);
+        check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+        if (status == OCHRE_OK)
+            och_file_close(file);
+    }
+    och_catalog_image_release(image);
+    return status == OCHRE_OK;
+}
+
+static void
+any_allocation_may_fail(void **state)
+{
+    (void) state;
+    check_each_allocation_failing(copy_with);
+}
+
 int
 main(void)
 {
@@ -166,6 +224,9 @@ main(void)
                     a_copy_is_of_one_moment_whatever_is_committed_meanwhile, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_transaction_that_fails_and_is_undone_is_in_no_copy, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_catalog_that_changes_at_every_call_is_not_copied, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(any_allocation_may_fail, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1037,6 +1037,174 @@ any_allocation_of_ours_may_fail_without_harm(void **state)
     check_each_allocation_failing(open_and_work);
 }
 
+/* --- what fails half way ------------------------------------------------------ */
+
+enum { N_MANY = 120, FILE_ID = 300 };
+
+/* So much of everything that no list fits what an arena begins with. */
+static void
+make_many(struct fixture *f)
+{
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    static struct och_segment_row segments[N_MANY];
+    char name[64];
+    for (uint8_t i = 1; i <= N_MANY; i++) {
+        (void) snprintf(name, sizeof(name), "a name that is long enough to count, %u", i);
+        struct och_database_row row = {.id = uuid(i), .tenant = tenant, .name = bytes(name)};
+        check_ok(ops->database_create(f->catalog, &row, &f->err), &f->err);
+        create(f, i, name, i);
+        segments[i - 1] = (struct och_segment_row){.id = i};
+    }
+    uint64_t id = 0;
+    while (id <= FILE_ID)
+        check_ok(ops->next_file_id(f->catalog, &id, &f->err), &f->err);
+    struct och_collection_state state = {.position = 1};
+    check_ok(ops->state_set(f->catalog, uuid(1), &state, segments, N_MANY, &f->err), &f->err);
+}
+
+enum step {
+    STEP_ADD_TENANT,
+    STEP_NAME_RESOURCE,
+    STEP_ADD_DATABASE,
+    STEP_GET_DATABASE,
+    STEP_LIST_DATABASES,
+    STEP_DROP_DATABASE,
+    STEP_ADD_COLLECTION,
+    STEP_LIST_COLLECTIONS,
+    STEP_CHANGE_COLLECTION,
+    STEP_DROP_COLLECTION,
+    STEP_FORK_COLLECTION,
+    STEP_GET_STATE,
+    STEP_SET_STATE,
+    N_STEP_KINDS,
+};
+
+/* The list's length is right, or it is not an answer. */
+static ochre_status
+all_there(ochre_status status, size_t n, size_t wanted)
+{
+    check(status != OCHRE_OK || n == wanted);
+    return status;
+}
+
+static ochre_status
+run_changing(struct och_catalog *catalog, enum step kind, struct ochre_error *err)
+{
+    const struct och_catalog_ops *ops = catalog->ops;
+    struct och_database_row database_row = {
+            .id = uuid(200), .tenant = tenant, .name = bytes("new")};
+    struct och_collection_row row = collection_row(kind == STEP_CHANGE_COLLECTION ? 5 : 201, "new");
+    struct och_collection_state state = {.position = 2};
+    struct och_segment_row segment = {.id = FILE_ID};
+    if (kind == STEP_ADD_TENANT)
+        return ops->tenant_create(catalog, bytes("new"), err);
+    if (kind == STEP_NAME_RESOURCE)
+        return ops->tenant_set_resource_name(catalog, tenant, bytes("resource"), err);
+    if (kind == STEP_ADD_DATABASE)
+        return ops->database_create(catalog, &database_row, err);
+    if (kind == STEP_ADD_COLLECTION)
+        return ops->collection_create(catalog, &row, err);
+    if (kind == STEP_CHANGE_COLLECTION)
+        return ops->collection_update(catalog, &row, err);
+    if (kind == STEP_DROP_COLLECTION)
+        return ops->collection_delete(catalog, uuid(1), err);
+    if (kind == STEP_FORK_COLLECTION)
+        return ops->collection_fork(catalog, uuid(1), &row, &state, &segment, 1, err);
+    return ops->state_set(catalog, uuid(1), &state, &segment, 1, err);
+}
+
+static ochre_status
+run_op(struct och_catalog *catalog, struct och_arena *arena, enum step kind,
+        struct ochre_error *err)
+{
+    const struct och_catalog_ops *ops = catalog->ops;
+    struct och_database_row database_row;
+    struct och_database_row *databases;
+    struct och_collection_row *collections;
+    struct och_collection_state state;
+    struct och_segment_row *segments;
+    struct och_uuid *ids;
+    size_t n = 0;
+    ochre_status status;
+    switch (kind) {
+    case STEP_GET_DATABASE:
+        return ops->database_get(catalog, arena, tenant, database, &database_row, err);
+    case STEP_LIST_DATABASES:
+        status = ops->database_list(catalog, arena, tenant, UINT64_MAX, 0, &databases, &n, err);
+        return all_there(status, n, N_MANY + 1);
+    case STEP_DROP_DATABASE:
+        status = ops->database_delete(catalog, arena, tenant, database, &ids, &n, err);
+        return all_there(status, n, N_MANY);
+    case STEP_LIST_COLLECTIONS:
+        status = ops->collection_list(
+                catalog, arena, tenant, database, UINT64_MAX, 0, &collections, &n, err);
+        return all_there(status, n, N_MANY);
+    case STEP_GET_STATE:
+        status = ops->state_get(catalog, arena, uuid(1), &state, &segments, &n, err);
+        return all_there(status, n, N_MANY);
+    case STEP_ADD_TENANT:
+    case STEP_NAME_RESOURCE:
+    case STEP_ADD_DATABASE:
+    case STEP_ADD_COLLECTION:
+    case STEP_CHANGE_COLLECTION:
+    case STEP_DROP_COLLECTION:
+    case STEP_FORK_COLLECTION:
+    case STEP_SET_STATE:
+    case N_STEP_KINDS:
+        break;
+    }
+    return run_changing(catalog, kind, err);
+}
+
+/* The n-th call of the disk fails, or the n-th allocation; false when there are fewer.
+ * Then nothing has happened, and it can be tried again. */
+static bool
+fail_within(struct fixture *f, enum step kind, bool of_disk, uint64_t n)
+{
+    struct och_mem mem;
+    struct och_arena arena;
+    struct och_catalog *catalog;
+    struct sim_disk *disk = sim_disk_clone(f->disk);
+    och_mem_init(&mem, NULL);
+    och_arena_init(&arena, &mem);
+    check_ok(och_catalog_sqlite_open(&f->mem, sim_disk_vfs(disk), false, &catalog, &f->err),
+            &f->err);
+    if (of_disk)
+        sim_disk_fail(disk, n, SIM_IO_ONCE);
+    else
+        mem.fail_at = n;
+    ochre_status status = run_op(catalog, &arena, kind, &f->err);
+    bool failed = of_disk ? sim_disk_has_failed(disk) : mem.n_grants >= n;
+    check(status == OCHRE_OK || (failed && status == (of_disk ? OCHRE_IO : OCHRE_NO_MEMORY)));
+    sim_disk_fail(disk, 0, SIM_IO_ONCE);
+    mem.fail_at = 0;
+    if (status != OCHRE_OK)
+        check_ok(run_op(catalog, &arena, kind, &f->err), &f->err);
+    check_ok((catalog->ops->check)(catalog, &f->err), &f->err);
+    catalog->ops->close(catalog);
+    och_arena_clear(&arena);
+    check(och_mem_used(&mem) == 0);
+    sim_disk_close(disk);
+    return failed;
+}
+
+static void
+what_fails_half_way_has_not_happened(void **state)
+{
+    struct fixture *f = *state;
+    make_many(f);
+    f->catalog->ops->close(f->catalog);
+    f->catalog = NULL;
+    for (int kind = 0; kind < N_STEP_KINDS; kind++) {
+        for (unsigned of_disk = 0; of_disk < 2; of_disk++) {
+            uint64_t n = 1;
+            while (fail_within(f, (enum step) kind, of_disk == 1, n))
+                n++;
+            check(of_disk == 0 || n > 2);
+        }
+    }
+}
+
 int
 main(void)
 {
@@ -1097,6 +1265,8 @@ main(void)
             cmocka_unit_test_setup_teardown(
                     random_programs_agree_with_the_model, set_up, tear_down),
             cmocka_unit_test_setup_teardown(threads_take_turns, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    what_fails_half_way_has_not_happened, set_up, tear_down),
             cmocka_unit_test(any_allocation_of_ours_may_fail_without_harm),
     };
     return cmocka_run_group_tests_name("catalog_sqlite", tests, NULL, NULL);

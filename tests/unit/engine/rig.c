@@ -88,7 +88,9 @@ ochre_status
 rig_open_beside_on(
         struct rig *rig, struct rig *writer, struct och_vfs *vfs, struct ochre_error *err)
 {
+    struct och_executor *executor = rig->executor;
     memset(rig, 0, sizeof(*rig));
+    rig->executor = executor;
     och_mem_init(&rig->own, NULL);
     och_mem_init(&rig->mem, NULL);
     rig->disk = writer->disk;
@@ -104,7 +106,8 @@ rig_open_beside_on(
             .machine = &rig->machine.machine,
             .kernels = rig->kernels,
             .catalog = rig->catalog,
-            .tail = rig->tail};
+            .tail = rig->tail,
+            .executor = rig->executor};
     if (status == OCHRE_OK)
         status = och_engine_open(&ports, &rig->options, settings_of, rig, &rig->engine, err);
     if (status != OCHRE_OK)

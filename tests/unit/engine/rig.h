@@ -60,8 +60,8 @@ ochre_status rig_open(struct rig *rig, struct ochre_error *err);
 void rig_close(struct rig *rig);
 void rig_reopen(struct rig *rig); /* must succeed */
 
-/* Open a rig that reads beside the one that writes; it uses that one's disk.  Close it
- * with rig_close. */
+/* Open a rig that reads beside the one that writes; it uses that one's disk, and its own
+ * executor, if one is set.  Close it with rig_close. */
 ochre_status rig_open_beside(struct rig *rig, struct rig *writer, struct ochre_error *err);
 /* The same on these files of the disk. */
 ochre_status rig_open_beside_on(

@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "engine/collection.h"
 #include "engine/follow.h"
+#include "os/executor.h"
 #include "os/vfs.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_watch.h"
@@ -706,7 +707,9 @@ after_a_look_that_failed_the_next_one_shows_all(void **state)
             write_some(0, OCH_WRITE_UPSERT, &seed);
             arm((enum failure) failure, n);
             uint64_t grants = reader.mem.fail_at;
-            ochre_status status = och_follow_now(reader.engine, 0, NULL);
+            struct ochre_error err;
+            ochre_status status = och_follow_now(reader.engine, 0, &err);
+            check(status == OCHRE_OK || (err.status == status && err.message[0] != '\0'));
             failed = failure == MEMORY ? reader.mem.n_grants >= grants
                                        : sim_disk_has_failed(writer.disk);
             check(status == OCHRE_OK ||
@@ -717,6 +720,264 @@ after_a_look_that_failed_the_next_one_shows_all(void **state)
             end();
         }
     }
+}
+
+/* One that is not loaded is, when somebody asks for it, and its files go at the n-th call
+ * of that. */
+static bool
+load_while(uint64_t n)
+{
+    struct ochre_error err;
+    uint64_t seed = 17;
+    begin();
+    create(0);
+    for (int i = 0; i < 12; i++)
+        write_some(0, OCH_WRITE_UPSERT, &seed);
+    tidy(0, 2); /* and the log does not speak of it any more */
+    struct sim_watch *readers = sim_watch_open(sim_disk_vfs(writer.disk), happen, NULL);
+    check_ok(rig_open_beside_on(&reader, &writer, sim_watch_vfs(readers), &err), &err);
+    static struct state was;
+    was = acknowledged[0];
+    calls_left = n;
+    to_happen = COMPACTED;
+    check(shows(&reader, names[0], &was) || shows(&reader, names[0], &acknowledged[0]));
+    bool through = calls_left > 0;
+    calls_left = 0;
+    look();
+    rig_close(&reader);
+    sim_watch_close(readers);
+    end();
+    return through;
+}
+
+static void
+a_collection_whose_files_go_while_it_is_loaded_is_shown(void **state)
+{
+    (void) state;
+    uint64_t n = 1;
+    while (!load_while(n))
+        n++;
+    check(n > 3);
+}
+
+static unsigned every; /* the catalog changes at each of so many calls of the reader; 0: never */
+static unsigned n_calls, n_changes;
+
+static ochre_status
+change_often(void *context, bool changes, struct ochre_error *err)
+{
+    char name[32];
+    (void) context;
+    (void) changes;
+    if (every == 0 || ++n_calls % every != 0)
+        return OCHRE_OK;
+    (void) snprintf(name, sizeof(name), "tenant-%u", n_changes++);
+    check_ok(writer.catalog->ops->tenant_create(writer.catalog, text(name), err), err);
+    return OCHRE_OK;
+}
+
+/* A look does not go on for ever; what is shown stays, and is not called too old at once. */
+static void
+a_catalog_that_never_rests_is_told_and_read_when_it_rests(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    uint64_t seed = 19;
+    unsigned n_told = 0, n_seen = 0;
+    begin();
+    create(0);
+    write_some(0, OCH_WRITE_UPSERT, &seed);
+    struct sim_watch *readers = sim_watch_open(sim_disk_vfs(writer.disk), change_often, NULL);
+    check_ok(rig_open_beside_on(&reader, &writer, sim_watch_vfs(readers), &err), &err);
+    for (unsigned each = 1; each <= 30; each++) {
+        n_calls = 0;
+        every = each;
+        ochre_status late = och_follow_now(reader.engine, 1, &err);
+        ochre_status now = och_follow_now(reader.engine, 0, &err);
+        every = 0;
+        check(late == OCHRE_OK);
+        check(now == OCHRE_OK || now == OCHRE_UNAVAILABLE);
+        n_told += now != OCHRE_OK;
+        n_seen += now == OCHRE_OK;
+        check(shows(&reader, names[0], &acknowledged[0]));
+        write_some(0, OCH_WRITE_UPSERT, &seed);
+        look();
+    }
+    check(n_told > 1 && n_seen > 0);
+    rig_close(&reader);
+    sim_watch_close(readers);
+    end();
+}
+
+/* Nobody asks: what is written is shown all the same. */
+static void
+a_reader_with_a_background_looks_by_itself(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_executor *executor;
+    struct och_mem mem;
+    uint64_t seed = 23;
+    och_mem_init(&mem, NULL);
+    check_ok(och_executor_open(&mem, 0, 1, &executor, &err), &err);
+    begin();
+    create(0);
+    write_some(0, OCH_WRITE_UPSERT, &seed);
+    reader.executor = executor;
+    check_ok(rig_open_beside(&reader, &writer, &err), &err);
+    for (int i = 0; i < 5; i++) {
+        write_some(0, OCH_WRITE_UPSERT, &seed);
+        while (!shows(&reader, names[0], &acknowledged[0]))
+            ;
+        tidy(0, 1);
+    }
+    rig_close(&reader);
+    reader.executor = NULL;
+    end();
+    och_executor_close(executor);
+    check(och_mem_used(&mem) == 0);
+}
+
+/* --- damage ------------------------------------------------------------------------ */
+
+static const char log_path[] = "log/0000000000000001.log";
+
+/* What a collection that cannot be shown says. */
+static ochre_status
+try_named(const char *name, struct ochre_error *err)
+{
+    struct och_collection *collection = rig_collection(&reader, name);
+    ochre_status status = rig_try(&reader, collection, err);
+    och_collection_release(collection);
+    return status;
+}
+
+/* Open beside what a writer left that has closed. */
+static ochre_status
+open_beside_left(struct ochre_error *err)
+{
+    struct rig left = {.disk = writer.disk};
+    return rig_open_beside(&reader, &left, err);
+}
+
+/* Bits of the log, each flipped in turn: an answer is right or says that it is not. */
+static void
+no_flipped_bit_of_the_log_is_an_answer(void **state)
+{
+    (void) state;
+    enum { N_PAGES = 10 };
+    struct ochre_error err;
+    uint64_t seed = 29;
+    unsigned n_refused = 0, n_spoilt = 0;
+    begin();
+    create(0);
+    create(1);
+    for (size_t i = 0; i < 6; i++)
+        write_some(i % 2, OCH_WRITE_UPSERT, &seed);
+    drop(1); /* so that the log knows of a generation */
+    write_some(0, OCH_WRITE_UPSERT, &seed);
+    rig_close(&writer); /* what it says last vouches for all */
+    /* Each group begins a page; what is behind the last one is empty. */
+    for (uint64_t i = 0; i < (uint64_t) N_PAGES * 40; i++) {
+        uint64_t at = i / 40 * 4096 + i % 40 * 5;
+        check(sim_disk_flip(writer.disk, log_path, at, at % 8));
+        ochre_status status = open_beside_left(&err);
+        check(status == OCHRE_OK || status == OCHRE_CORRUPT);
+        n_refused += status != OCHRE_OK;
+        if (status == OCHRE_OK) {
+            status = try_named(names[0], &err);
+            check(status == OCHRE_OK || status == OCHRE_CORRUPT);
+            check(status != OCHRE_OK || shows(&reader, names[0], &acknowledged[0]));
+            n_spoilt += status != OCHRE_OK;
+            rig_close(&reader);
+        }
+        check(sim_disk_flip(writer.disk, log_path, at, at % 8));
+    }
+    check(n_refused > 10 && n_spoilt > 10);
+    end();
+}
+
+static void
+a_segment_that_is_missing_is_damage(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    uint64_t seed = 31;
+    char path[OCH_PATH_SIZE_MAX];
+    char id[OCH_UUID_TEXT_SIZE + 1];
+    begin();
+    create(0);
+    create(1);
+    for (size_t i = 0; i < 8; i++)
+        write_some(i % 2, OCH_WRITE_UPSERT, &seed);
+    tidy(0, 2); /* the collection is in files alone, and loaded when somebody asks */
+    struct och_collection *collection = rig_collection(&writer, names[0]);
+    och_uuid_put(collection->id, id);
+    (void) snprintf(path, sizeof(path), OCH_DIR_SEGMENTS "/%s/%016llx.seg", id,
+            (unsigned long long) collection->view->segments[0]->id);
+    och_collection_release(collection);
+    rig_close(&writer);
+    check_ok(och_vfs_rename(sim_disk_vfs(writer.disk), path, "aside", &err), &err);
+    check_ok(open_beside_left(&err), &err);
+    check(try_named(names[0], &err) == OCHRE_CORRUPT); /* and not that it is not found */
+    check(strstr(err.message, path) != NULL);
+    check(shows(&reader, names[1], &acknowledged[1]));
+    check_ok(och_vfs_rename(sim_disk_vfs(writer.disk), "aside", path, &err), &err);
+    rig_close(&reader);
+    check_ok(open_beside_left(&err), &err);
+    check(shows(&reader, names[0], &acknowledged[0]));
+    rig_close(&reader);
+    end();
+}
+
+/* A catalog and a log that cannot belong together. */
+static void
+a_catalog_and_a_log_of_two_times_are_refused(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    uint64_t seed = 37;
+    begin();
+    create(0);
+    create(1);
+    write_some(0, OCH_WRITE_UPSERT, &seed);
+    tidy(0, 1);
+    rig_close(&writer);
+    struct sim_disk *old = sim_disk_clone(writer.disk);
+    check_ok(rig_open(&writer, &err), &err);
+    drop(1);
+    rig_close(&writer);
+    struct sim_disk *newer = sim_disk_clone(writer.disk);
+    struct och_vfs *vfs = sim_disk_vfs(writer.disk);
+    for (int i = 1; i < 10; i++) {
+        char path[OCH_PATH_SIZE_MAX];
+        (void) snprintf(path, sizeof(path), "log/000000000000000%d.log", i);
+        ochre_status removed = och_vfs_remove(vfs, path, &err);
+        check(removed == OCHRE_OK || removed == OCHRE_NOT_FOUND);
+    }
+    check(open_beside_left(&err) == OCHRE_CORRUPT);
+    check(strstr(err.message, "the log ends at record 0, but the catalog knows of record") != NULL);
+    sim_disk_close(writer.disk);
+    writer.disk = newer;
+    char *bytes;
+    uint64_t size;
+    struct och_file *from;
+    struct och_file *to;
+    check_ok(och_vfs_open(sim_disk_vfs(old), "catalog.db", OCH_OPEN_READ, &from, &err), &err);
+    check_ok(och_vfs_open(sim_disk_vfs(newer), "catalog.db", OCH_OPEN_WRITE, &to, &err), &err);
+    check_ok(och_file_size(from, &size, &err), &err);
+    bytes = och_mem_take(&writer.own, size);
+    check(bytes != NULL);
+    check_ok(och_file_read_all(from, 0, bytes, size, &err), &err);
+    check_ok(och_file_truncate(to, 0, &err), &err);
+    check_ok(och_file_write(to, 0, bytes, size, &err), &err);
+    och_mem_release(&writer.own, bytes, size);
+    och_file_close(from);
+    och_file_close(to);
+    sim_disk_close(old);
+    check(open_beside_left(&err) == OCHRE_CORRUPT);
+    check(strstr(err.message, "the catalog is older") != NULL);
+    end();
 }
 
 /* --- killed writers --------------------------------------------------------------- */
@@ -822,6 +1083,12 @@ main(void)
             cmocka_unit_test(whatever_happens_at_any_call_of_a_look_is_seen_by_the_next),
             cmocka_unit_test(a_result_stays_what_it_was_though_its_files_are_removed),
             cmocka_unit_test(after_a_look_that_failed_the_next_one_shows_all),
+            cmocka_unit_test(a_collection_whose_files_go_while_it_is_loaded_is_shown),
+            cmocka_unit_test(a_catalog_that_never_rests_is_told_and_read_when_it_rests),
+            cmocka_unit_test(a_reader_with_a_background_looks_by_itself),
+            cmocka_unit_test(no_flipped_bit_of_the_log_is_an_answer),
+            cmocka_unit_test(a_segment_that_is_missing_is_damage),
+            cmocka_unit_test(a_catalog_and_a_log_of_two_times_are_refused),
             cmocka_unit_test(what_a_killed_writer_leaves_is_read_and_not_touched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

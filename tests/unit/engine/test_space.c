@@ -226,6 +226,63 @@ a_disk_that_cannot_reserve_goes_without(void **state)
     rig_end(&rig);
 }
 
+/* Where there is no reserve to give, the disk is not short, and yet full. */
+static void
+without_a_reserve_heads_that_find_no_room_refuse_what_adds(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_collection *collection = begin(20);
+    och_mutex_lock(&rig.engine->space.lock);
+    rig.engine->space.size = 0; /* as where reserving failed for another reason */
+    och_mutex_unlock(&rig.engine->space.lock);
+    check_ok(write(collection, OCH_WRITE_ADD, 0, 10, &err), &err);
+    sim_disk_set_capacity(rig.disk, sim_disk_used(rig.disk));
+    ochre_status status = OCHRE_OK;
+    for (uint32_t next = 10; status == OCHRE_OK; next += 10)
+        status = write(collection, OCH_WRITE_ADD, next, 10, &err);
+    check(status == OCHRE_FULL && !och_space_is_short(&rig.engine->space));
+    check(strstr(err.message, "records that wait to be sealed need more") != NULL);
+    check_collection(&rig, collection, &model);
+    sim_disk_set_capacity(rig.disk, CAPACITY);
+    check_ok(write(collection, OCH_WRITE_ADD, 2000, 10, &err), &err);
+    check_collection(&rig, collection, &model);
+    end(collection);
+}
+
+/* A part of what is left is for the log alone; who asks is told what there is. */
+static void
+a_short_disk_spares_what_deletions_need(void **state)
+{
+    (void) state;
+    enum { RESERVE = 1 << 20 };
+    struct och_space space;
+    struct ochre_error err;
+    rig_begin(&rig);
+    sim_disk_set_capacity(rig.disk, 64 << 20);
+    och_space_init(&space, sim_disk_vfs(rig.disk));
+    och_space_begin(&space);
+    check_ok(och_space_spare(&space, UINT64_MAX / 2, &err), &err); /* it is not short */
+    check(och_space_give(&space));
+    sim_disk_set_capacity(rig.disk, sim_disk_used(rig.disk) + RESERVE);
+    och_mutex_lock(&space.lock);
+    space.size = RESERVE;
+    och_mutex_unlock(&space.lock);
+    check_ok(och_space_spare(&space, RESERVE / 4 * 3, &err), &err);
+    check(och_space_spare(&space, RESERVE / 4 * 3 + 1, &err) == OCHRE_FULL);
+    check(strstr(err.message, "1048576 bytes are free, and a segment wants 786433") != NULL);
+    check(och_space_fail(&space, "this waits", &err) == OCHRE_FULL);
+    check(strstr(err.message, "full: 1048576 bytes are free, and this waits;") != NULL);
+    sim_disk_fail(rig.disk, 1, SIM_IO_ONCE); /* not even that can be said */
+    check(och_space_fail(&space, "this waits", &err) == OCHRE_FULL);
+    check(strstr(err.message, "is full, and this waits;") != NULL);
+    sim_disk_fail(rig.disk, 1, SIM_IO_ONCE);
+    check(och_space_spare(&space, 1, &err) == OCHRE_IO);
+    sim_disk_fail(rig.disk, 0, SIM_IO_ONCE);
+    och_space_clear(&space);
+    rig_end(&rig);
+}
+
 int
 main(void)
 {
@@ -235,6 +292,8 @@ main(void)
             cmocka_unit_test(a_drop_makes_room_on_a_full_disk),
             cmocka_unit_test(heads_that_find_no_room_wait_for_it),
             cmocka_unit_test(a_disk_that_cannot_reserve_goes_without),
+            cmocka_unit_test(without_a_reserve_heads_that_find_no_room_refuse_what_adds),
+            cmocka_unit_test(a_short_disk_spares_what_deletions_need),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -254,6 +254,49 @@ a_damaged_format_is_made_anew_from_the_log(void **state)
     end(&f);
 }
 
+/* Who looks changes nothing, and finds only what was whole once. */
+static void
+who_only_looks_finds_what_was_opened_before(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    struct och_directory directory, seen;
+    begin(&f);
+    struct och_vfs *vfs = sim_disk_vfs(f.disk);
+    check(och_directory_look(vfs, &seen, &err) == OCHRE_NOT_FOUND);
+    check(strstr(err.message, "no FORMAT file") != NULL);
+    check_ok(take(&f, true, &directory, &err), &err);
+    check(och_directory_look(vfs, &seen, &err) == OCHRE_NOT_FOUND);
+    check(strstr(err.message, "never opened for writing") != NULL);
+    put_log(&f, directory.database);
+    put_file(&f, "catalog.db");
+    uint64_t used = sim_disk_used(f.disk);
+    check_ok(och_directory_look(vfs, &seen, &err), &err); /* though another one has the lock */
+    check(och_uuid_equal(seen.database, directory.database) && !seen.is_new);
+    check(sim_disk_used(f.disk) == used);
+    och_directory_close(&seen);
+    och_directory_close(&directory);
+    end(&f);
+}
+
+static void
+without_randomness_none_is_made(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    struct och_directory directory;
+    begin(&f);
+    f.machine.fail_entropy = true;
+    check(take(&f, true, &directory, &err) == OCHRE_IO);
+    f.machine.fail_entropy = false;
+    check(take(&f, false, &directory, &err) == OCHRE_NOT_FOUND);
+    check_ok(take(&f, true, &directory, &err), &err); /* and no lock was left */
+    och_directory_close(&directory);
+    end(&f);
+}
+
 static void
 a_crash_while_making_one_leaves_one_or_none(void **state)
 {
@@ -291,6 +334,8 @@ main(void)
             cmocka_unit_test(every_flipped_bit_of_format_is_noticed),
             cmocka_unit_test(another_version_is_refused_untouched),
             cmocka_unit_test(a_damaged_format_is_made_anew_from_the_log),
+            cmocka_unit_test(who_only_looks_finds_what_was_opened_before),
+            cmocka_unit_test(without_randomness_none_is_made),
             cmocka_unit_test(a_crash_while_making_one_leaves_one_or_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,11 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "os/vfs.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_machine.h"
+#include "sim/sim_watch.h"
 #include "storage/wal.h"
 #include "storage/wal_follow.h"
 #include "support/check.h"
@@ -375,6 +377,65 @@ damage_that_something_vouches_for_is_told(void **state)
     end(&f);
 }
 
+/* Damage where a newer file says that there was more. */
+static void
+an_older_file_that_ends_too_early_is_damaged(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    bool lost;
+    begin(&f);
+    add(&f, 1, 100);
+    add(&f, 1, 100);
+    flip(&f, 8192 + 9); /* the second one's header */
+    och_wal_roll(f.wal);
+    add(&f, 1, 100);
+    check(och_wal_follow(f.follower, true, note_record, &f.seen, &lost, &err) == OCHRE_CORRUPT);
+    check(strstr(err.message, "log/0000000000000001.log: durable record 2 ") != NULL);
+    check_seen(&f, 1, 1, 100);
+    end(&f);
+}
+
+/* What a file's header may say that is not ours, all under a right checksum. */
+static void
+a_file_of_another_log_is_refused(void **state)
+{
+    (void) state;
+    static const struct {
+        size_t at; /* in the header, of a 32-bit number */
+        uint32_t number;
+        ochre_status wanted;
+        const char *message;
+    } cases[] = {
+            {8, 2, OCHRE_UNSUPPORTED, "log/0000000000000001.log: format 2; "},
+            {12, 77, OCHRE_CORRUPT, "log/0000000000000001.log belongs to another database"},
+            {28, 5, OCHRE_CORRUPT, "log/0000000000000001.log was renamed from file 5"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture f;
+        struct ochre_error err;
+        struct och_file *file;
+        char bytes[56];
+        bool lost;
+        begin(&f);
+        add(&f, 1, 100);
+        check_ok(och_vfs_open(
+                         f.options.vfs, "log/0000000000000001.log", OCH_OPEN_WRITE, &file, &err),
+                &err);
+        check_ok(och_file_read_all(file, 0, bytes, sizeof(bytes), &err), &err);
+        och_store_u32(bytes + cases[i].at, cases[i].number);
+        och_store_u32(bytes + 52, och_crc32c(0, bytes, 52));
+        check_ok(och_file_write(file, 0, bytes, sizeof(bytes), &err), &err);
+        och_file_close(file);
+        check(och_wal_follow(f.follower, true, note_record, &f.seen, &lost, &err) ==
+                cases[i].wanted);
+        check(strncmp(err.message, cases[i].message, strlen(cases[i].message)) == 0);
+        check(f.seen.n == 0);
+        end(&f);
+    }
+}
+
 static void
 a_torn_end_stays_a_torn_end(void **state)
 {
@@ -463,6 +524,102 @@ after_any_failed_call_the_next_look_finds_all(void **state)
     }
 }
 
+/* Records larger than what is read at once: each part may fail by itself. */
+static void
+after_any_failed_call_a_large_record_is_found(void **state)
+{
+    (void) state;
+    enum { LARGE = 1500000 };
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        struct fixture f;
+        struct ochre_error err;
+        bool lost;
+        begin(&f);
+        add(&f, 1, LARGE);
+        add(&f, 1, LARGE);
+        sim_disk_fail(f.disk, n, SIM_IO_ONCE);
+        ochre_status status = och_wal_follow(f.follower, false, note_record, &f.seen, &lost, &err);
+        failed = sim_disk_has_failed(f.disk);
+        check(status == (failed ? OCHRE_IO : OCHRE_OK));
+        check(och_mem_used(&f.mem) < LARGE); /* what it took to read is not kept */
+        sim_disk_fail(f.disk, 0, SIM_IO_ONCE);
+        follow(&f, true, false);
+        check_seen(&f, 1, 2, LARGE);
+        end(&f);
+    }
+}
+
+/* So much that it is not looked through at once. */
+static void
+a_long_log_is_followed_in_parts(void **state)
+{
+    (void) state;
+    enum { LARGE = 2000000, N = 20 };
+    struct fixture f;
+    begin(&f);
+    for (int i = 0; i < N; i++)
+        add(&f, 1, LARGE);
+    follow(&f, true, false);
+    check_seen(&f, 1, N, LARGE);
+    end(&f);
+}
+
+/* Damage the second record's header before the n-th call of a look. */
+struct damaging {
+    struct fixture *f;
+    uint64_t calls_left;
+};
+
+static ochre_status
+damage_then(void *context, bool changes, struct ochre_error *err)
+{
+    struct damaging *damaging = context;
+    (void) changes;
+    (void) err;
+    if (damaging->calls_left > 0 && --damaging->calls_left == 0)
+        flip(damaging->f, 8192 + 9);
+    return OCHRE_OK;
+}
+
+static void
+damage_while_it_is_read_is_told_and_nothing_is_made_up(void **state)
+{
+    (void) state;
+    size_t n_told = 0;
+    bool happened = true;
+    for (uint64_t n = 1; happened; n++) {
+        struct fixture f;
+        struct ochre_error err;
+        bool lost;
+        struct damaging damaging = {.f = &f};
+        begin(&f);
+        for (int i = 0; i < 3; i++)
+            add(&f, 1, 100);
+        och_wal_follower_close(f.follower);
+        struct sim_watch *watch = sim_watch_open(f.options.vfs, damage_then, &damaging);
+        struct och_wal_options options = f.options;
+        options.vfs = sim_watch_vfs(watch);
+        check_ok(och_wal_follower_open(&options, &f.follower, &err), &err);
+        damaging.calls_left = n;
+        ochre_status status = och_wal_follow(f.follower, true, note_record, &f.seen, &lost, &err);
+        happened = damaging.calls_left == 0;
+        damaging.calls_left = 0;
+        n_told += status == OCHRE_CORRUPT;
+        check(status == OCHRE_OK || status == OCHRE_CORRUPT);
+        check_seen(&f, 1, status == OCHRE_OK ? 3 : 1, 100);
+        if (happened)
+            flip(&f, 8192 + 9); /* mended */
+        follow(&f, true, false);
+        check_seen(&f, 1, 3, 100);
+        och_wal_follower_close(f.follower);
+        f.follower = NULL;
+        sim_watch_close(watch);
+        end(&f);
+    }
+    check(n_told > 0);
+}
+
 static bool
 follow_with(struct och_mem *mem)
 {
@@ -505,10 +662,15 @@ main(void)
             cmocka_unit_test(what_was_trimmed_before_it_was_seen_is_lost),
             cmocka_unit_test(what_a_newer_file_overrides_is_lost),
             cmocka_unit_test(damage_that_something_vouches_for_is_told),
+            cmocka_unit_test(an_older_file_that_ends_too_early_is_damaged),
+            cmocka_unit_test(a_file_of_another_log_is_refused),
             cmocka_unit_test(a_torn_end_stays_a_torn_end),
             cmocka_unit_test(a_record_whose_visit_fails_is_visited_again),
             cmocka_unit_test(records_are_visited_again_from_any_of_them),
             cmocka_unit_test(after_any_failed_call_the_next_look_finds_all),
+            cmocka_unit_test(after_any_failed_call_a_large_record_is_found),
+            cmocka_unit_test(a_long_log_is_followed_in_parts),
+            cmocka_unit_test(damage_while_it_is_read_is_told_and_nothing_is_made_up),
             cmocka_unit_test(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
