@@ -360,7 +360,7 @@ a_failure_makes_no_fork_or_a_whole_one(void **state)
     unsigned n_failed = 0;
     for (unsigned kind = 0; kind < 2; kind++) {
         bool failed = true;
-        for (uint64_t n = 1; failed; n += 1 + n / 6) {
+        for (uint64_t n = 1; failed; n += 1 + n / 24) {
             compact(0);                         /* so that each try has as much to do */
             put(0, OCH_WRITE_UPSERT, 30, 2, 2); /* something to seal */
             if (kind == 0)
@@ -388,6 +388,37 @@ a_failure_makes_no_fork_or_a_whole_one(void **state)
     check(n_failed > 10);
 }
 
+static struct och_catalog_ops own_ops;
+
+static ochre_status
+fork_and_fail(struct och_catalog *catalog, struct och_uuid source, struct och_collection_row *row,
+        const struct och_collection_state *fork_state, const struct och_segment_row *segments,
+        size_t n, struct ochre_error *err)
+{
+    struct och_collection_row copy = *row;
+    ochre_status status =
+            own_ops.collection_fork(catalog, source, &copy, fork_state, segments, n, err);
+    return status == OCHRE_OK ? OCHRE_IO : status;
+}
+
+/* The catalog has it, though it said that it failed. */
+static void
+a_fork_that_is_in_the_catalog_is_made(void **state)
+{
+    (void) state;
+    create_source();
+    put(0, OCH_WRITE_ADD, 0, 20, 1);
+    own_ops = rig.catalog_ops;
+    rig.catalog_ops.collection_fork = fork_and_fail;
+    fork_to(0, 1);
+    rig.catalog_ops.collection_fork = own_ops.collection_fork;
+    see(1);
+    put(1, OCH_WRITE_UPSERT, 15, 10, 2);
+    rig_reopen(&rig);
+    see(0);
+    see(1);
+}
+
 /* Then what is shared otherwise is copied. */
 static void
 where_files_have_one_name_forks_are_the_same(void **state)
@@ -400,9 +431,19 @@ where_files_have_one_name_forks_are_the_same(void **state)
     create_source();
     put(0, OCH_WRITE_ADD, 0, 20, 1);
     put(0, OCH_WRITE_UPDATE, 0, 2, 2);
-    vfs->ops = &without;
-    fork_to(0, 1);
-    vfs->ops = ops;
+    ochre_status status = OCHRE_NO_MEMORY;
+    for (uint64_t n = 1; status != OCHRE_OK; n++) { /* or not, where there is no memory to */
+        struct ochre_error err;
+        vfs->ops = &without;
+        rig.mem.fail_at = atomic_load(&rig.mem.n_grants) + n;
+        status = try_fork(0, 1, &err);
+        rig.mem.fail_at = 0;
+        check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+        vfs->ops = ops;
+        see(0);
+    }
+    models[1] = models[0];
+    see(1);
     put(0, OCH_WRITE_UPSERT, 10, 20, 3);
     delete_tag(1, 1, 5);
     rig_reopen(&rig);
@@ -424,6 +465,10 @@ forks_made_beside_writes_hold_what_came_before(void **state)
     rig.executor = executor;
     check_ok(rig_open(&rig, &err), &err);
     create_source();
+    put(0, OCH_WRITE_ADD, 0, 10, 1);
+    sim_disk_fail(rig.disk, 1, SIM_IO_FROM); /* nothing can be sealed ahead */
+    check(try_fork(0, 1, &err) == OCHRE_IO);
+    sim_disk_fail(rig.disk, 0, SIM_IO_ONCE);
     for (uint32_t round = 0; round < 8; round++) {
         put(0, OCH_WRITE_UPSERT, round * 7, 20, round + 1);
         fork_to(0, 1);
@@ -461,6 +506,8 @@ main(void)
             cmocka_unit_test_setup_teardown(a_name_that_is_taken_is_refused, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_failure_makes_no_fork_or_a_whole_one, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_fork_that_is_in_the_catalog_is_made, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     where_files_have_one_name_forks_are_the_same, set_up, tear_down),
             cmocka_unit_test_setup_teardown(

@@ -343,6 +343,45 @@ deaths_since_the_freeze_are_carried_over(void **state)
     end(collection);
 }
 
+/* A head with deaths of its own, before and after it was frozen, and others' in a segment;
+ * each allocation of its seal is refused in turn. */
+static void
+any_allocation_of_a_seal_may_be_refused(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    bool refused = true;
+    uint64_t n_points = 0;
+    while (refused) {
+        uint64_t n;
+        struct och_collection *collection = begin(20);
+        add(collection, 100, 20, 5); /* a segment */
+        check_ok(rig_delete_tag(&rig, collection, 5, 3, &n, &err), &err);
+        (void) model_delete_tag(&model, 5, 3);
+        between.state_set = OCHRE_IO;
+        add(collection, 0, 20, 1); /* frozen, and stays so */
+        check(collection->view->n_frozen == 1);
+        check_ok(rig_delete_tag(&rig, collection, 1, 7, &n, &err), &err);
+        (void) model_delete_tag(&model, 1, 7);
+        between.state_set = OCHRE_OK;
+        rig.mem.fail_at = atomic_load(&rig.mem.n_grants) + ++n_points;
+        ochre_status status = och_engine_seal_all(rig.engine, &err);
+        refused = atomic_load(&rig.mem.n_grants) >= rig.mem.fail_at;
+        rig.mem.fail_at = 0;
+        check(status == OCHRE_OK || (refused && status == OCHRE_NO_MEMORY));
+        check_collection(&rig, collection, &model);
+        check_ok(och_engine_seal_all(rig.engine, &err), &err);
+        check(collection->view->n_frozen == 0);
+        check_collection(&rig, collection, &model);
+        och_collection_release(collection);
+        rig_reopen(&rig);
+        collection = rig_collection(&rig, "things");
+        check_collection(&rig, collection, &model);
+        end(collection);
+    }
+    check(n_points > 20);
+}
+
 /* --- the log ------------------------------------------------------------------------------ */
 
 static void
@@ -733,6 +772,7 @@ main(void)
             cmocka_unit_test(heads_that_could_not_be_sealed_are_there_after_a_restart),
             cmocka_unit_test(a_seal_that_fails_anywhere_is_tried_again),
             cmocka_unit_test(deaths_since_the_freeze_are_carried_over),
+            cmocka_unit_test(any_allocation_of_a_seal_may_be_refused),
             cmocka_unit_test(the_log_is_trimmed_when_the_catalog_holds_its_records),
             cmocka_unit_test(what_is_held_is_neither_trimmed_nor_sealed_for_nothing),
             cmocka_unit_test(a_dropped_collection_lets_the_log_go),

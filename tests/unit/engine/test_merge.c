@@ -360,6 +360,91 @@ deaths_during_a_merge_are_carried_over(void **state)
     }
 }
 
+static uint64_t refuse_in; /* so many allocations after it happened one is refused */
+static uint64_t fail_in;   /* or so many calls of the disk fail, for once */
+
+static void
+update_seal_delete_and_refuse(void)
+{
+    update_seal_and_delete();
+    rig.mem.fail_at = atomic_load(&rig.mem.n_grants) + refuse_in;
+}
+
+/* Two segments to be merged, with deaths in the first. */
+static struct och_collection *
+begin_with_two(void)
+{
+    struct ochre_error err;
+    struct och_collection *collection = begin(1000, 100);
+    add(collection, 0, 50);
+    check_ok(och_engine_seal_all(rig.engine, &err), &err);
+    add(collection, 50, 50);
+    write(collection, OCH_WRITE_DELETE, 0, 4, 20, 0, 0);
+    check_ok(och_engine_seal_all(rig.engine, &err), &err);
+    between.merging = collection;
+    return collection;
+}
+
+static void
+deaths_during_a_merge_are_carried_over_or_it_changes_nothing(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    bool refused = true;
+    for (refuse_in = 1; refused; refuse_in++) {
+        struct och_collection *collection = begin_with_two();
+        between.meanwhile = update_seal_delete_and_refuse;
+        ochre_status status = och_engine_compact(rig.engine, collection, &err);
+        check(between.meanwhile == NULL);
+        refused = atomic_load(&rig.mem.n_grants) >= rig.mem.fail_at;
+        rig.mem.fail_at = 0;
+        check(status == OCHRE_OK || (refused && status == OCHRE_NO_MEMORY));
+        check_collection(&rig, collection, &model);
+        collection = reopen(collection);
+        check_collection(&rig, collection, &model);
+        compact(collection);
+        check_collection(&rig, collection, &model);
+        end(collection);
+    }
+    check(refuse_in > 20);
+}
+
+static void
+add_and_seal_badly(void)
+{
+    add(between.merging, 200, 30);
+    write(between.merging, OCH_WRITE_DELETE, 1, 5, 7, 0, 0);
+    sim_disk_fail(rig.disk, fail_in, SIM_IO_ONCE);
+    ochre_status status = och_engine_seal_all(rig.engine, NULL);
+    (void) status;
+    sim_disk_fail(rig.disk, 0, SIM_IO_ONCE);
+}
+
+/* The catalog may list the head's segment already, and the view not: the merge waits. */
+static void
+a_head_that_is_half_sealed_comes_before_a_merge(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    unsigned n_late = 0;
+    for (fail_in = 1; fail_in < 60; fail_in++) {
+        struct och_collection *collection = begin_with_two();
+        between.meanwhile = add_and_seal_badly;
+        ochre_status status = och_engine_compact(rig.engine, collection, &err);
+        check(status == OCHRE_OK || status == OCHRE_UNAVAILABLE);
+        n_late += status != OCHRE_OK;
+        check_collection(&rig, collection, &model);
+        if (fail_in % 2 == 0)
+            collection = reopen(collection);
+        check_collection(&rig, collection, &model);
+        compact(collection);
+        check(collection->view->n_segments == 1 && count_files(collection) == 1);
+        check_collection(&rig, collection, &model);
+        end(collection);
+    }
+    check(n_late > 0);
+}
+
 static void
 drop_it(void)
 {
@@ -1009,6 +1094,8 @@ main(void)
             cmocka_unit_test(no_segment_gets_more_rows_than_it_may),
             cmocka_unit_test(a_collection_of_nothing_is_compacted_to_nothing),
             cmocka_unit_test(deaths_during_a_merge_are_carried_over),
+            cmocka_unit_test(deaths_during_a_merge_are_carried_over_or_it_changes_nothing),
+            cmocka_unit_test(a_head_that_is_half_sealed_comes_before_a_merge),
             cmocka_unit_test(a_collection_dropped_while_it_is_merged_leaves_nothing),
             cmocka_unit_test(a_merge_that_fails_anywhere_is_tried_again),
             cmocka_unit_test(while_the_disk_fails_a_merge_changes_nothing),

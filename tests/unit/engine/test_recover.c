@@ -70,6 +70,17 @@ add_to(const char *name, uint32_t number, uint32_t tag, struct rig_model *to,
     return status;
 }
 
+static ochre_status
+ignore_record(
+        void *context, const struct och_log_record *record, bool damaged, struct ochre_error *err)
+{
+    (void) context;
+    (void) record;
+    (void) damaged;
+    (void) err;
+    return OCHRE_OK;
+}
+
 /* Find bytes in a file. */
 static bool
 find_in_file(const char *path, const char *bytes, size_t size, uint64_t *offset_out)
@@ -212,6 +223,95 @@ a_live_update_of_a_damaged_row_is_refused(void **state)
     rig_end(&rig);
 }
 
+/* Append a write of one record to the log, at this position of its collection. */
+static void
+forge_record(uint32_t number, uint64_t position)
+{
+    struct ochre_error err;
+    struct och_record_log *log;
+    struct och_buf payload;
+    static const uint32_t numbers[] = {500};
+    struct rig_write write = {
+            .op = OCH_WRITE_UPSERT, .numbers = numbers, .n = 1, .tag = 9, .columns = RIG_ALL};
+    och_buf_init(&payload, &rig.own, SIZE_MAX / 2);
+    rig_encode(&payload, &write);
+    struct och_log_record record = {.position = position,
+            .collection = number,
+            .type = OCH_RECORD_WRITE,
+            .payload = {payload.data, payload.size},
+            .payload_crc = och_crc32c(0, payload.data, payload.size)};
+    check_ok(rig.log_source.open(rig.log_source.context, 0, ignore_record, NULL, &log, &err), &err);
+    check_ok(log->ops->append(log, &record, 1, &err), &err);
+    log->ops->close(log);
+    och_buf_clear(&payload);
+}
+
+/* A record between two that is not there would be as if it had never been written. */
+static void
+a_record_out_of_its_order_spoils_its_collection_alone(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    begin(0);
+    struct och_collection *collection = rig_collection(&rig, "things");
+    uint64_t next = collection->published.position + 1;
+    uint32_t number = collection->number;
+    och_collection_release(collection);
+    rig_close(&rig);
+    forge_record(number, next + 1);
+    check_ok(rig_open(&rig, &err), &err);
+    check(try_named("things", &err) == OCHRE_CORRUPT);
+    check(strstr(err.message, "has position 3; 2 is next") != NULL);
+    check_named("others", &other_model);
+    rig_end(&rig);
+}
+
+/* A sound file of the right name, from another life of the database. */
+static void
+a_segment_of_another_time_is_not_the_one_listed(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    char path[OCH_PATH_SIZE_MAX];
+    char id[OCH_UUID_TEXT_SIZE + 1];
+    begin(0);
+    rig_close(&rig);
+    struct sim_disk *other = sim_disk_clone(rig.disk);
+    struct och_file *to;
+    struct och_file *from;
+    uint64_t size;
+    for (uint32_t life = 0; life < 2; life++) {
+        struct sim_disk *own = rig.disk;
+        rig.disk = life == 0 ? other : own;
+        check_ok(rig_open(&rig, &err), &err);
+        check_ok(add_to("things", 100, 7 + life, life == 0 ? &other_model : &model, &err), &err);
+        check_ok(och_engine_seal_all(rig.engine, &err), &err);
+        struct och_collection *collection = rig_collection(&rig, "things");
+        och_uuid_put(collection->id, id);
+        (void) snprintf(path, sizeof(path), OCH_DIR_SEGMENTS "/%s/%016llx.seg", id,
+                (unsigned long long) collection->view->segments[0]->id);
+        och_collection_release(collection);
+        rig_close(&rig);
+        rig.disk = own;
+    }
+    check_ok(och_vfs_open(sim_disk_vfs(other), path, OCH_OPEN_READ, &from, &err), &err);
+    check_ok(och_vfs_open(sim_disk_vfs(rig.disk), path, OCH_OPEN_WRITE, &to, &err), &err);
+    check_ok(och_file_size(from, &size, &err), &err);
+    char *bytes = och_mem_take(&rig.own, size);
+    check(bytes != NULL);
+    check_ok(och_file_read_all(from, 0, bytes, size, &err), &err);
+    check_ok(och_file_truncate(to, 0, &err), &err);
+    check_ok(och_file_write(to, 0, bytes, size, &err), &err);
+    och_mem_release(&rig.own, bytes, size);
+    och_file_close(from);
+    och_file_close(to);
+    sim_disk_close(other);
+    check_ok(rig_open(&rig, &err), &err);
+    check(try_named("things", &err) == OCHRE_CORRUPT);
+    check(strstr(err.message, "is not the one the catalog lists") != NULL);
+    rig_end(&rig);
+}
+
 static void
 a_catalog_older_than_the_log_knows_is_refused(void **state)
 {
@@ -343,6 +443,8 @@ main(void)
             cmocka_unit_test(a_damaged_segment_spoils_its_collection_alone),
             cmocka_unit_test(an_update_of_a_damaged_row_waits_in_the_log),
             cmocka_unit_test(a_live_update_of_a_damaged_row_is_refused),
+            cmocka_unit_test(a_record_out_of_its_order_spoils_its_collection_alone),
+            cmocka_unit_test(a_segment_of_another_time_is_not_the_one_listed),
             cmocka_unit_test(a_catalog_older_than_the_log_knows_is_refused),
             cmocka_unit_test(a_log_that_ends_before_the_catalog_is_refused),
             cmocka_unit_test(recovery_gives_what_was_there_again_and_again),

@@ -291,16 +291,16 @@ either_copy_of_a_file_header_is_enough(void **state)
     end(&f);
 }
 
-/* Write another version into the header's copy at `offset`, under a right checksum. */
+/* Write a number into the header's copy at `offset`, under a right checksum. */
 static void
-forge_version(struct fixture *f, const char *path, uint64_t offset, uint32_t version)
+forge_header(struct fixture *f, const char *path, uint64_t offset, size_t at, uint32_t number)
 {
     struct och_file *file;
     struct ochre_error err;
     char bytes[56];
     check_ok(och_vfs_open(f->options.vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
     check_ok(och_file_read_all(file, offset, bytes, sizeof(bytes), &err), &err);
-    och_store_u32(bytes + 8, version);
+    och_store_u32(bytes + at, number);
     och_store_u32(bytes + 52, och_crc32c(0, bytes, 52));
     check_ok(och_file_write(file, offset, bytes, sizeof(bytes), &err), &err);
     och_file_close(file);
@@ -324,8 +324,8 @@ a_file_of_another_version_is_refused_and_none_is_removed(void **state)
     check_ok(och_vfs_rename(f.options.vfs, "log/0000000000000002.log", half_made, &err), &err);
     char path[64];
     newest_file(&f, path);
-    forge_version(&f, path, 0, 2);
-    forge_version(&f, path, 2048, 2);
+    forge_header(&f, path, 0, 8, 2);
+    forge_header(&f, path, 2048, 8, 2);
     struct och_uuid database;
     check(!och_wal_find_database(f.options.vfs, &database));
     check(open_log(&f, &err) == OCHRE_UNSUPPORTED);
@@ -334,12 +334,64 @@ a_file_of_another_version_is_refused_and_none_is_removed(void **state)
     check(exists);
     /* One whole copy of our own version is enough, as ever. */
     check(sim_disk_flip(f.disk, path, 20, 3));
-    forge_version(&f, path, 2048, 1);
+    forge_header(&f, path, 2048, 8, 1);
     check_ok(open_log(&f, &err), &err);
     check(f.seen.n == 1);
     check_ok(och_vfs_exists(f.options.vfs, half_made, &exists, &err), &err);
     check(!exists);
     end(&f);
+}
+
+/* A file that says it begins behind the one after it. */
+static void
+files_that_do_not_follow_on_each_other_are_damage(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    char path[64];
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    check_ok(append(&f, 2, 100, &err), &err);
+    newest_file(&f, path);
+    och_wal_roll(f.wal);
+    check_ok(append(&f, 2, 100, &err), &err);
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    forge_header(&f, path, 0, 36, 9); /* its first record's number */
+    check(open_log(&f, &err) == OCHRE_CORRUPT);
+    check(strstr(err.message, "log/0000000000000002.log: durable record 9 is missing") != NULL);
+    forge_header(&f, path, 0, 36, 1);
+    check_ok(open_log(&f, &err), &err);
+    check(f.seen.n == 4);
+    end(&f);
+}
+
+/* Records that are larger than what is read at once; each call of an opening fails in turn. */
+static void
+an_opening_that_fails_within_a_large_record_is_tried_again(void **state)
+{
+    (void) state;
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        struct fixture f;
+        struct ochre_error err;
+        begin(&f);
+        check_ok(open_log(&f, &err), &err);
+        check_ok(append(&f, 2, 700000, &err), &err);
+        check_ok(append(&f, 1, 100, &err), &err);
+        och_wal_close(f.wal);
+        f.wal = NULL;
+        sim_disk_fail(f.disk, n, SIM_IO_ONCE);
+        ochre_status status = open_log(&f, &err);
+        failed = sim_disk_has_failed(f.disk);
+        check(status == OCHRE_OK || (failed && status == OCHRE_IO));
+        sim_disk_fail(f.disk, 0, SIM_IO_ONCE);
+        check_ok(open_log(&f, &err), &err);
+        check(f.seen.n == 3 && f.seen.n_damaged == 0);
+        check(f.seen.hash[1] == hash_of(2, 700000));
+        end(&f);
+    }
 }
 
 /* What has a log file's name is whole: without its first page it holds what was
@@ -669,6 +721,8 @@ main(void)
             cmocka_unit_test(a_flipped_bit_below_the_synced_end_is_always_noticed),
             cmocka_unit_test(either_copy_of_a_file_header_is_enough),
             cmocka_unit_test(a_file_of_another_version_is_refused_and_none_is_removed),
+            cmocka_unit_test(files_that_do_not_follow_on_each_other_are_damage),
+            cmocka_unit_test(an_opening_that_fails_within_a_large_record_is_tried_again),
             cmocka_unit_test(a_file_cut_before_its_first_record_is_damaged),
             cmocka_unit_test(a_file_never_begun_is_known_whatever_is_behind),
             cmocka_unit_test(a_file_cut_within_a_record_is_damaged),

@@ -555,7 +555,7 @@ static void
 a_long_log_is_followed_in_parts(void **state)
 {
     (void) state;
-    enum { LARGE = 2000000, N = 20 };
+    enum { LARGE = 2000000, N = 40 };
     struct fixture f;
     begin(&f);
     for (int i = 0; i < N; i++)
