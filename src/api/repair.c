@@ -50,6 +50,10 @@ och_repair_report(
     va_end(args);
     if (size < 0)
         message[0] = '\0';
+    /* Ids may have any bytes, and this is read on terminals. */
+    for (char *at = message; *at != '\0'; at++)
+        if ((unsigned char) *at < 0x20 || *at == 0x7f)
+            *at = '?';
     repair->totals.has_lost |= kind >= OCH_REPAIR_LOST;
     och_buf_put_text(&repair->text, och_repair_kind_name(kind));
     och_buf_put_text(&repair->text, " ");
@@ -300,18 +304,19 @@ read_members(struct och_repair *repair, struct ochre_error *err)
     ochre_status status =
             catalog->ops->each_collection(catalog, &repair->arena, note_collection, &listing, err);
     size_t size = (listing.n + 1) * sizeof(*repair->members);
-    if (status == OCHRE_OK) {
-        repair->members = och_arena_take(&repair->arena, size);
-        status = repair->members == NULL ? och_fail_memory(err) : OCHRE_OK;
-    }
-    if (status == OCHRE_OK)
-        memset(repair->members, 0, size);
-    for (size_t i = 0; i < listing.n && status == OCHRE_OK; i++) {
-        status = read_member(repair, &repair->members[i], listing.ids[i], err);
+    struct och_repair_member *members =
+            status == OCHRE_OK ? och_arena_take(&repair->arena, size) : NULL;
+    if (members != NULL)
+        memset(members, 0, size);
+    else if (status == OCHRE_OK)
+        status = och_fail_memory(err);
+    repair->members = members;
+    for (size_t i = 0; members != NULL && i < listing.n && status == OCHRE_OK; i++) {
+        status = read_member(repair, &members[i], listing.ids[i], err);
         repair->n_members += status == OCHRE_OK;
     }
-    if (repair->n_members > 1)
-        qsort(repair->members, repair->n_members, sizeof(*repair->members), compare_members);
+    if (members != NULL)
+        qsort(members, repair->n_members, sizeof(*members), compare_members);
     och_mem_release(repair->mem, listing.ids, listing.room * sizeof(*listing.ids));
     return status;
 }
@@ -522,9 +527,12 @@ och_repair_in_place(const struct och_repair_options *options, const char *path, 
     ochre_status status = put_path(made, sizeof(made), path, SUFFIX_MADE, err);
     if (status == OCHRE_OK)
         status = och_repair_directory(options, path, made, totals_out, err);
-    if (status == OCHRE_OK)
-        status = och_dir_exchange(path, made, err);
-    if (status == OCHRE_OK)
-        status = name_kept(path, made, kept_out, kept_size, err);
-    return status;
+    if (status != OCHRE_OK)
+        return status;
+    struct ochre_error why = {.status = OCHRE_OK};
+    status = och_dir_exchange(path, made, &why);
+    if (status != OCHRE_OK)
+        return och_fail(err, status, "%.300s; the repaired directory is whole, and stays %.150s",
+                why.message, made);
+    return name_kept(path, made, kept_out, kept_size, err);
 }
