@@ -240,6 +240,38 @@ bits_that_flip_cost_a_record_at_most(void **state)
     end(&f);
 }
 
+/* Wherever the last file is cut but between two pages, what is lost with it is said,
+ * though nothing else knows of it. */
+static void
+a_log_that_is_cut_says_so(void **state)
+{
+    (void) state;
+    struct fixture f;
+    unsigned n_cuts = 0;
+    begin(&f);
+    fill(&f);
+    for (uint64_t size = 4096 + 700; size < 100000; size += 1111) {
+        struct sim_disk *disk = f.disk;
+        struct och_file *file;
+        f.disk = sim_disk_clone(disk);
+        f.options.vfs = sim_disk_vfs(f.disk);
+        check_ok(och_vfs_open(
+                         f.options.vfs, "log/0000000000000003.log", OCH_OPEN_WRITE, &file, &f.err),
+                &f.err);
+        check_ok(och_file_truncate(file, size, &f.err), &f.err);
+        och_file_close(file);
+        (void) salvage(&f, 0);
+        check(f.n == 60 || f.n_notes > 0 || size % 4096 == 0);
+        n_cuts += f.n < 60;
+        check_seen(&f, 0);
+        sim_disk_close(f.disk);
+        f.disk = disk;
+        f.options.vfs = sim_disk_vfs(disk);
+    }
+    check(n_cuts > 20);
+    end(&f);
+}
+
 /* A file whose sync failed ends in records that were never acknowledged, and that the
  * next file has in another form.  When that one cannot be read, they are in doubt. */
 static void
@@ -347,6 +379,7 @@ main(void)
             cmocka_unit_test(all_of_a_whole_log_is_found),
             cmocka_unit_test(only_records_that_damage_touches_are_missing),
             cmocka_unit_test(bits_that_flip_cost_a_record_at_most),
+            cmocka_unit_test(a_log_that_is_cut_says_so),
             cmocka_unit_test(what_may_have_been_overridden_is_not_visited),
             cmocka_unit_test(another_databases_file_is_left_alone),
             cmocka_unit_test(a_log_begins_where_it_is_told_to),
