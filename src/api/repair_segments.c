@@ -217,6 +217,7 @@ doubt_rows(struct och_repair *repair, struct och_repair_member *member,
         struct och_repair_segment *s, struct ochre_error *err)
 {
     ochre_status status = OCHRE_OK;
+    och_assert(s->segment != NULL);
     uint32_t n_rows = s->segment->n_rows;
     for (uint32_t row = 0; row < n_rows && status == OCHRE_OK; row++) {
         bool is_dead = false;
@@ -310,6 +311,7 @@ static ochre_status
 choose_rows(struct och_repair *repair, const struct och_repair_segment *s, bool doubted,
         struct och_seal *seal, struct ochre_error *err)
 {
+    och_assert(s->segment != NULL);
     uint32_t n = s->segment->n_rows;
     seal->rows = och_mem_take(repair->mem, n * sizeof(*seal->rows));
     if (seal->rows == NULL)
@@ -332,6 +334,7 @@ write_rows(struct och_repair *repair, const struct och_repair_member *member,
         const struct och_repair_segment *s, struct och_uuid id, bool doubted,
         struct och_segment_row *row_out, struct ochre_error *err)
 {
+    och_assert(s->segment != NULL && row_out != NULL);
     struct och_catalog *catalog = repair->catalog.catalog;
     const struct och_source source = {
             .segment = s->segment, .n_rows = s->segment->n_rows, .position = s->segment->position};

@@ -323,6 +323,7 @@ static ochre_status
 salvage_file(struct och_wal_salvage *salvage, const struct found *found, const struct found *next,
         bool is_lost, struct ochre_error *err)
 {
+    och_assert(found != NULL);
     struct walk walk = {.salvage = salvage,
             .found = found,
             .lsn_end = next != NULL ? next->first_lsn : UINT64_MAX,

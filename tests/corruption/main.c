@@ -9,6 +9,10 @@
  * is cut, at random; it is opened and everything is read.  An answer must be what it was,
  * or an error; and damage to one collection's files may not touch the others.
  *
+ * Some are repaired first, into another directory, in which every collection must answer,
+ * with nothing but records that were written, and with all of those that no damaged file
+ * had.
+ *
  * Exit status: 0 nothing was wrong, 1 something was; a crash is its own.
  */
 #include <dirent.h>
@@ -23,11 +27,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/repair.h"
 #include "base/hash.h"
+#include "base/mem.h"
 #include "base/random.h"
 #include "ochre/ochre.h"
+#include "os/clock.h"
 
 enum { DIM = 8, ROWS = 300, COLLECTIONS = 3, FILES_MAX = 64, PATH_MAX_SIZE = 512, BLOCK = 4096 };
+enum { REPAIRED_ONE_IN = 4 }; /* cases; one takes as long as several others */
 
 static const char *const names[COLLECTIONS] = {"sealed", "mixed", "fresh"};
 
@@ -45,6 +53,7 @@ struct image {
 
 struct totals {
     uint64_t n_cases, n_same, n_errors, n_refused, n_wrong;
+    uint64_t n_repaired, n_with_losses, n_beyond;
 };
 
 static uint64_t sums[COLLECTIONS]; /* of what each collection holds */
@@ -352,6 +361,90 @@ judge_open(ochre_db *db, const char *path, const char *what, struct totals *tota
     totals->n_errors += !same && !wrong;
 }
 
+/* --- repairing --------------------------------------------------------------------- */
+
+/* Is it one that was written, in all that it has? */
+static bool
+was_written(const struct ochre_hit *hit)
+{
+    char text[48];
+    unsigned i = 0;
+    for (size_t k = 1; k < hit->id.size; k++)
+        i = i * 10 + (unsigned) (hit->id.data[k] - '0');
+    int size = snprintf(text, sizeof(text), "r%05u is a document", i);
+    uint64_t seed = i + 1;
+    bool is_right = i < ROWS && hit->id.size == 6 && memcmp(hit->id.data, text, 6) == 0 &&
+            hit->document.size == (size_t) size &&
+            memcmp(hit->document.data, text, hit->document.size) == 0;
+    for (unsigned d = 0; d < DIM && is_right; d++)
+        is_right = hit->embedding[d] == (float) och_random_below(&seed, 1000);
+    return is_right;
+}
+
+/* Records of a repaired collection, each of which was written; `wrong` where not. */
+static size_t
+count_repaired(ochre_db *db, const char *name, bool *wrong)
+{
+    struct ochre_error err;
+    const struct ochre_get get = {
+            .limit = UINT64_MAX, .include = OCHRE_INCLUDE_DOCUMENTS | OCHRE_INCLUDE_EMBEDDINGS};
+    ochre_collection *collection = NULL;
+    ochre_result *rows = NULL;
+    size_t n = 0;
+    ochre_status status = ochre_collection_open(db, NULL, NULL, name, &collection, &err);
+    if (status == OCHRE_OK)
+        status = ochre_get(collection, &get, &rows, &err);
+    *wrong |= status != OCHRE_OK;
+    const struct ochre_hit *hits = status == OCHRE_OK ? ochre_result_hits(rows, 0, &n) : NULL;
+    for (size_t i = 0; i < n; i++)
+        *wrong |= !was_written(&hits[i]);
+    ochre_result_close(rows);
+    ochre_collection_close(collection);
+    return n;
+}
+
+/* What was damaged: the files of one collection, the log, or what all of them need. */
+static void
+judge_repaired(const char *to, const char *path, const char *what, struct totals *totals)
+{
+    unsigned owner = owner_of(path);
+    bool wrong = false;
+    ochre_db *db = open_db(to, 0);
+    for (unsigned i = 0; i < COLLECTIONS; i++) {
+        size_t n = count_repaired(db, names[i], &wrong);
+        bool may_lose = owner == i || strncmp(path, "log/", 4) == 0;
+        wrong |= !may_lose && n != ROWS;
+    }
+    ochre_close(db);
+    if (wrong)
+        (void) fprintf(stderr, "corruption: %s %s: other contents after a repair\n", path, what);
+    totals->n_wrong += wrong;
+}
+
+static void
+repair_case(const char *from, const char *path, const char *what, struct totals *totals)
+{
+    char to[PATH_MAX_SIZE];
+    struct och_mem mem;
+    struct och_repair_totals result;
+    struct ochre_error err;
+    och_mem_init(&mem, NULL);
+    (void) snprintf(to, sizeof(to), "%.400s-repaired", from);
+    clear_dir(to);
+    const struct och_repair_options options = {.mem = &mem, .machine = och_machine_posix()};
+    ochre_status status = och_repair_directory(&options, from, to, &result, &err);
+    if (status == OCHRE_OK) {
+        totals->n_repaired++;
+        totals->n_with_losses += result.has_lost;
+        judge_repaired(to, path, what, totals);
+        return;
+    }
+    /* The catalog is there twice, so that one damage is never too much. */
+    (void) fprintf(stderr, "corruption: %s %s: no repair: %s\n", path, what, err.message);
+    totals->n_beyond++;
+    totals->n_wrong++;
+}
+
 static void
 run_case(struct image *image, const char *path, uint64_t *seed, struct totals *totals)
 {
@@ -368,7 +461,8 @@ run_case(struct image *image, const char *path, uint64_t *seed, struct totals *t
     write_image(image, path);
     free(file->bytes);
     *file = back;
-    totals->n_cases++;
+    if (totals->n_cases++ / 2 % REPAIRED_ONE_IN == 0) /* of both images */
+        repair_case(path, file->path, what, totals);
     ochre_status status = ochre_open(path, &options, &db, &err);
     if (status == OCHRE_OK) {
         judge_open(db, file->path, what, totals);
@@ -409,7 +503,9 @@ main(int argc, char **argv)
     free_image(&images[1]);
     (void) printf("%" PRIu64 " cases: %" PRIu64 " the same, %" PRIu64
                   " an error for some collection, "
-                  "%" PRIu64 " do not start, %" PRIu64 " wrong\n",
-            totals.n_cases, totals.n_same, totals.n_errors, totals.n_refused, totals.n_wrong);
+                  "%" PRIu64 " do not start, %" PRIu64 " repaired (%" PRIu64
+                  " with losses, %" PRIu64 " beyond it), %" PRIu64 " wrong\n",
+            totals.n_cases, totals.n_same, totals.n_errors, totals.n_refused, totals.n_repaired,
+            totals.n_with_losses, totals.n_beyond, totals.n_wrong);
     return totals.n_wrong == 0 ? 0 : 1;
 }
