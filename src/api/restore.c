@@ -17,9 +17,9 @@ struct restore {
     struct och_copier copier;
     struct och_vfs *from, *to;        /* borrowed; from: NULL when it is a stream */
     struct och_stream_source *stream; /* borrowed; NULL when it is a directory */
-    struct och_file *mark;            /* owned, locked: one restore at a time */
-    bool has_mark, has_format, has_other;
-    bool is_taken; /* the mark is ours */
+    struct och_restore_hold hold;     /* one restore at a time */
+    bool has_mark, has_format, has_lock, has_other;
+    bool is_taken; /* what is in the directory may be removed */
 };
 
 static ochre_status
@@ -30,6 +30,8 @@ visit_target(void *context, const char *name, bool is_dir)
         restore->has_mark = true;
     else if (!is_dir && strcmp(name, OCH_RESTORE_FORMAT) == 0)
         restore->has_format = true;
+    else if (!is_dir && strcmp(name, OCH_BACKUP_LOCK) == 0)
+        restore->has_lock = true;
     else
         restore->has_other = true;
     return OCHRE_OK;
@@ -43,7 +45,7 @@ set_mark(struct restore *restore, struct ochre_error *err)
     char wanted[MARK_SIZE];
     size_t n_read = 0;
     och_store_u64(wanted, restore->copier.manifest.hash);
-    ochre_status status = och_file_read(restore->mark, 0, bytes, sizeof(bytes), &n_read, err);
+    ochre_status status = och_file_read(restore->hold.mark, 0, bytes, sizeof(bytes), &n_read, err);
     if (status != OCHRE_OK)
         return status;
     if (n_read == sizeof(bytes) && memcmp(bytes, wanted, sizeof(bytes)) == 0)
@@ -52,56 +54,54 @@ set_mark(struct restore *restore, struct ochre_error *err)
         return och_fail(err, OCHRE_EXISTS,
                 "the directory to restore to is half restored from another backup; remove it, or "
                 "name another");
-    status = och_file_write(restore->mark, 0, wanted, sizeof(wanted), err);
+    status = och_file_write(restore->hold.mark, 0, wanted, sizeof(wanted), err);
     if (status == OCHRE_OK)
-        status = och_file_sync(restore->mark, err);
+        status = och_file_sync(restore->hold.mark, err);
     return status;
 }
 
-/* Who only reads a database, as `ochre check` does, makes no LOCK. */
 static ochre_status
-make_lock(struct restore *restore, struct ochre_error *err)
+look(struct restore *restore, struct ochre_error *err)
 {
-    struct och_file *file = NULL;
-    ochre_status status = och_vfs_open(
-            restore->to, OCH_BACKUP_LOCK, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &file, err);
-    och_file_close(file);
-    return status;
+    restore->has_mark = restore->has_format = restore->has_lock = restore->has_other = false;
+    return och_vfs_list(restore->to, "", visit_target, restore, err);
+}
+
+static ochre_status
+make_directories(struct restore *restore, struct ochre_error *err)
+{
+    static const char *const dirs[] = {OCH_DIR_TMP, "log", OCH_DIR_SEGMENTS};
+    ochre_status status = OCHRE_OK;
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && status == OCHRE_OK; i++)
+        status = och_vfs_mkdir(restore->to, dirs[i], err);
+    return status == OCHRE_OK ? och_vfs_sync_dir(restore->to, "", err) : status;
 }
 
 /* An empty directory becomes one that is being restored; a half restored one, which
- * has the mark and no FORMAT, may be gone over again. */
+ * has the mark and no FORMAT, may be gone over again.  LOCK stays in the database: who only
+ * reads one, as `ochre check` does, makes none. */
 static ochre_status
 take_target(struct restore *restore, struct ochre_error *err)
 {
-    ochre_status status = och_vfs_list(restore->to, "", visit_target, restore, err);
+    ochre_status status = look(restore, err);
     if (status != OCHRE_OK)
         return status;
-    if (restore->has_format || (restore->has_other && !restore->has_mark))
+    bool has_any = restore->has_other || restore->has_lock;
+    if (restore->has_format || (has_any && !restore->has_mark))
         return och_fail(err, OCHRE_EXISTS,
                 "the directory to restore to is not empty; name another, or move it away");
-    status = och_vfs_open(
-            restore->to, OCH_RESTORE_MARK, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &restore->mark, err);
+    status = och_restore_hold_take(restore->to, true, &restore->hold, err);
+    /* Another restore may have come and gone since that look. */
     if (status == OCHRE_OK)
-        status = och_file_lock(restore->mark, err);
-    if (status == OCHRE_BUSY)
-        return och_fail(err, OCHRE_BUSY, "another process restores to this directory");
-    restore->is_taken = status == OCHRE_OK;
-    if (status == OCHRE_OK)
-        status = set_mark(restore, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_sync_dir(restore->to, "", err);
-    if (status == OCHRE_OK)
-        status = make_lock(restore, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_mkdir(restore->to, OCH_DIR_TMP, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_mkdir(restore->to, "log", err);
-    if (status == OCHRE_OK)
-        status = och_vfs_mkdir(restore->to, OCH_DIR_SEGMENTS, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_sync_dir(restore->to, "", err);
-    return status;
+        status = look(restore, err);
+    if (status != OCHRE_OK)
+        return status;
+    restore->is_taken = !restore->has_other;
+    status = set_mark(restore, err);
+    if (status != OCHRE_OK)
+        return status;
+    restore->is_taken = true;
+    return make_directories(restore, err);
 }
 
 /* The directory a path is in; "" for the root. */
@@ -254,7 +254,7 @@ static void
 finish(struct restore *restore, struct och_backup_totals *totals_out)
 {
     *totals_out = restore->copier.totals;
-    och_file_close(restore->mark);
+    och_restore_hold_release(&restore->hold);
     och_copier_close(&restore->copier);
 }
 
@@ -379,8 +379,7 @@ place_named(struct restore *restore, const char *to, struct ochre_error *err)
     restore->to = target;
     if (status == OCHRE_OK)
         status = place_streamed(restore, err);
-    och_file_close(restore->mark);
-    restore->mark = NULL;
+    och_restore_hold_release(&restore->hold);
     och_vfs_posix_close(target);
     if (status == OCHRE_OK)
         return och_vfs_posix_name(part, to, err);

@@ -14,7 +14,7 @@
 #include "storage/directory.h"
 
 /* Stands in a directory from before the first file until FORMAT is there. */
-#define OCH_RESTORE_MARK "RESTORING"
+#define OCH_RESTORE_MARK OCH_DIR_RESTORING
 #define OCH_RESTORE_FORMAT "FORMAT"
 #define OCH_RESTORE_PART OCH_DIR_TMP "/restore"
 #define OCH_RESTORE_SUFFIX ".restoring"
@@ -42,6 +42,29 @@ struct och_file *och_stream_source_open(
 /* OCHRE_CORRUPT unless what follows is the end, and nothing behind it. */
 OCH_MUST_CHECK ochre_status och_stream_source_end(
         struct och_stream_source *stream, uint64_t manifest_hash, struct ochre_error *err);
+
+/*
+ * What one process holds while it restores to a directory, or clears it: the mark, and
+ * LOCK, which who opens the database takes as well.  Both keep their names as long: who
+ * removes the mark holds it, or LOCK with FORMAT there.
+ */
+struct och_restore_hold {
+    struct och_file *mark, *lock; /* owned, locked */
+};
+
+/*
+ * Take both; with `create` the mark is made if it is not there.  When this returns there
+ * is no FORMAT, and none but the holder can make one.
+ *
+ * Errors: OCHRE_BUSY       another process restores here, or has the directory, or did when
+ *                          this began
+ *         OCHRE_EXISTS     there is a database now
+ *         OCHRE_NOT_FOUND  no mark, without `create`
+ *         OCHRE_IO ...     the mark and LOCK may have been made
+ */
+OCH_MUST_CHECK ochre_status och_restore_hold_take(struct och_vfs *vfs, bool create,
+        struct och_restore_hold *hold_out, struct ochre_error *err);
+void och_restore_hold_release(struct och_restore_hold *hold);
 
 /* Remove what a restore puts into a directory, FORMAT first and the mark last.  What does
  * not go stays, and keeps the mark. */

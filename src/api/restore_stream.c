@@ -114,6 +114,74 @@ och_stream_source_end(
     return status;
 }
 
+/* --- one at a time ---------------------------------------------------------------------- */
+
+/* Open a file, and lock it under this name. */
+static ochre_status
+take_named(struct och_vfs *vfs, const char *path, unsigned flags, struct och_file **file_out,
+        struct ochre_error *err)
+{
+    bool is_ours = false;
+    ochre_status status = och_vfs_open(vfs, path, flags, file_out, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_file_lock(*file_out, err);
+    if (status == OCHRE_OK)
+        status = och_file_is_at(*file_out, vfs, path, &is_ours, err);
+    return status == OCHRE_OK && !is_ours ? OCHRE_BUSY : status;
+}
+
+/* The database that is here was made after this process had seen none, or the mark after
+ * it: the mark is nobody's. */
+static ochre_status
+refuse_database(struct och_vfs *vfs, struct ochre_error *err)
+{
+    ochre_status status = och_vfs_remove(vfs, OCH_RESTORE_MARK, err);
+    return status != OCHRE_OK ? status
+                              : och_fail(err, OCHRE_EXISTS,
+                                        "another process has just made a database in the "
+                                        "directory to restore to; name another");
+}
+
+ochre_status
+och_restore_hold_take(struct och_vfs *vfs, bool create, struct och_restore_hold *hold_out,
+        struct ochre_error *err)
+{
+    struct och_restore_hold hold = {.mark = NULL};
+    bool has_format = false;
+    unsigned flags = OCH_OPEN_WRITE | (create ? OCH_OPEN_CREATE : 0);
+    *hold_out = hold;
+    ochre_status status = take_named(vfs, OCH_RESTORE_MARK, flags, &hold.mark, err);
+    if (status == OCHRE_BUSY)
+        (void) och_fail(err, OCHRE_BUSY, "another process restores to this directory");
+    /* LOCK without a mark would be somebody else's directory. */
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(vfs, "", err);
+    if (status == OCHRE_OK) {
+        status =
+                take_named(vfs, OCH_BACKUP_LOCK, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &hold.lock, err);
+        if (status == OCHRE_BUSY)
+            (void) och_fail(err, OCHRE_BUSY, "another process has the directory to restore to");
+    }
+    if (status == OCHRE_OK)
+        status = och_vfs_exists(vfs, OCH_RESTORE_FORMAT, &has_format, err);
+    if (status == OCHRE_OK && has_format)
+        status = refuse_database(vfs, err);
+    if (status == OCHRE_OK)
+        *hold_out = hold;
+    else
+        och_restore_hold_release(&hold);
+    return status;
+}
+
+void
+och_restore_hold_release(struct och_restore_hold *hold)
+{
+    och_file_close(hold->mark);
+    och_file_close(hold->lock);
+    *hold = (struct och_restore_hold){.mark = NULL};
+}
+
 /* --- leaving nothing ------------------------------------------------------------------ */
 
 struct clearing {
@@ -203,18 +271,16 @@ och_restore_clear(struct och_vfs *vfs)
 ochre_status
 och_restore_clear_leftover(struct och_vfs *vfs, struct ochre_error *err)
 {
-    struct och_file *mark = NULL;
+    struct och_restore_hold hold = {.mark = NULL};
     bool has_format = false;
     ochre_status status = och_vfs_exists(vfs, OCH_RESTORE_FORMAT, &has_format, err);
-    if (status == OCHRE_OK && !has_format)
-        status = och_vfs_open(vfs, OCH_RESTORE_MARK, OCH_OPEN_WRITE, &mark, err);
-    if (status == OCHRE_NOT_FOUND || mark == NULL)
-        return status == OCHRE_NOT_FOUND ? OCHRE_OK : status;
-    status = och_file_lock(mark, err);
-    if (status == OCHRE_BUSY)
-        status = och_fail(err, OCHRE_BUSY, "another process restores to this directory");
+    if (status != OCHRE_OK || has_format)
+        return status;
+    status = och_restore_hold_take(vfs, false, &hold, err);
+    if (status == OCHRE_NOT_FOUND)
+        return OCHRE_OK;
     if (status == OCHRE_OK)
         och_restore_clear(vfs);
-    och_file_close(mark);
+    och_restore_hold_release(&hold);
     return status;
 }

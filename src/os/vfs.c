@@ -206,6 +206,25 @@ och_file_identity(struct och_file *file, uint64_t identity_out[2])
 }
 
 ochre_status
+och_file_is_at(struct och_file *file, struct och_vfs *vfs, const char *path, bool *is_out,
+        struct ochre_error *err)
+{
+    uint64_t ours[2], theirs[2];
+    struct och_file *named = NULL;
+    *is_out = true;
+    if (!och_file_identity(file, ours))
+        return OCHRE_OK;
+    ochre_status status = och_vfs_open(vfs, path, OCH_OPEN_READ, &named, err);
+    if (status == OCHRE_OK && och_file_identity(named, theirs))
+        *is_out = ours[0] == theirs[0] && ours[1] == theirs[1];
+    och_file_close(named);
+    if (status != OCHRE_NOT_FOUND)
+        return status;
+    *is_out = false;
+    return OCHRE_OK;
+}
+
+ochre_status
 och_file_map(struct och_file *file, uint64_t size, const void **bytes_out, struct ochre_error *err)
 {
     *bytes_out = NULL;

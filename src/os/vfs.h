@@ -172,6 +172,14 @@ OCH_MUST_CHECK ochre_status och_file_size(
 bool och_file_identity(struct och_file *file, uint64_t identity_out[2]);
 
 /*
+ * Is this open file what has the name `path` now?  Who locks a file that others remove
+ * asks this with the lock in hand: the name may have gone to another file since it was
+ * opened.  True also where it cannot be told.
+ */
+OCH_MUST_CHECK ochre_status och_file_is_at(struct och_file *file, struct och_vfs *vfs,
+        const char *path, bool *is_out, struct ochre_error *err);
+
+/*
  * Map the first `size` bytes read-only.  Touch a page only after it was read
  * with och_file_read and its checksum verified, so that a failing disk is an
  * answer and not a signal.  Undo with och_file_unmap before closing.

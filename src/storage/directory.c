@@ -96,6 +96,17 @@ find_or_mend_format(
     return och_directory_write_format(vfs, *database_out, err);
 }
 
+/* A restore that failed removes LOCK; who had opened it before has the lock of nothing. */
+static ochre_status
+check_lock(struct och_vfs *vfs, struct och_file *file, struct ochre_error *err)
+{
+    bool is_ours = false;
+    ochre_status status = och_file_is_at(file, vfs, LOCK_PATH, &is_ours, err);
+    if (status == OCHRE_OK && !is_ours)
+        return och_fail(err, OCHRE_BUSY, "another process has just removed the directory's LOCK");
+    return status;
+}
+
 static ochre_status
 take_lock(struct och_vfs *vfs, const struct och_machine *machine, bool create,
         struct och_file **lock_out, struct ochre_error *err)
@@ -117,6 +128,8 @@ take_lock(struct och_vfs *vfs, const struct och_machine *machine, bool create,
                 text[0] != '\0' ? text : "another process");
         goto done;
     }
+    if (status == OCHRE_OK)
+        status = check_lock(vfs, file, err);
     if (status != OCHRE_OK)
         goto done;
     /* For people only: the lock itself is what counts. */
@@ -200,6 +213,17 @@ check_complete(struct och_vfs *vfs, bool *is_new_out, struct ochre_error *err)
     return OCHRE_OK;
 }
 
+/* Beside FORMAT it says nothing.  Nobody restores here: LOCK is ours. */
+static ochre_status
+remove_restore_mark(struct och_vfs *vfs, struct ochre_error *err)
+{
+    bool there = false;
+    ochre_status status = och_vfs_exists(vfs, OCH_DIR_RESTORING, &there, err);
+    if (status == OCHRE_OK && there)
+        status = och_vfs_remove(vfs, OCH_DIR_RESTORING, err);
+    return status;
+}
+
 ochre_status
 och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool create,
         struct och_directory *directory_out, struct ochre_error *err)
@@ -234,6 +258,8 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
     if (status == OCHRE_OK)
         status = has_format ? find_or_mend_format(vfs, create, &directory.database, err)
                             : make_format(vfs, machine, &directory.database, err);
+    if (status == OCHRE_OK)
+        status = remove_restore_mark(vfs, err);
     if (status != OCHRE_OK) {
         och_file_close(directory.lock);
         return status;

@@ -24,6 +24,9 @@ struct och_vfs;
 #define OCH_DIR_SEGMENTS "seg"
 #define OCH_DIR_TMP "tmp"
 
+/* Stands in a directory while a backup is restored to it (docs/formats/backup.md). */
+#define OCH_DIR_RESTORING "RESTORING"
+
 struct och_directory {
     struct och_file *lock; /* owned: held until closed */
     struct och_uuid database;
@@ -32,7 +35,8 @@ struct och_directory {
 
 /*
  * Take the directory: lock it, and read or (with `create`) make its FORMAT; a damaged
- * one is then made anew of what the log's files know.
+ * one is then made anew of what the log's files know.  A mark that a restore left beside
+ * FORMAT goes.
  *
  * Errors: OCHRE_BUSY       another process holds it; the message has its pid
  *         OCHRE_NOT_FOUND  no database here, and `create` is false

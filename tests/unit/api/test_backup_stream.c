@@ -1,6 +1,7 @@
 /*
  * test_backup_stream.c - a database comes out of a stream as it went in, or not at all:
- * every cut, every bit, every crash, every failing call, every refused allocation.
+ * every cut, every bit, every crash, every failing call, every refused allocation, and
+ * another restore at every call.
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "os/vfs.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_machine.h"
+#include "sim/sim_watch.h"
 #include "storage/backup_manifest.h"
 #include "storage/backup_stream.h"
 #include "support/check.h"
@@ -227,13 +229,19 @@ read_input(void *context, void *bytes, size_t size, size_t *n_read_out, struct o
 }
 
 static ochre_status
-restore_bytes(struct fixture *f, const char *bytes, size_t size, struct sim_disk *to)
+restore_bytes_at(struct fixture *f, const char *bytes, size_t size, struct och_vfs *to)
 {
     struct input from = {.bytes = bytes, .size = size};
     const struct och_backup_input input = {.read = read_input, .context = &from};
     struct och_backup_totals totals;
     f->err = (struct ochre_error){.status = OCHRE_OK};
-    return och_restore_stream_vfs(&f->options, &input, sim_disk_vfs(to), &totals, &f->err);
+    return och_restore_stream_vfs(&f->options, &input, to, &totals, &f->err);
+}
+
+static ochre_status
+restore_bytes(struct fixture *f, const char *bytes, size_t size, struct sim_disk *to)
+{
+    return restore_bytes_at(f, bytes, size, sim_disk_vfs(to));
 }
 
 static ochre_status
@@ -260,10 +268,11 @@ is_empty(struct sim_disk *disk)
 static ochre_status
 refuse_all_but_the_mark(void *context, const char *name, bool is_dir)
 {
-    return strcmp(name, "RESTORING") == 0 ? OCHRE_OK : refuse_any(context, name, is_dir);
+    bool is_held = strcmp(name, "RESTORING") == 0 || strcmp(name, "LOCK") == 0;
+    return is_held ? OCHRE_OK : refuse_any(context, name, is_dir);
 }
 
-/* A mark that could not be locked may stay: it is no file of a database. */
+/* A mark and a LOCK that could not be locked may stay: they are no files of a database. */
 static bool
 is_as_good_as_empty(struct sim_disk *disk)
 {
@@ -681,6 +690,193 @@ a_failing_read_of_the_database_is_an_error(void **state)
     end(&f);
 }
 
+/* --- two at a time ---------------------------------------------------------------- */
+
+/* What another process does at the n-th call of a restore. */
+struct other {
+    struct fixture *f;
+    struct sim_disk *disk;
+    uint64_t n_left; /* calls until then; 0: it is done */
+    void (*act)(struct other *other);
+    struct och_file *mark, *lock; /* held by a restore that is about to make FORMAT */
+    struct sim_disk *before;      /* a copy, as long as there is no FORMAT */
+    ochre_status status;
+};
+
+static ochre_status
+act_at_call(void *context, bool changes, struct ochre_error *err)
+{
+    struct other *other = context;
+    (void) changes;
+    (void) err;
+    if (other->n_left > 0 && --other->n_left == 0)
+        other->act(other);
+    return OCHRE_OK;
+}
+
+/* Restore the stream at hand to a disk whose calls are watched. */
+static ochre_status
+restore_watched(struct fixture *f, struct sim_disk *disk, sim_watch_before before, void *context)
+{
+    struct sim_watch *watch = sim_watch_open(sim_disk_vfs(disk), before, context);
+    ochre_status status = restore_bytes_at(f, f->stream.data, f->stream.size, sim_watch_vfs(watch));
+    sim_watch_close(watch);
+    return status;
+}
+
+static bool
+exists(struct sim_disk *disk, const char *path)
+{
+    bool there;
+    check(och_vfs_exists(sim_disk_vfs(disk), path, &there, NULL) == OCHRE_OK);
+    return there;
+}
+
+static void
+restore_all(struct other *other)
+{
+    struct ochre_error err = other->f->err;
+    other->status = restore(other->f, other->disk);
+    other->f->err = err;
+}
+
+static ochre_status
+copy_without_format(void *context, bool changes, struct ochre_error *err)
+{
+    struct other *other = context;
+    (void) changes;
+    (void) err;
+    if (exists(other->disk, "FORMAT"))
+        return OCHRE_OK;
+    sim_disk_close(other->before);
+    other->before = sim_disk_clone(other->disk);
+    return OCHRE_OK;
+}
+
+static struct och_file *
+lock_file(struct fixture *f, struct sim_disk *disk, const char *path)
+{
+    struct och_file *file = NULL;
+    check_ok(och_vfs_open(sim_disk_vfs(disk), path, OCH_OPEN_WRITE, &file, &f->err), &f->err);
+    check_ok(och_file_lock(file, &f->err), &f->err);
+    return file;
+}
+
+/* The last steps of a restore. */
+static void
+make_format(struct other *other)
+{
+    struct och_vfs *vfs = sim_disk_vfs(other->disk);
+    struct ochre_error *err = &other->f->err;
+    check_ok(och_vfs_rename(vfs, "tmp/restore", "FORMAT", err), err);
+    check_ok(och_vfs_sync_dir(vfs, "", err), err);
+    check_ok(och_vfs_remove(vfs, "RESTORING", err), err);
+    check_ok(och_vfs_sync_dir(vfs, "", err), err);
+    och_file_close(other->mark);
+    och_file_close(other->lock);
+    other->mark = other->lock = NULL;
+}
+
+/* The database is there, nobody's mark beside it, and it opens with what it had. */
+static void
+check_whole(struct fixture *f, struct sim_disk *disk, uint64_t contents)
+{
+    check(exists(disk, "FORMAT") && !exists(disk, "RESTORING"));
+    check_ok(och_check_vfs(sim_disk_vfs(disk), &f->machine.machine, NULL, NULL, &f->err), &f->err);
+    check(contents_of(f, disk) == contents);
+}
+
+/* A restore is at its end while another one begins: whatever that one has seen by then, it
+ * leaves the database alone. */
+static void
+a_restore_that_ends_meanwhile_keeps_its_database(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    begin(&f);
+    uint64_t contents = contents_of(&f, f.source);
+    check_ok(back_up(&f, 65536), &f.err);
+    struct other first = {.f = &f, .disk = sim_disk_open(&f.own, 4)};
+    check_ok(restore_watched(&f, first.disk, copy_without_format, &first), &f.err);
+    check(exists(first.before, "RESTORING") && exists(first.before, "tmp/restore"));
+    uint64_t n = 0;
+    for (bool acted = true; acted; n++) {
+        struct sim_disk *disk = sim_disk_clone(first.before);
+        struct other other = {.f = &f, .disk = disk, .n_left = n + 1, .act = make_format};
+        other.mark = lock_file(&f, disk, "RESTORING");
+        other.lock = lock_file(&f, disk, "LOCK");
+        ochre_status status = restore_watched(&f, disk, act_at_call, &other);
+        check(status == OCHRE_BUSY || status == OCHRE_EXISTS);
+        acted = other.n_left == 0;
+        if (!acted)
+            make_format(&other);
+        check_whole(&f, disk, contents);
+        sim_disk_close(disk);
+    }
+    check(n > 3);
+    sim_disk_close(first.before);
+    sim_disk_close(first.disk);
+    end(&f);
+}
+
+/* At each call of a restore a second one is run: one of them makes the database. */
+static void
+check_one_wins(struct fixture *f, const struct sim_disk *before, uint64_t contents)
+{
+    bool acted = true;
+    bool won[2] = {false, false};
+    for (uint64_t n = 1; acted; n++) {
+        struct sim_disk *disk = sim_disk_clone(before);
+        struct other other = {.f = f, .disk = disk, .n_left = n, .act = restore_all};
+        ochre_status status = restore_watched(f, disk, act_at_call, &other);
+        acted = other.n_left == 0;
+        if (acted) {
+            check((status == OCHRE_OK) != (other.status == OCHRE_OK));
+            ochre_status lost = status == OCHRE_OK ? other.status : status;
+            check(lost == OCHRE_BUSY || lost == OCHRE_EXISTS);
+            won[status == OCHRE_OK ? 0 : 1] = true;
+        }
+        check_whole(f, disk, contents);
+        sim_disk_close(disk);
+    }
+    check(won[0] && won[1]);
+}
+
+static void
+of_two_restores_one_wins(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    begin(&f);
+    uint64_t contents = contents_of(&f, f.source);
+    check_ok(back_up(&f, 65536), &f.err);
+    struct other first = {.f = &f, .disk = sim_disk_open(&f.own, 4)};
+    check_one_wins(&f, first.disk, contents);
+    /* The same where a restore was killed just before its end. */
+    check_ok(restore_watched(&f, first.disk, copy_without_format, &first), &f.err);
+    check_one_wins(&f, first.before, contents);
+    sim_disk_close(first.before);
+    sim_disk_close(first.disk);
+    end(&f);
+}
+
+/* Who writes to a database takes away the mark that a killed restore left in it. */
+static void
+a_mark_beside_format_goes_when_it_is_opened(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    begin(&f);
+    struct och_file *file = NULL;
+    uint64_t contents = contents_of(&f, f.source);
+    check_ok(och_vfs_open(sim_disk_vfs(f.source), "RESTORING", OCH_OPEN_WRITE | OCH_OPEN_CREATE,
+                     &file, &f.err),
+            &f.err);
+    och_file_close(file);
+    check(contents_of(&f, f.source) == contents && !exists(f.source, "RESTORING"));
+    end(&f);
+}
+
 /* Read the same stream again and again, with one allocation refused each time. */
 static void
 every_refused_allocation_is_an_error(void **state)
@@ -726,6 +922,9 @@ main(void)
             cmocka_unit_test(a_failing_call_leaves_nothing),
             cmocka_unit_test(a_disk_that_goes_on_failing_leaves_nothing_that_opens),
             cmocka_unit_test(a_failing_read_of_the_database_is_an_error),
+            cmocka_unit_test(a_restore_that_ends_meanwhile_keeps_its_database),
+            cmocka_unit_test(of_two_restores_one_wins),
+            cmocka_unit_test(a_mark_beside_format_goes_when_it_is_opened),
             cmocka_unit_test(every_refused_allocation_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
