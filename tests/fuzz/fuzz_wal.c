@@ -35,7 +35,8 @@
  * The log opens or says why not.  A record that is not called damaged has the
  * payload that was appended under its LSN, unless a header was forged; LSNs are
  * dense; an undamaged log has all that was acknowledged, and keeps it when
- * opening it fails.
+ * opening it fails.  Before that, what is salvaged of it is what was appended, and all
+ * that was acknowledged where nothing is damaged.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -52,6 +53,7 @@
 #include "sim/sim_disk.h"
 #include "sim/sim_machine.h"
 #include "storage/wal.h"
+#include "storage/wal_salvage.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -259,6 +261,36 @@ check_whole(const struct log *log)
 {
     och_assert(log->is_damaged || och_wal_next_lsn(log->wal) > log->n);
     och_assert(log->lsn_last == 0 || och_wal_next_lsn(log->wal) == log->lsn_last + 1);
+}
+
+static ochre_status
+check_salvaged(
+        void *context, const struct och_log_record *record, bool damaged, struct ochre_error *err)
+{
+    struct log *log = context;
+    (void) err;
+    och_assert(record->lsn > log->lsn_last);
+    log->lsn_last = record->lsn;
+    uint64_t hash = och_hash64(record->payload.data, record->payload.size);
+    och_assert(log->is_forged || damaged || is_appended(log, record->lsn, hash));
+    return OCHRE_OK;
+}
+
+/* What a repair would find. */
+static void
+salvage_log(struct log *log)
+{
+    struct ochre_error err = {.status = OCHRE_OK};
+    struct och_wal_salvage salvage = {.mem = &log->mem,
+            .vfs = log->options.vfs,
+            .database = log->options.database,
+            .visit = check_salvaged,
+            .context = log};
+    log->lsn_last = 0;
+    ochre_status status = och_wal_salvage(&salvage, &err);
+    och_assert(status == OCHRE_OK || err.status == status);
+    och_assert(
+            status != OCHRE_OK || log->is_damaged || log->is_forged || salvage.lsn_last >= log->n);
 }
 
 static void
@@ -573,6 +605,7 @@ run_program(const uint8_t *data, size_t size)
     write_log(&log, &program);
     sim_disk_set_capacity(log.disk, UINT64_MAX); /* damage needs no room */
     change_files(&log, &program);
+    salvage_log(&log);
     sim_disk_set_capacity(log.disk, DISK_SIZE);
     open_at_last(&log, &program);
     sim_disk_close(log.disk);

@@ -153,6 +153,49 @@ random_requests_come_back_row_by_row(void **state)
     }
 }
 
+/* A request without some of its rows has the others as they were. */
+static void
+some_rows_of_a_request_are_a_request(void **state)
+{
+    (void) state;
+    uint64_t seed = 5;
+    struct fixture f;
+    begin(&f);
+    for (int round = 0; round < 2000; round++) {
+        struct och_write whole, part;
+        struct och_write_row row, kept;
+        bool keep[N_MAX] = {false};
+        random_records(&f, &seed);
+        struct ochre_bytes payload = encode(&f);
+        if (f.records.n == 0)
+            continue;
+        for (size_t i = 0; i < f.records.n; i++)
+            keep[i] = och_random_below(&seed, 2) == 0;
+        keep[och_random_below(&seed, f.records.n)] = true;
+        och_buf_reset(&f.buf);
+        check(och_write_encode_rows(&f.buf, payload, keep) == OCHRE_OK);
+        check(och_write_decode(&whole, payload));
+        check(och_write_decode(&part, (struct ochre_bytes){f.buf.data, f.buf.size}));
+        check(part.op == whole.op && part.dim == whole.dim);
+        for (size_t i = 0; och_write_next(&whole, &row); i++) {
+            if (!keep[i])
+                continue;
+            check(och_write_next(&part, &kept));
+            check(same(row.id, kept.id) && same(row.document, kept.document));
+            check(same(row.uri, kept.uri) && same(row.fields, kept.fields));
+            check((row.vector == NULL) == (kept.vector == NULL));
+            check(row.vector == NULL ||
+                    memcmp(row.vector, kept.vector, whole.dim * sizeof(float)) == 0);
+        }
+        check(!och_write_next(&part, &kept));
+        och_arena_clear(&f.arena);
+    }
+    const bool keep = true;
+    och_buf_reset(&f.buf);
+    check(och_write_encode_rows(&f.buf, text("no request"), &keep) == OCHRE_CORRUPT);
+    end(&f);
+}
+
 static void
 a_request_cut_short_or_followed_by_more_is_refused(void **state)
 {
@@ -312,6 +355,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(random_requests_come_back_row_by_row),
+            cmocka_unit_test(some_rows_of_a_request_are_a_request),
             cmocka_unit_test(a_request_cut_short_or_followed_by_more_is_refused),
             cmocka_unit_test(any_changed_byte_is_refused_or_can_be_walked),
             cmocka_unit_test(headers_that_do_not_make_sense_are_refused),
