@@ -55,6 +55,7 @@ struct ochre_options {
     const char *simd;    /* "scalar", "avx2", "avx512", "avx512_vnni", "neon"; otherwise the best */
     uint32_t seal_rows;  /* rows kept in memory before they go to a file; 0: 8192 */
     uint32_t retain_seconds; /* so much of the past can be read (as_of), at most 86400; 0: 300 */
+    const char *archive;     /* the log is archived in this directory (ochre_archive); NULL: not */
 };
 
 /*
@@ -111,6 +112,18 @@ OCHRE_API ochre_status ochre_compact(ochre_db *db, struct ochre_error *err);
  *         OCHRE_UNAVAILABLE  a backup that is being made still needs some of these files
  */
 OCHRE_API ochre_status ochre_purge(ochre_db *db, struct ochre_error *err);
+
+/*
+ * Copy what is new in the log to the archive, durably; what was not copied yet is kept in the
+ * log, so call it from time to time.  ochre_close does, too.  With the archive and an older
+ * backup, `ochre restore --until` has any later moment again.
+ *
+ * Errors: OCHRE_INVALID  the database was opened without an archive
+ *         OCHRE_EXISTS   another history of the database is in the archive by now
+ *         OCHRE_CORRUPT  what was written does not read back
+ *         OCHRE_IO, OCHRE_FULL, OCHRE_NO_MEMORY
+ */
+OCHRE_API ochre_status ochre_archive(ochre_db *db, struct ochre_error *err);
 
 /* What a backup has. */
 struct ochre_backup {
@@ -186,6 +199,10 @@ struct ochre_stats {
     uint64_t scrubbed_unix_s;        /* when this process last read all of it again; 0: not yet */
     uint64_t scrub_damaged;          /* what it found damaged then */
     uint64_t free_bytes;             /* that the file system has left */
+    uint64_t log_lsn;                /* of the newest record in the log */
+    uint64_t archived_lsn;           /* of the newest one that is archived; 0: none is */
+    uint64_t archived_unix_s;        /* when the newest copy of the log was made; 0: none yet */
+    uint64_t archive_failures;       /* copies that failed since then */
 };
 
 /* Returning false ends the visits. */

@@ -1,11 +1,14 @@
 #include "api/db.h"
 
+#include "api/archive.h"
 #include "api/schema.h"
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/limits.h"
 #include "drivers/catalog_sqlite.h"
 #include "drivers/log_file.h"
+#include "engine/commit.h"
+#include "engine/notes.h"
 #include "os/vfs.h"
 
 /* What the engine needs to know of a schema. */
@@ -58,6 +61,25 @@ open_parts_to_read(struct ochre_db *db, struct ochre_error *err)
     return och_engine_open(&ports, &options->engine, settings_of, db, &db->engine, err);
 }
 
+/* The engine's log goes by way of the archive. */
+static ochre_status
+open_archive(struct ochre_db *db, struct och_ports *ports, struct ochre_error *err)
+{
+    const struct och_archive_options options = {.mem = &db->mem,
+            .vfs = db->options.archive,
+            .database_vfs = db->options.vfs,
+            .machine = db->options.machine,
+            .catalog = db->catalog,
+            .database = db->directory.database,
+            .log = ports->log};
+    ochre_status status = och_archive_open(&options, &db->archive, err);
+    if (status != OCHRE_OK)
+        return status;
+    ports->log = och_archive_log(db->archive);
+    ports->notes = och_archive_notes(db->archive);
+    return OCHRE_OK;
+}
+
 static ochre_status
 open_parts(struct ochre_db *db, struct ochre_error *err)
 {
@@ -77,7 +99,13 @@ open_parts(struct ochre_db *db, struct ochre_error *err)
         return status;
     struct och_ports ports = ports_of(db);
     ports.log = och_log_file_source(&db->log_options);
-    status = och_engine_open(&ports, &options->engine, settings_of, db, &db->engine, err);
+    if (options->archive != NULL)
+        status = open_archive(db, &ports, err);
+    if (status == OCHRE_OK)
+        status = och_engine_open(&ports, &options->engine, settings_of, db, &db->engine, err);
+    if (status == OCHRE_OK)
+        status = db->archive != NULL ? och_archive_begin(db->archive, db->engine, err)
+                                     : och_archive_give_up(options->vfs, err);
     /* Not before all of it was found to be ours.  On a full disk it comes later: the next
      * transaction of the catalog needs it. */
     if (status == OCHRE_OK) {
@@ -134,12 +162,42 @@ och_db_be_current(struct ochre_db *db, struct ochre_error *err)
     return och_follow_now(db->engine, OCH_FOLLOW_LATE_MS * UINT64_C(1000000), err);
 }
 
+ochre_status
+och_db_begin_change(struct ochre_db *db, const struct och_note *note, struct ochre_error *err)
+{
+    struct och_notes *notes = db->engine->ports.notes;
+    if (notes == NULL)
+        return OCHRE_OK;
+    och_commit_enter(db->engine->commit);
+    ochre_status status = och_notes_before(notes, note, err);
+    if (status != OCHRE_OK)
+        och_commit_leave(db->engine->commit);
+    return status;
+}
+
+ochre_status
+och_db_end_change(struct ochre_db *db, const struct och_note *note, ochre_status status)
+{
+    struct och_notes *notes = db->engine->ports.notes;
+    if (notes == NULL)
+        return status;
+    och_notes_after(notes, note, status);
+    och_commit_leave(db->engine->commit);
+    return status;
+}
+
 void
 och_db_close(struct ochre_db *db)
 {
     if (db == NULL)
         return;
+    /* What cannot be copied now is copied after the next opening. */
+    if (db->archive != NULL && db->engine != NULL) {
+        ochre_status copied = och_archive_copy(db->archive, NULL);
+        (void) copied;
+    }
     och_engine_close(db->engine);
+    och_archive_close(db->archive);
     if (db->tail != NULL)
         db->tail->ops->close(db->tail);
     if (db->catalog != NULL)

@@ -18,6 +18,7 @@
 #include "storage/directory.h"
 #include "storage/wal.h"
 
+struct och_archive;
 struct och_executor;
 struct och_kernels;
 struct och_log;
@@ -35,7 +36,8 @@ struct och_db_options {
     bool create;
     bool read_only; /* beside whoever writes; then `create` is not */
     bool allow_reset;
-    const char *backup_dir; /* borrowed: where och_op_backup writes; NULL: it is refused */
+    const char *backup_dir;  /* borrowed: where och_op_backup writes; NULL: it is refused */
+    struct och_vfs *archive; /* borrowed: where the log is archived (api/archive.h); NULL: not */
     struct och_engine_options engine;
 };
 
@@ -44,6 +46,7 @@ struct ochre_db {
     struct och_db_options options;
     struct och_directory directory; /* the lock is held */
     struct och_wal_options log_options;
+    struct och_archive *archive; /* owned; NULL: none is kept */
     struct och_catalog *catalog; /* owned */
     struct och_log_tail *tail;   /* owned; NULL unless read_only */
     struct och_engine *engine;   /* owned */
@@ -53,7 +56,7 @@ struct ochre_db {
     atomic_uint n_streams; /* backups of it that are being read */
     struct och_scrub_state scrub;
     /* What public.c made and must take down: */
-    struct och_vfs *own_vfs;
+    struct och_vfs *own_vfs, *own_archive;
     struct och_executor *own_executor;
 };
 
@@ -72,6 +75,17 @@ void och_db_give_up(struct ochre_db *db);
 /* Verbs that change something begin with this: OCHRE_DENIED where the database was opened
  * to be read. */
 OCH_MUST_CHECK ochre_status och_db_admit_change(struct ochre_db *db, struct ochre_error *err);
+
+struct och_note;
+
+/*
+ * Around a change of the catalog that does not go through the engine: note it, if anybody
+ * wants to know (engine/notes.h).  If `begin` succeeds, say how it went.
+ */
+OCH_MUST_CHECK ochre_status och_db_begin_change(
+        struct ochre_db *db, const struct och_note *note, struct ochre_error *err);
+ochre_status och_db_end_change(
+        struct ochre_db *db, const struct och_note *note, ochre_status status);
 
 /* Verbs that only look begin with this, so that they answer with what there is, or was a
  * moment ago: OCH_FOLLOW_LATE_MS.  Errors: those of och_follow_now. */

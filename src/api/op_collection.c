@@ -14,6 +14,7 @@
 #include "index/meta/fields.h"
 #include "index/meta/keys.h"
 #include "os/clock.h"
+#include "storage/log_note.h"
 
 /* --- what an answer shows ---------------------------------------------------- */
 
@@ -180,7 +181,17 @@ insert(struct ochre_db *db, struct och_arena *arena, const struct och_create *cr
     status = fill_decided(arena, info, err);
     if (status != OCHRE_OK)
         return status;
-    status = db->catalog->ops->collection_create(db->catalog, row, err);
+    const struct och_note note = {.kind = OCH_NOTE_COLLECTION_CREATE,
+            .id = row->id,
+            .tenant = row->tenant,
+            .database = row->database,
+            .name = row->name,
+            .metadata = row->metadata,
+            .schema = row->schema};
+    status = och_db_begin_change(db, &note, err);
+    if (status == OCHRE_OK)
+        status = och_db_end_change(
+                db, &note, db->catalog->ops->collection_create(db->catalog, row, err));
     /* The wire says 400, not 404, for a database that is not there. */
     if (status == OCHRE_NOT_FOUND)
         status = OCHRE_INVALID;

@@ -3,6 +3,7 @@
 #include "api/ops.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "engine/notes.h"
 #include "os/clock.h"
 
 ochre_status
@@ -28,7 +29,13 @@ och_op_database_create(struct ochre_db *db, struct ochre_bytes tenant, struct oc
         return status;
     struct och_database_row row = {
             .id = och_uuid_from_random(random), .tenant = tenant, .name = name};
-    return db->catalog->ops->database_create(db->catalog, &row, err);
+    const struct och_note note = {
+            .kind = OCH_NOTE_DATABASE_CREATE, .id = row.id, .tenant = tenant, .database = name};
+    status = och_db_begin_change(db, &note, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = db->catalog->ops->database_create(db->catalog, &row, err);
+    return och_db_end_change(db, &note, status);
 }
 
 ochre_status
@@ -68,8 +75,17 @@ drop_database(void *context, struct och_uuid **dropped_out, size_t *n_out, struc
 {
     struct dropping *dropping = context;
     struct och_catalog *catalog = dropping->db->catalog;
-    return catalog->ops->database_delete(
+    struct och_notes *notes = dropping->db->engine->ports.notes;
+    const struct och_note note = {.kind = OCH_NOTE_DATABASE_DELETE,
+            .tenant = dropping->tenant,
+            .database = dropping->name};
+    ochre_status status = och_notes_before(notes, &note, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = catalog->ops->database_delete(
             catalog, &dropping->arena, dropping->tenant, dropping->name, dropped_out, n_out, err);
+    och_notes_after(notes, &note, status);
+    return status;
 }
 
 ochre_status

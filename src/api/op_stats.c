@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/archive.h"
 #include "api/db.h"
 #include "api/schema.h"
 #include "api/stats_internal.h"
@@ -9,6 +10,7 @@
 #include "base/uuid.h"
 #include "engine/catalog.h"
 #include "engine/collection.h"
+#include "engine/commit.h"
 #include "engine/engine.h"
 #include "engine/snapshot.h"
 #include "os/vfs.h"
@@ -342,6 +344,24 @@ look_at_all(struct stats *stats, struct och_stats *stats_out, struct ochre_error
     return OCHRE_OK;
 }
 
+/* How far the log is, and the archive behind it. */
+static void
+look_at_log(struct ochre_db *db, struct ochre_stats *totals)
+{
+    struct och_engine *engine = db->engine;
+    if (engine->log == NULL)
+        return; /* another process has it */
+    och_commit_enter(engine->commit);
+    totals->log_lsn = engine->log->ops->next_lsn(engine->log) - 1;
+    och_commit_leave(engine->commit);
+    if (db->archive == NULL)
+        return;
+    struct och_archive_state state = och_archive_state(db->archive);
+    totals->archived_lsn = state.next_lsn == 0 ? 0 : state.next_lsn - 1;
+    totals->archived_unix_s = state.time_ns / 1000000000u;
+    totals->archive_failures = state.n_failures;
+}
+
 ochre_status
 och_op_stats(struct ochre_db *db, struct och_arena *arena, struct och_stats *stats_out,
         struct ochre_error *err)
@@ -362,6 +382,8 @@ och_op_stats(struct ochre_db *db, struct och_arena *arena, struct och_stats *sta
     stats_out->totals.scrubbed_unix_s = db->scrub.ended_unix_s;
     stats_out->totals.scrub_damaged = db->scrub.totals.n_damaged;
     och_mutex_unlock(&db->scrub.lock);
+    if (status == OCHRE_OK)
+        look_at_log(db, &stats_out->totals);
     och_tally_clear(&stats.tally);
     return status;
 }

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "api/archive.h"
 #include "api/backup.h"
 #include "api/backup_stream.h"
 #include "api/db.h"
@@ -234,6 +235,8 @@ purge(struct ochre_db *db, struct ochre_error *err)
     uint64_t n_changes = atomic_load_explicit(&db->engine->n_changes, memory_order_relaxed);
     if (status == OCHRE_OK)
         status = each(db, clean_one, err);
+    if (status == OCHRE_OK && db->archive != NULL)
+        status = och_archive_copy(db->archive, err); /* what is not there yet stays in the log */
     if (status == OCHRE_OK)
         status = och_engine_purge_end(db->engine, lsn, err);
     if (status == OCHRE_OK)

@@ -3,6 +3,7 @@
 #include "api/ops.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "storage/log_note.h"
 
 ochre_status
 och_op_tenant_create(struct ochre_db *db, struct ochre_bytes name, struct ochre_error *err)
@@ -20,7 +21,12 @@ och_op_tenant_create(struct ochre_db *db, struct ochre_bytes name, struct ochre_
         status = och_space_admit(&db->engine->space, err);
     if (status != OCHRE_OK)
         return status;
-    return db->catalog->ops->tenant_create(db->catalog, name, err);
+    const struct och_note note = {.kind = OCH_NOTE_TENANT_CREATE, .tenant = name};
+    status = och_db_begin_change(db, &note, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = db->catalog->ops->tenant_create(db->catalog, name, err);
+    return och_db_end_change(db, &note, status);
 }
 
 ochre_status
@@ -47,5 +53,11 @@ och_op_tenant_update(struct ochre_db *db, struct ochre_bytes name, struct ochre_
         status = och_space_admit(&db->engine->space, err);
     if (status != OCHRE_OK)
         return status;
-    return db->catalog->ops->tenant_set_resource_name(db->catalog, name, resource_name, err);
+    const struct och_note note = {
+            .kind = OCH_NOTE_TENANT_NAME, .tenant = name, .name = resource_name};
+    status = och_db_begin_change(db, &note, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = db->catalog->ops->tenant_set_resource_name(db->catalog, name, resource_name, err);
+    return och_db_end_change(db, &note, status);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/archive.h"
 #include "api/backup.h"
 #include "api/db.h"
 #include "api/ops.h"
@@ -111,10 +112,13 @@ open_on_ground(struct ground *ground, const char *path, const struct ochre_optio
         ochre_db **db_out, struct ochre_error *err)
 {
     struct och_vfs *vfs = NULL;
+    struct och_vfs *archive = NULL;
     struct och_executor *executor = NULL;
     struct och_cpu cpu = och_cpu_detect();
     bool create = !options->must_exist && !options->read_only;
     ochre_status status = och_vfs_posix_open(&ground->mem, path, create, &vfs, err);
+    if (status == OCHRE_OK && options->archive != NULL && !options->read_only)
+        status = och_vfs_posix_open(&ground->mem, options->archive, true, &archive, err);
     if (status == OCHRE_OK && options->n_threads > 0)
         status = och_executor_open(&ground->mem, 0, options->n_threads, &executor, err);
     struct och_db_options db_options = {.mem = &ground->mem,
@@ -126,16 +130,19 @@ open_on_ground(struct ground *ground, const char *path, const struct ochre_optio
             .create = create,
             .read_only = options->read_only,
             .allow_reset = options->allow_reset,
+            .archive = archive,
             .engine = {.head_rows_max = options->seal_rows, .retain_s = options->retain_seconds}};
     if (status == OCHRE_OK)
         status = och_db_open(&db_options, db_out, err);
     if (status != OCHRE_OK) {
         och_executor_close(executor);
+        och_vfs_posix_close(archive);
         if (vfs != NULL)
             och_vfs_posix_close(vfs);
         return status;
     }
     (*db_out)->own_vfs = vfs;
+    (*db_out)->own_archive = archive;
     (*db_out)->own_executor = executor;
     return OCHRE_OK;
 }
@@ -169,10 +176,12 @@ ochre_close(ochre_db *db)
     if (db == NULL)
         return;
     struct och_vfs *vfs = db->own_vfs;
+    struct och_vfs *archive = db->own_archive;
     struct och_executor *executor = db->own_executor;
     struct ground *ground = (struct ground *) (void *) db->options.mem;
     och_db_close(db);
     och_executor_close(executor);
+    och_vfs_posix_close(archive);
     och_vfs_posix_close(vfs);
     free_ground(ground);
 }
@@ -196,6 +205,14 @@ ochre_status
 ochre_compact(ochre_db *db, struct ochre_error *err)
 {
     return och_op_compact(db, err);
+}
+
+ochre_status
+ochre_archive(ochre_db *db, struct ochre_error *err)
+{
+    if (db->archive == NULL)
+        return och_fail(err, OCHRE_INVALID, "the database was opened without an archive");
+    return och_archive_copy(db->archive, err);
 }
 
 ochre_status

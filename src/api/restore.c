@@ -351,9 +351,8 @@ och_restore_stream_vfs(const struct och_backup_options *options,
     return status;
 }
 
-/* Where a database is put together that gets the name `to` later. */
-static ochre_status
-name_part(const char *to, char part[OCH_RESTORE_NAME_SIZE], struct ochre_error *err)
+ochre_status
+och_restore_part_name(const char *to, char part[OCH_RESTORE_NAME_SIZE], struct ochre_error *err)
 {
     size_t size = strlen(to);
     while (size > 1 && to[size - 1] == '/')
@@ -373,7 +372,7 @@ place_named(struct restore *restore, const char *to, struct ochre_error *err)
 {
     char part[OCH_RESTORE_NAME_SIZE] = "";
     struct och_vfs *target = NULL;
-    ochre_status status = name_part(to, part, err);
+    ochre_status status = och_restore_part_name(to, part, err);
     if (status == OCHRE_OK)
         status = och_vfs_posix_open(restore->copier.options->mem, part, true, &target, err);
     restore->to = target;

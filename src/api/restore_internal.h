@@ -66,7 +66,12 @@ OCH_MUST_CHECK ochre_status och_restore_hold_take(struct och_vfs *vfs, bool crea
         struct och_restore_hold *hold_out, struct ochre_error *err);
 void och_restore_hold_release(struct och_restore_hold *hold);
 
-/* Remove what a restore puts into a directory, FORMAT first and the mark last.  What does
+/* Where a database is put together that gets the name `to` later.  OCHRE_INVALID. */
+OCH_MUST_CHECK ochre_status och_restore_part_name(
+        const char *to, char part[OCH_RESTORE_NAME_SIZE], struct ochre_error *err);
+
+/* Remove what a restore puts into a directory, and what opening it there
+ * adds, FORMAT first and the mark last.  What does
  * not go stays, and keeps the mark. */
 void och_restore_clear(struct och_vfs *vfs);
 

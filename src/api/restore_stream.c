@@ -236,6 +236,24 @@ clear_collection(void *context, const char *name, bool is_dir)
 }
 
 static ochre_status
+remove_tmp(void *context, const char *name, bool is_dir)
+{
+    char path[OCH_PATH_SIZE_MAX];
+    int size = snprintf(path, sizeof(path), OCH_DIR_TMP "/%s", name);
+    if (!is_dir && size < OCH_PATH_SIZE_MAX)
+        remove_file(context, path);
+    return OCHRE_OK;
+}
+
+static void
+clear_tmp(struct och_vfs *vfs)
+{
+    ochre_status status = och_vfs_list(vfs, OCH_DIR_TMP, remove_tmp, vfs, NULL);
+    (void) status;
+    remove_dir(vfs, OCH_DIR_TMP);
+}
+
+static ochre_status
 note_any(void *context, const char *name, bool is_dir)
 {
     bool *has_other = context;
@@ -247,6 +265,9 @@ note_any(void *context, const char *name, bool is_dir)
 void
 och_restore_clear(struct och_vfs *vfs)
 {
+    /* The last ones are made by opening it, as before a replay. */
+    static const char *const files[] = {"catalog.db", OCH_BACKUP_LOCK, "catalog.copy",
+            "catalog.copy-new", "catalog.db-journal", "RESERVE"};
     bool has_other = false;
     /* Without it nothing opens the rest. */
     remove_file(vfs, OCH_RESTORE_FORMAT);
@@ -256,10 +277,9 @@ och_restore_clear(struct och_vfs *vfs)
     (void) status;
     remove_dir(vfs, OCH_DIR_SEGMENTS);
     clear_dir(vfs, "log");
-    remove_file(vfs, OCH_RESTORE_PART);
-    remove_dir(vfs, OCH_DIR_TMP);
-    remove_file(vfs, "catalog.db");
-    remove_file(vfs, OCH_BACKUP_LOCK);
+    clear_tmp(vfs);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        remove_file(vfs, files[i]);
     if (och_vfs_sync_dir(vfs, "", NULL) != OCHRE_OK ||
             och_vfs_list(vfs, "", note_any, &has_other, NULL) != OCHRE_OK || has_other)
         return;

@@ -138,7 +138,10 @@ put_totals(struct och_buf *buf, const struct ochre_stats *totals)
             {"reserve_bytes", totals->reserve_bytes}, {"unlisted_files", totals->unlisted_files},
             {"unlisted_bytes", totals->unlisted_bytes}, {"other_bytes", totals->other_bytes},
             {"disk_files", totals->disk_files}, {"disk_bytes", totals->disk_bytes},
-            {"scrub_damaged", totals->scrub_damaged}, {"free_bytes", totals->free_bytes}};
+            {"scrub_damaged", totals->scrub_damaged}, {"free_bytes", totals->free_bytes},
+            {"log_lsn", totals->log_lsn}, {"archived_lsn", totals->archived_lsn},
+            {"archived_unix_s", totals->archived_unix_s},
+            {"archive_failures", totals->archive_failures}};
     och_buf_put_u8(buf, '{');
     put_members(buf, members, sizeof(members) / sizeof(members[0]), true);
     put_bytes(buf, &totals->bytes);

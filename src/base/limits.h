@@ -120,6 +120,11 @@
 #define OCH_BACKUP_MANIFEST_SIZE_MAX (512u << 20)
 #define OCH_BACKUP_BLOCK_SIZE (1u << 20) /* the unit in which files are read and hashed */
 #define OCH_BACKUP_STREAMS_MAX 2u        /* of one database at a time */
+/* While the log is archived it says what time it is, so often while there are writes: a
+ * point in time is found to so much. */
+#define OCH_ARCHIVE_TIME_MS 100u
+/* `ochre run` copies so often what is new in the log. */
+#define OCH_ARCHIVE_SECONDS 60u
 
 static_assert(OCH_WRITE_SIZE_MAX < OCH_LOG_FILE_SIZE_MAX, "one request fits one log file");
 

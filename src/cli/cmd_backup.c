@@ -6,6 +6,7 @@
 
 #include "api/backup.h"
 #include "api/backup_stream.h"
+#include "api/restore_point.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "cli/command.h"
@@ -14,11 +15,12 @@
 
 enum { FROM = 0, TO = 1, N_PATHS };
 
-enum { KEY_PATH = 256, KEY_OTHER };
+enum { KEY_PATH = 256, KEY_OTHER, KEY_ARCHIVE, KEY_UNTIL };
 
 struct arguments {
-    char *paths[N_PATHS]; /* in argv; NULL: not given */
-    int path_is;          /* what --path names: FROM or TO */
+    char *paths[N_PATHS];        /* in argv; NULL: not given */
+    int path_is;                 /* what --path names: FROM or TO */
+    const char *archive, *until; /* NULL: not given */
     bool quiet, json;
 };
 
@@ -33,6 +35,11 @@ static const struct argp_option options_backup[] = {
 static const struct argp_option options_restore[] = {
         {"path", KEY_PATH, "DIR", 0, "The data directory, as DIR", 0},
         {"from", KEY_OTHER, "FROM", 0, "Where from, as FROM; - is standard input", 0},
+        {"archive", KEY_ARCHIVE, "DIR", 0,
+                "Then do what the log archived in DIR says has happened since the backup", 0},
+        {"until", KEY_UNTIL, "POINT", 0,
+                "... until a time (2026-11-28T09:30:00Z), a record of the log, or now (default)",
+                0},
         {"quiet", 'q', NULL, 0, "Say nothing unless it fails", 0},
         {"json", 'j', NULL, 0, "Print the result as one JSON object", 0},
         {0},
@@ -64,6 +71,12 @@ parse_option(int key, char *argument, struct argp_state *state)
     case KEY_OTHER:
         take_path(arguments, arguments->path_is == FROM ? TO : FROM, argument, state);
         return 0;
+    case KEY_ARCHIVE:
+        arguments->archive = argument;
+        return 0;
+    case KEY_UNTIL:
+        arguments->until = argument;
+        return 0;
     case ARGP_KEY_ARG:
         if (arguments->paths[FROM] != NULL && arguments->paths[TO] != NULL)
             och_command_usage(state, "two places, and no more");
@@ -72,6 +85,8 @@ parse_option(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_END:
         if (arguments->paths[FROM] == NULL || arguments->paths[TO] == NULL)
             och_command_usage(state, "two places are needed: from where, and to where");
+        if (arguments->until != NULL && arguments->archive == NULL)
+            och_command_usage(state, "--until needs an --archive");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -102,6 +117,9 @@ static const struct argp argp_restore = {
                "must be empty or not there."
                "\n\nIf FROM is -, a stream is read from standard input.  DIR gets its name when "
                "all of the stream was verified; one that was cut or is damaged leaves nothing."
+               "\n\nWith --archive, the database is then brought from the backup's moment to a later "
+               "one (--until), with the log that `ochre run --archive` has kept; DIR must not be "
+               "there, and gets its name when that is done."
                "\vExit status: 0 restored, 1 damaged or failed, 2 wrong arguments, 73 in use.",
 };
 
@@ -213,9 +231,10 @@ backup_to_output(const struct och_backup_options *how, const char *from,
 }
 
 static ochre_status
-back_up(const struct och_backup_options *how, char *const paths[N_PATHS],
+back_up(const struct och_backup_options *how, const struct arguments *arguments,
         struct och_backup_totals *totals_out, struct ochre_error *err)
 {
+    char *const *paths = arguments->paths;
     if (is_stream(paths[FROM]))
         return och_fail(err, OCHRE_INVALID, "- is no data directory; for one of that name say ./-");
     if (is_stream(paths[TO]))
@@ -223,13 +242,44 @@ back_up(const struct och_backup_options *how, char *const paths[N_PATHS],
     return och_backup_directory(how, paths[FROM], paths[TO], totals_out, err);
 }
 
+static const struct och_backup_input input = {.read = read_in};
+
+/* The backup, and then what the archive says. */
 static ochre_status
-restore(const struct och_backup_options *how, char *const paths[N_PATHS],
+restore_point(const struct och_backup_options *how, const struct arguments *arguments,
         struct och_backup_totals *totals_out, struct ochre_error *err)
 {
-    const struct och_backup_input input = {.read = read_in};
+    struct och_point point;
+    struct och_point_reached reached;
+    const char *from = arguments->paths[FROM];
+    const char *until = arguments->until == NULL ? "now" : arguments->until;
+    const struct och_restore_point_paths paths = {.backup = is_stream(from) ? NULL : from,
+            .input = &input,
+            .archive = arguments->archive,
+            .to = arguments->paths[TO]};
+    if (!och_point_parse(until, &point))
+        return och_fail(err, OCHRE_INVALID,
+                "--until \"%.100s\" is no time as 2026-11-28T09:30:00Z, no number of a record, "
+                "and not now",
+                until);
+    ochre_status status = och_restore_point(how, &paths, &point, &reached, totals_out, err);
+    if (status == OCHRE_OK && !arguments->quiet && !arguments->json)
+        (void) printf("%s: as of record %" PRIu64 "; %" PRIu64 " writes and %" PRIu64
+                      " changes were made after the backup's record %" PRIu64 "\n",
+                arguments->paths[TO], reached.lsn, reached.n_writes, reached.n_changes,
+                reached.first_lsn - 1);
+    return status;
+}
+
+static ochre_status
+restore(const struct och_backup_options *how, const struct arguments *arguments,
+        struct och_backup_totals *totals_out, struct ochre_error *err)
+{
+    char *const *paths = arguments->paths;
     if (is_stream(paths[TO]))
         return och_fail(err, OCHRE_INVALID, "- is no data directory; for one of that name say ./-");
+    if (arguments->archive != NULL)
+        return restore_point(how, arguments, totals_out, err);
     if (is_stream(paths[FROM]))
         return och_restore_stream(how, &input, paths[TO], totals_out, err);
     return och_restore_directory(how, paths[FROM], paths[TO], totals_out, err);
@@ -237,8 +287,9 @@ restore(const struct och_backup_options *how, char *const paths[N_PATHS],
 
 /* --- the commands ----------------------------------------------------------- */
 
-typedef ochre_status work_fn(const struct och_backup_options *options, char *const paths[N_PATHS],
-        struct och_backup_totals *totals_out, struct ochre_error *err);
+typedef ochre_status work_fn(const struct och_backup_options *options,
+        const struct arguments *arguments, struct och_backup_totals *totals_out,
+        struct ochre_error *err);
 
 static void
 tell(const struct arguments *arguments, och_exit code, const struct och_backup_totals *totals,
@@ -277,7 +328,7 @@ run(int argc, char **argv, const struct argp *argp, int path_is, work_fn *work)
     struct och_backup_totals totals = {.n_files = 0};
     struct ochre_error err = {0};
     och_command_raise_descriptor_limit(); /* a directory in use is read through open files */
-    ochre_status status = work(&how, arguments.paths, &totals, &err);
+    ochre_status status = work(&how, &arguments, &totals, &err);
     och_progress_end(&progress);
     och_exit code = och_command_exit_of(status);
     if (code != OCH_EXIT_OK)

@@ -28,6 +28,7 @@ enum {
     KEY_USER,
     KEY_NO_SANDBOX,
     KEY_CORE_DUMPS,
+    KEY_ARCHIVE,
     KEY_CONFIG,
     KEY_MEMORY_LIMIT,
     KEY_LOG_LEVEL
@@ -35,7 +36,7 @@ enum {
 
 /* What the command line says; it goes over what the file says. */
 struct arguments {
-    const char *path, *host, *config_file, *backup_dir, *user;
+    const char *path, *host, *config_file, *backup_dir, *archive, *user;
     uint16_t port;
     size_t memory_limit; /* 0: not given */
     och_log_level log_level;
@@ -51,6 +52,8 @@ static const struct argp_option options[] = {
         {"allow-reset", KEY_ALLOW_RESET, NULL, 0, "Let clients delete everything at once", 0},
         {"backup-dir", KEY_BACKUP_DIR, "DIR", 0,
                 "Back up into DIR when a client posts to /ochre/v1/backup", 0},
+        {"archive", KEY_ARCHIVE, "DIR", 0,
+                "Archive the log in DIR, for restoring to a point in time", 0},
         {"insecure-no-auth", KEY_INSECURE, NULL, 0,
                 "Serve HOST though everybody who reaches it may do everything", 0},
         {"user", KEY_USER, "USER", 0,
@@ -98,6 +101,9 @@ parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_BACKUP_DIR:
         arguments->backup_dir = argument;
+        return 0;
+    case KEY_ARCHIVE:
+        arguments->archive = argument;
         return 0;
     case KEY_INSECURE:
         arguments->insecure_no_auth = true;
@@ -164,6 +170,8 @@ load_config(const struct arguments *arguments, struct och_arena *arena, struct o
     config->log_level = arguments->has_log_level ? arguments->log_level : config->log_level;
     if (arguments->backup_dir != NULL)
         config->backup_dir = arguments->backup_dir;
+    if (arguments->archive != NULL)
+        config->archive = arguments->archive;
     if (arguments->user != NULL)
         config->user = arguments->user;
     config->sandbox &= !arguments->no_sandbox;
@@ -287,6 +295,8 @@ serve(const struct och_config *config, const struct och_log *log)
             .read_only = config->read_only,
             .allow_reset = config->allow_reset,
             .backup_dir = config->backup_dir,
+            .archive = config->archive,
+            .archive_seconds = config->archive_seconds,
             .purge_hours = config->purge_hours,
             .retain_seconds = config->retain_seconds,
             .scrub_hours = config->scrub_hours,

@@ -37,11 +37,12 @@ struct och_config {
     bool allow_reset;
 
     const char *backup_dir; /* NULL: none */
+    const char *archive;    /* NULL: none */
     const char *user;       /* NULL: the one that started it */
     bool sandbox, core_dumps;
     struct och_config_list hosts; /* allowed_hosts */
     bool insecure_no_auth;
-    unsigned purge_hours, retain_seconds, scrub_hours;
+    unsigned purge_hours, retain_seconds, scrub_hours, archive_seconds;
     unsigned n_io_threads; /* io_threads; 0: chosen from the CPUs */
     unsigned n_threads;    /* threads; the same */
     size_t memory_limit;   /* 0: chosen from the machine's memory */

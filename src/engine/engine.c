@@ -10,6 +10,7 @@
 #include "engine/collection.h"
 #include "engine/commit.h"
 #include "engine/maintain_internal.h"
+#include "engine/notes.h"
 #include "engine/recover.h"
 #include "engine/write.h"
 #include "index/vector/graph.h"
@@ -322,8 +323,17 @@ och_engine_update(
     struct och_catalog *catalog = engine->ports.catalog;
     struct och_collection_settings settings;
     ochre_status status = read_settings(engine, row, &settings, err);
+    const struct och_note note = {.kind = OCH_NOTE_COLLECTION_UPDATE,
+            .id = row->id,
+            .name = row->name,
+            .metadata = row->metadata,
+            .schema = row->schema};
     if (status == OCHRE_OK)
-        status = catalog->ops->collection_update(catalog, row, err);
+        status = och_notes_before(engine->ports.notes, &note, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = catalog->ops->collection_update(catalog, row, err);
+    och_notes_after(engine->ports.notes, &note, status);
     if (status != OCHRE_OK)
         return status;
     struct och_collection *loaded = och_engine_loaded(engine, row->id);
@@ -374,7 +384,14 @@ drop_one(void *context, struct och_uuid **dropped_out, size_t *n_out, struct och
     struct och_catalog *catalog = drop->engine->ports.catalog;
     *dropped_out = &drop->id;
     *n_out = 1;
-    return catalog->ops->collection_delete(catalog, drop->id, err);
+    struct och_notes *notes = drop->engine->ports.notes;
+    const struct och_note note = {.kind = OCH_NOTE_COLLECTION_DELETE, .id = drop->id};
+    ochre_status status = och_notes_before(notes, &note, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = catalog->ops->collection_delete(catalog, drop->id, err);
+    och_notes_after(notes, &note, status);
+    return status;
 }
 
 ochre_status
@@ -402,17 +419,29 @@ forget_all(struct och_engine *engine)
     }
 }
 
+static ochre_status
+reset_catalog(struct och_engine *engine, struct ochre_error *err)
+{
+    struct och_catalog *catalog = engine->ports.catalog;
+    const struct och_note note = {.kind = OCH_NOTE_RESET};
+    ochre_status status = och_notes_before(engine->ports.notes, &note, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = catalog->ops->reset(catalog, err);
+    och_notes_after(engine->ports.notes, &note, status);
+    return status;
+}
+
 /* After a reset nothing that was loaded is listed any more, and neither is what
  * was not loaded: the sweep finds its files. */
 ochre_status
 och_engine_reset(struct och_engine *engine, struct ochre_error *err)
 {
-    struct och_catalog *catalog = engine->ports.catalog;
     och_commit_enter(engine->commit);
-    ochre_status status = catalog->ops->reset(catalog, err);
+    ochre_status status = reset_catalog(engine, err);
     if (status == OCHRE_FULL) {
         (void) och_space_give(&engine->space);
-        status = catalog->ops->reset(catalog, err);
+        status = reset_catalog(engine, err);
     }
     if (status == OCHRE_OK) {
         forget_all(engine);

@@ -9,6 +9,7 @@
 #include "engine/commit.h"
 #include "engine/engine.h"
 #include "engine/maintain_internal.h"
+#include "engine/notes.h"
 #include "os/vfs.h"
 #include "segment/deletes.h"
 #include "segment/segment.h"
@@ -169,10 +170,20 @@ enter_catalog(struct forking *f)
             .next_ordinal = facts->next_ordinal,
             .dim = facts->dim,
             .keys = {keys.data, keys.size}};
+    const struct och_note note = {.kind = OCH_NOTE_COLLECTION_FORK,
+            .id = f->row->id,
+            .source = f->source->id,
+            .tenant = f->row->tenant,
+            .database = f->row->database,
+            .name = f->row->name};
     ochre_status status = och_buf_status(&keys) == OCHRE_OK
-            ? catalog->ops->collection_fork(
-                      catalog, f->source->id, f->row, &state, f->segments, f->n, f->err)
+            ? och_notes_before(f->engine->ports.notes, &note, f->err)
             : och_fail_memory(f->err);
+    if (status == OCHRE_OK) {
+        status = catalog->ops->collection_fork(
+                catalog, f->source->id, f->row, &state, f->segments, f->n, f->err);
+        och_notes_after(f->engine->ports.notes, &note, status);
+    }
     och_buf_clear(&keys);
     return status;
 }

@@ -21,6 +21,7 @@ struct och_record_log;
 struct och_log_tail;
 struct och_machine;
 struct och_mem;
+struct och_notes;
 struct och_vfs;
 
 /*
@@ -90,6 +91,7 @@ struct och_ports {
     struct och_catalog *catalog;   /* borrowed; closed by the composer */
     struct och_log_source log;     /* or, when another process writes: */
     struct och_log_tail *tail;     /* borrowed; NULL: nobody else does */
+    struct och_notes *notes;       /* borrowed: who is told of changes; NULL: nobody (notes.h) */
     struct och_executor *executor; /* NULL: work is done where it arises */
 };
 

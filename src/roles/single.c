@@ -2,6 +2,7 @@
 
 #include "api/db.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "distance/distance.h"
@@ -15,6 +16,7 @@
 #include "os/sandbox.h"
 #include "os/tidy.h"
 #include "os/vfs_posix.h"
+#include "roles/archiver.h"
 #include "roles/purger.h"
 #include "roles/scrubber.h"
 
@@ -34,8 +36,10 @@ struct och_single {
     struct och_executor *background; /* seals, builds, prepares log files */
     struct och_tidy *tidy;
     struct ochre_db *db;
+    struct och_vfs *archive; /* owned; NULL: there is none */
     struct och_purger purger;
     struct och_scrubber scrubber;
+    struct och_archiver archiver;
     struct och_routes_context routes;
     struct och_http_server *server;
     struct och_http_listeners listeners; /* until the server takes them over */
@@ -81,13 +85,22 @@ confine(struct och_single *single, const struct och_single_options *options,
     if (status == OCHRE_OK)
         status = och_vfs_posix_open(
                 &single->mem, options->path, !options->read_only, &single->vfs, err);
+    if (status == OCHRE_OK && options->archive != NULL && !options->read_only) {
+        status = och_sandbox_may_use(options->archive, false, err);
+        if (status == OCHRE_OK)
+            status =
+                    och_vfs_posix_open(&single->mem, options->archive, true, &single->archive, err);
+    }
     if (status != OCHRE_OK || options->no_sandbox)
         return status;
-    const char *dirs[2] = {options->path, options->backup_dir};
-    bool backs_up = options->backup_dir != NULL && !options->read_only;
-    size_t n_dirs = backs_up ? 2 : 1;
-    if (backs_up)
+    const char *dirs[3] = {options->path};
+    size_t n_dirs = 1;
+    if (options->backup_dir != NULL && !options->read_only) {
         status = make_backup_dir(single, options->backup_dir, err);
+        dirs[n_dirs++] = options->backup_dir;
+    }
+    if (single->archive != NULL)
+        dirs[n_dirs++] = options->archive;
     if (status == OCHRE_OK)
         status = och_sandbox_enter(dirs, n_dirs, options->read_only, &single->sandbox, err);
     single->is_confined = status == OCHRE_OK;
@@ -120,6 +133,7 @@ open_database(struct och_single *single, const struct och_single_options *option
             .read_only = options->read_only,
             .allow_reset = options->allow_reset,
             .backup_dir = options->backup_dir,
+            .archive = single->archive,
             .engine = {.retain_s = options->retain_seconds}};
     return och_db_open(&db_options, &single->db, err);
 }
@@ -181,6 +195,11 @@ open_parts(struct och_single *single, const struct och_single_options *options,
     if (status == OCHRE_OK && scrubs)
         status = och_scrubber_begin(&single->scrubber, single->db,
                 (uint64_t) options->scrub_hours * 3600 * 1000, options->log, err);
+    unsigned seconds =
+            options->archive_seconds == 0 ? OCH_ARCHIVE_SECONDS : options->archive_seconds;
+    if (status == OCHRE_OK && single->archive != NULL)
+        status = och_archiver_begin(
+                &single->archiver, single->db, (uint64_t) seconds * 1000, options->log, err);
     return status == OCHRE_OK ? open_server(single, options, err) : status;
 }
 
@@ -191,12 +210,14 @@ close_parts(struct och_single *single, uint64_t limit_ms)
     och_db_give_up(single->db);
     och_purger_end(&single->purger); /* which may be at it */
     och_scrubber_end(&single->scrubber);
+    och_archiver_end(&single->archiver);
     och_http_server_stop(single->server, limit_ms);
     och_http_listeners_close(&single->listeners);
     och_executor_close(single->workers);
     och_db_close(single->db);
     och_tidy_close(single->tidy);
     och_executor_close(single->background);
+    och_vfs_posix_close(single->archive);
     if (single->vfs != NULL)
         och_vfs_posix_close(single->vfs);
 }

@@ -26,11 +26,13 @@ struct och_single_options {
     uint16_t port;    /* 0: any free one */
     bool read_only;   /* beside whoever writes to the directory, which must be there */
     bool allow_reset;
-    const char *backup_dir;  /* where backups go that clients ask for; NULL: they are refused */
-    unsigned purge_hours;    /* what was deleted is gone from files after so many; 0: when asked */
-    unsigned scrub_hours;    /* all files are read again every so many; 0: never */
-    unsigned retain_seconds; /* so much of the past can be read; 0: OCH_RETAIN_SECONDS */
-    bool insecure_no_auth;   /* the caller has said that a host without authentication is meant */
+    const char *backup_dir;   /* where backups go that clients ask for; NULL: they are refused */
+    const char *archive;      /* where the log is archived; NULL: it is not */
+    unsigned archive_seconds; /* so far behind it may be; 0: OCH_ARCHIVE_SECONDS */
+    unsigned purge_hours;     /* what was deleted is gone from files after so many; 0: when asked */
+    unsigned scrub_hours;     /* all files are read again every so many; 0: never */
+    unsigned retain_seconds;  /* so much of the past can be read; 0: OCH_RETAIN_SECONDS */
+    bool insecure_no_auth;    /* the caller has said that a host without authentication is meant */
 
     size_t body_size_max;            /* 0: OCH_BODY_SIZE_MAX */
     const char *const *cors_origins; /* NULL: CORS is off */

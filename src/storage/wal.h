@@ -56,6 +56,7 @@ struct och_wal_options {
     uint64_t lsn_min;         /* the log must reach this LSN: what the catalog knows */
     uint64_t lsn_first;       /* of a log without files; 0: it begins at 1 */
     bool read_only;           /* check: change nothing, append never */
+    uint64_t first_number;    /* with it: files below are passed over, damaged or not */
 };
 
 /*

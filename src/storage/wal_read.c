@@ -148,6 +148,7 @@ struct found {
 
 struct listing {
     struct och_mem *mem;
+    uint64_t first_number;
     struct found *files;
     size_t n, room;
     struct ochre_error *err;
@@ -160,6 +161,8 @@ note_file(void *context, const char *name, bool is_dir)
     uint64_t number = 0;
     bool half_made = !is_dir && och_wal_path_number(name, WAL_SUFFIX_TMP, &number);
     if (!half_made && (is_dir || !och_wal_path_number(name, WAL_SUFFIX, &number)))
+        return OCHRE_OK;
+    if (number < listing->first_number)
         return OCHRE_OK;
     if (listing->n == listing->room) {
         size_t room = listing->room == 0 ? 16 : listing->room * 2;
@@ -340,7 +343,8 @@ och_wal_open(const struct och_wal_options *options, och_log_visit visit, void *c
     wal->next_size = OCH_LOG_FILE_SIZE_MIN;
     och_mutex_init(&wal->lock);
 
-    struct listing listing = {.mem = options->mem, .err = err};
+    struct listing listing = {
+            .mem = options->mem, .err = err, .first_number = options->first_number};
     ochre_status status = OCHRE_OK;
     if (!options->read_only)
         status = och_vfs_mkdir(options->vfs, WAL_DIR, err);

@@ -3,6 +3,7 @@
 
 Standard library only.
 """
+import datetime
 import json
 import pathlib
 import subprocess
@@ -262,6 +263,62 @@ class Backup(unittest.TestCase):
         with first:
             self.assertNotEqual(first.wait(timeout=120), 0)
 
+    def test_any_moment_since_a_backup_comes_back(self):
+        def now():
+            time.sleep(0.15)  # times in the log are a tenth of a second apart
+            said = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            time.sleep(0.15)
+            return said
+
+        archive = self.scratch / "archive"
+        settings = self.scratch / "settings.yaml"
+        settings.write_text("archive_seconds: 1\n")
+        arguments = ("--archive", str(archive), "--backup-dir", str(self.backup), str(settings))
+        moments = []
+        with server.Server(OCHRE, self.data, arguments) as running:
+            self.ask_for_backup(running)
+            for first in (500, 600):
+                add(running, self.collection, first, 100)
+                moments.append((now(), read(running, self.collection)))
+            fork = post(running, f"/collections/{self.collection}/fork", {"new_name": "fork"})
+            request = urllib.request.Request(running.base + DATABASE + "/collections/things",
+                                             method="DELETE")
+            with urllib.request.urlopen(request, timeout=60):
+                pass
+            with urllib.request.urlopen(running.base + "/ochre/v1/stats", timeout=60) as answer:
+                self.assertGreater(json.load(answer)["totals"]["log_lsn"], 0)
+        for i, (moment, records) in enumerate(moments):
+            again = self.scratch / f"again-{i}"
+            done = ochre("restore", "--from", self.backup, "--archive", archive, "--until", moment,
+                         "--path", again)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(ochre("check", again).returncode, 0)
+            self.assertEqual(self.restored(again), records)
+        again = self.scratch / "again-now"
+        self.assertEqual(ochre("restore", self.backup, again, "--archive", archive).returncode, 0)
+        with server.Server(OCHRE, again) as running:
+            self.assertEqual(read(running, fork["id"]), moments[1][1])
+            with self.assertRaises(urllib.error.HTTPError) as gone:
+                read(running, self.collection)
+            self.assertEqual(gone.exception.code, 404)
+        # What was restored goes on by itself.
+        refused = ochre("run", "--path", again, "--archive", archive, "--port", "0")
+        self.assertEqual(refused.returncode, 1, refused.stderr)
+        self.assertIn("another history", refused.stderr)
+        # What cannot be had is refused, and leaves nothing.
+        before = sorted(x.name for x in self.scratch.iterdir())
+        for until, said in (("2030-01-01T00:00:00Z", "ends before"), ("99999", "ends at record"),
+                            ("2020-01-01T00:00:00Z", "use an older one"), ("noon", "no time")):
+            done = ochre("restore", self.backup, self.scratch / "none", "--archive", archive,
+                         "--until", until)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(said, done.stderr)
+        max((archive / "log").iterdir()).unlink()
+        done = ochre("restore", self.backup, self.scratch / "none", "--archive", archive)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("missing", done.stderr)
+        self.assertEqual(sorted(x.name for x in self.scratch.iterdir()), before)
+
     def test_json_says_what_was_copied_and_the_second_time_less(self):
         first = json.loads(ochre("backup", self.data, self.backup, "--json").stdout)
         self.assertEqual(first["result"], "ok")
@@ -336,7 +393,8 @@ class Backup(unittest.TestCase):
                           ("restore", self.scratch / "none", self.backup),
                           ("backup", "-", self.backup), ("restore", self.data, "-"),
                           ("backup", self.data, "--to", self.backup, self.backup),
-                          ("backup", "--path", self.data), ("restore", "--from", "-")):
+                          ("backup", "--path", self.data), ("restore", "--from", "-"),
+                          ("restore", "a", "b", "--until", "now")):
             self.assertEqual(ochre(*arguments).returncode, 2, arguments)
         self.assertFalse(self.backup.exists())
 

@@ -157,7 +157,8 @@ refuse_all_but_the_mark(void *context, const char *name, bool is_dir)
 {
     (void) context;
     (void) is_dir;
-    return strcmp(name, "RESTORING") == 0 ? OCHRE_OK : OCHRE_EXISTS;
+    /* The mark, or LOCK beside it, could not be locked. */
+    return strcmp(name, "RESTORING") == 0 || strcmp(name, "LOCK") == 0 ? OCHRE_OK : OCHRE_EXISTS;
 }
 
 static bool

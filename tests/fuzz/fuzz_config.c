@@ -45,6 +45,7 @@ check_same(const struct och_config *a, const struct och_config *b)
 {
     och_assert(is_same_text(a->path, b->path) && is_same_text(a->host, b->host));
     och_assert(is_same_text(a->backup_dir, b->backup_dir) && is_same_text(a->user, b->user));
+    och_assert(is_same_text(a->archive, b->archive) && a->archive_seconds == b->archive_seconds);
     och_assert(a->sandbox == b->sandbox && a->core_dumps == b->core_dumps);
     och_assert(a->port == b->port && a->body_size_max == b->body_size_max);
     och_assert(a->allow_reset == b->allow_reset && a->insecure_no_auth == b->insecure_no_auth);

@@ -65,6 +65,8 @@ every_setting_is_read(void **state)
                    "cors_allow_origins: [\"*\", 'https://a.example']\n"
                    "allow_reset: true\n"
                    "backup_dir: /var/backups/ochre\n"
+                   "archive: /var/archive\n"
+                   "archive_seconds: 5\n"
                    "allowed_hosts:\n  - db.example\n"
                    "insecure_no_auth: True\n"
                    "user: ochre\nsandbox: false\ncore_dumps: true\n"
@@ -78,6 +80,7 @@ every_setting_is_read(void **state)
     check(config.origins.n == 2 && strcmp(config.origins.texts[0], "*") == 0);
     check(strcmp(config.origins.texts[1], "https://a.example") == 0);
     check(strcmp(config.backup_dir, "/var/backups/ochre") == 0);
+    check(strcmp(config.archive, "/var/archive") == 0 && config.archive_seconds == 5);
     check(config.allow_reset && config.insecure_no_auth && config.log_level == OCH_LOG_DEBUG);
     check(config.hosts.n == 1 && strcmp(config.hosts.texts[0], "db.example") == 0);
     check(strcmp(config.user, "ochre") == 0 && !config.sandbox && config.core_dumps);
