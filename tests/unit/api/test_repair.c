@@ -157,7 +157,7 @@ write_records(struct fixture *f, unsigned c, enum och_write_op op, unsigned firs
         int size = snprintf(ids[i], sizeof(ids[i]), "id-%u", id);
         id_texts[i] = (struct ochre_bytes){ids[i], (size_t) size};
         document_texts[i] = make_document(id, model->n, documents[i]);
-        make_vector(id, model->n, vectors + i * DIM);
+        make_vector(id, model->n, vectors + (size_t) i * DIM);
         bool exists = state[id].vector != 0;
         if (op == OCH_WRITE_ADD ? exists : op == OCH_WRITE_UPDATE && !exists)
             continue;
@@ -403,10 +403,17 @@ record_of(const struct ochre_hit *hit, unsigned *id_out)
     static char bytes[DOCUMENT_SIZE];
     struct record record = {0, 0};
     float vector[DIM];
-    check(sscanf(hit->id.data, "id-%u", id_out) == 1 && *id_out < N_IDS);
+    check(hit->id.size > 3 && memcmp(hit->id.data, "id-", 3) == 0);
+    *id_out = 0;
+    for (size_t i = 3; i < hit->id.size; i++)
+        *id_out = *id_out * 10 + (unsigned) (hit->id.data[i] - '0');
+    check(*id_out < N_IDS);
     for (unsigned version = 1; version < STEPS_MAX; version++) {
         make_vector(*id_out, version, vector);
-        if (memcmp(vector, hit->embedding, sizeof(vector)) == 0)
+        bool is_it = true;
+        for (unsigned d = 0; d < DIM; d++)
+            is_it &= vector[d] == hit->embedding[d];
+        if (is_it)
             record.vector = (uint8_t) version;
         struct ochre_bytes document = make_document(*id_out, version, bytes);
         if (document.size == hit->document.size &&

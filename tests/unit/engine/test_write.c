@@ -184,8 +184,8 @@ some_rows_of_a_request_are_a_request(void **state)
             check(same(row.id, kept.id) && same(row.document, kept.document));
             check(same(row.uri, kept.uri) && same(row.fields, kept.fields));
             check((row.vector == NULL) == (kept.vector == NULL));
-            check(row.vector == NULL ||
-                    memcmp(row.vector, kept.vector, whole.dim * sizeof(float)) == 0);
+            if (row.vector != NULL && kept.vector != NULL)
+                check(memcmp(row.vector, kept.vector, whole.dim * sizeof(float)) == 0);
         }
         check(!och_write_next(&part, &kept));
         och_arena_clear(&f.arena);
