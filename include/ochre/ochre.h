@@ -380,7 +380,8 @@ OCHRE_API uint64_t ochre_collection_written(const ochre_collection *collection);
  * empty collection is at 0.  A read sees one position, and may say which one it wants to see:
  * `as_of`, where NULL is now.  So several reads see the same records, whatever is written
  * meanwhile.  The past can be read for options.retain_seconds, while what it needs beside
- * the present is little: 64 MiB of memory, 32 MiB of files that were merged since.  It ends when
+ * the present is little: 4 MiB of memory, or a sixteenth of what there is in memory; 32 MiB of
+ * files that were merged since.  It ends when
  * the database is closed, with a purge, and when memory or the disk gets short; a fork begins
  * with the position that it was made at.
  *

@@ -105,11 +105,14 @@
 #define OCH_PACE_BURST_MS 20u
 #define OCH_PACE_WAIT_MS 100u
 
-/* The past that may be read (engine/history.h): at least so many seconds of it, while it
- * takes no more than this of memory (some full heads) and of the disk (files that merges
- * have replaced; what is there beside the records has 128 MiB in all). */
+/* The past that may be read (engine/history.h): so many seconds of it, while it takes no more
+ * memory than a sixteenth of what the database has, within these bounds, so that what is
+ * resident stays flat; and no more than this of the disk (files that merges have replaced; what
+ * is there beside the records has 128 MiB in all). */
 #define OCH_RETAIN_SECONDS 300u
 #define OCH_RETAIN_SECONDS_MAX 86400u
+#define OCH_RETAIN_MEMORY_SHARE 16u
+#define OCH_RETAIN_MEMORY_MIN ((uint64_t) 4 << 20)
 #define OCH_RETAIN_MEMORY_MAX ((uint64_t) 16 << 20)
 #define OCH_RETAIN_DISK_MAX ((uint64_t) 32 << 20)
 /* Who pages through a position comes again within so many seconds, or has given up. */

@@ -21,6 +21,7 @@ och_history_init(struct och_history *history, struct och_mem *mem,
     *history = (struct och_history){.mem = mem,
             .machine = machine,
             .retain_ns = retain_s * NS_PER_SECOND,
+            .memory_min = OCH_RETAIN_MEMORY_MIN,
             .memory_max = OCH_RETAIN_MEMORY_MAX,
             .disk_max = OCH_RETAIN_DISK_MAX};
     for (const struct och_mem *account = mem; account != NULL; account = account->parent)
@@ -92,7 +93,10 @@ is_leased(const struct och_history *history, const struct och_history_entry *ent
 static bool
 is_much(const struct och_history *history, const struct och_history_load *load)
 {
-    return load->memory > history->memory_max || load->disk > history->disk_max ||
+    uint64_t share = och_mem_used(history->mem) / OCH_RETAIN_MEMORY_SHARE;
+    uint64_t most = share > history->memory_min ? share : history->memory_min;
+    most = most < history->memory_max ? most : history->memory_max;
+    return load->memory > most || load->disk > history->disk_max ||
             load->n_entries > OCH_HISTORY_ENTRIES;
 }
 

@@ -67,7 +67,7 @@ struct och_history {
     struct och_mem *mem;               /* borrowed */
     const struct och_machine *machine; /* borrowed */
     uint64_t retain_ns;
-    uint64_t memory_max, disk_max;
+    uint64_t memory_min, memory_max, disk_max; /* memory: a share of all, within these */
     struct och_mutex lock;
     struct och_history_entry *oldest OCH_GUARDED_BY(lock);
     struct och_history_entry *newest OCH_GUARDED_BY(lock);
