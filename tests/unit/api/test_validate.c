@@ -441,6 +441,41 @@ a_request_fits_a_log_record_or_is_too_large(void **state)
     close_db(&f);
 }
 
+/* Each of two writes keeps to the limits, and what they would make of the record does not. */
+static void
+what_an_update_makes_of_metadata_has_the_same_limits(void **state)
+{
+    (void) state;
+    enum { N_FIRST = 1000, N_MORE = OCH_KEYS_PER_RECORD_MAX - N_FIRST };
+    static struct ochre_field many[N_FIRST], more[N_MORE + 1];
+    static char names[N_FIRST + N_MORE + 1][8];
+    struct fixture f;
+    struct ochre_error err;
+    struct one one;
+    struct och_written written;
+    open_db(&f);
+    check_ok(create(&f, "things", NULL, &err), &err);
+    for (int i = 0; i < N_FIRST + N_MORE + 1; i++) {
+        int size = snprintf(names[i], sizeof(names[i]), "%d", i);
+        struct ochre_field field = {.key = {names[i], (size_t) size},
+                .value = {.type = OCHRE_VALUE_INT, .as.integer = i}};
+        if (i < N_FIRST)
+            many[i] = field;
+        else
+            more[i - N_FIRST] = field;
+    }
+    begin(&one);
+    one.metadata = (struct ochre_metadata){many, N_FIRST};
+    check_ok(och_op_write(f.db, &f.target, OCH_WRITE_ADD, &one.input, &written, &err), &err);
+    one.metadata = (struct ochre_metadata){more, N_MORE + 1};
+    check(och_op_write(f.db, &f.target, OCH_WRITE_UPDATE, &one.input, &written, &err) ==
+            OCHRE_INVALID);
+    check(strstr(err.message, "would have 1025 keys; the limit is 1024") != NULL);
+    one.metadata.n_fields = N_MORE;
+    check_ok(och_op_write(f.db, &f.target, OCH_WRITE_UPDATE, &one.input, &written, &err), &err);
+    close_db(&f);
+}
+
 static void
 a_collections_metadata_has_a_limit(void **state)
 {
@@ -552,6 +587,7 @@ main(void)
             cmocka_unit_test(columns_are_as_long_as_the_ids),
             cmocka_unit_test(mistakes_are_told_in_the_order_of_the_wire),
             cmocka_unit_test(a_request_fits_a_log_record_or_is_too_large),
+            cmocka_unit_test(what_an_update_makes_of_metadata_has_the_same_limits),
             cmocka_unit_test(a_collections_metadata_has_a_limit),
             cmocka_unit_test(a_request_has_so_many_queries_and_no_more),
             cmocka_unit_test(a_tenants_name_has_a_limit),
