@@ -27,7 +27,7 @@ struct och_command {
 
 extern const struct och_command och_command_run, och_command_check, och_command_backup,
         och_command_restore, och_command_repair, och_command_compact, och_command_purge,
-        och_command_stats, och_command_scrub;
+        och_command_stats, och_command_scrub, och_command_upgrade;
 
 /*
  * Parse with `argp`, after refusing unknown long options with a suggestion.

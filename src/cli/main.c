@@ -41,6 +41,7 @@ static const struct och_command *const commands[] = {
         &och_command_purge,
         &och_command_stats,
         &och_command_scrub,
+        &och_command_upgrade,
         &command_version,
         &command_help,
 };

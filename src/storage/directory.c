@@ -10,6 +10,7 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/vfs.h"
+#include "storage/kept.h"
 #include "storage/wal.h"
 
 #define FORMAT_PATH "FORMAT"
@@ -243,6 +244,9 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
         return OCHRE_UNSUPPORTED;
 
     status = take_lock(vfs, machine, create, &directory.lock, err);
+    /* What a crash kept from being put back comes first. */
+    if (status == OCHRE_OK)
+        status = och_kept_recover(vfs, err);
     /* Only now is what is found here what will be here: another process may have
      * made the database, and closed it, since the first look. */
     if (status == OCHRE_OK)
@@ -268,6 +272,19 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
     return OCHRE_OK;
 }
 
+/* While files are put back, they do not belong together. */
+static ochre_status
+check_settled(struct och_vfs *vfs, struct ochre_error *err)
+{
+    enum och_kept_state state = OCH_KEPT_NONE;
+    ochre_status status = och_kept_look(vfs, &state, err);
+    if (status == OCHRE_OK && state == OCH_KEPT_REVERTING)
+        return och_fail(err, OCHRE_UNAVAILABLE,
+                "an upgrade is being undone; where that was interrupted, whoever opens the "
+                "directory for writing completes it");
+    return status;
+}
+
 ochre_status
 och_directory_look(
         struct och_vfs *vfs, struct och_directory *directory_out, struct ochre_error *err)
@@ -279,6 +296,8 @@ och_directory_look(
         status = check_vacant(vfs, err);
     if (status == OCHRE_OK && !has_format)
         status = och_fail(err, OCHRE_NOT_FOUND, "no ochre database here (no FORMAT file)");
+    if (status == OCHRE_OK)
+        status = check_settled(vfs, err);
     if (status == OCHRE_OK)
         status = check_complete(vfs, &directory_out->is_new, err);
     if (status == OCHRE_OK && directory_out->is_new)

@@ -191,6 +191,35 @@ class Golden(unittest.TestCase):
         self.assertEqual(len(list(data.glob("seg/*/*.del"))), 1)
         self.live(data, expected)
 
+    def test_what_is_old_is_upgraded_and_put_back(self):
+        for name in ("2026-11-21", "2026-11-27", "closed", "compacted", "killed"):
+            with self.subTest(name=name):
+                shutil.rmtree(self.scratch / "data", ignore_errors=True)
+                data, expected = self.unpack(name)
+                paths = [*data.glob("log/*"), *data.glob("seg/*/*"), data / "catalog.db"]
+                before = {p: p.read_bytes() for p in paths}
+                done = ochre("upgrade", "--dry-run", "--json", data)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertGreater(json.loads(done.stdout)["old"], 0)
+                done = ochre("upgrade", data)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+                self.assertEqual(json.loads(ochre("upgrade", "--dry-run", "--json",
+                                                  data).stdout)["old"], 0)
+                self.check_sound(data)
+                with server.Server(OCHRE, data) as running:
+                    self.check_all(running, expected)
+                done = ochre("upgrade", "--revert", data)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+                paths = [*data.glob("log/*"), *data.glob("seg/*/*"), data / "catalog.db"]
+                self.assertEqual({p: p.read_bytes() for p in paths}, before)
+                self.check_sound(data)
+                self.assertEqual(ochre("upgrade", "--commit", data).returncode, 2)
+                self.assertEqual(ochre("upgrade", data).returncode, 0)
+                self.assertEqual(ochre("upgrade", "--commit", data).returncode, 0)
+                self.assertFalse((data / "upgrade").exists())
+                with server.Server(OCHRE, data) as running:
+                    self.check_all(running, expected)
+
     def test_a_graph_is_walked(self):
         data, expected = self.unpack("compacted")
         bulk = next(c for c in expected["collections"] if c["described"]["name"] == "bulk")
