@@ -142,6 +142,10 @@ static_assert(OCH_WRITE_SIZE_MAX < OCH_LOG_FILE_SIZE_MAX, "one request fits one 
 #define OCH_HTTP_HEADER_TIMEOUT_MS 10000u
 #define OCH_HTTP_BODY_RATE_MIN 1024u /* bytes a second, after the grace time */
 #define OCH_HTTP_BODY_GRACE_MS 5000u
+/* Who takes a streamed answer keeps files and log of the database from being removed: 2 Mbit/s
+ * on average are the least, after the grace time. */
+#define OCH_HTTP_STREAM_RATE_MIN 262144u /* bytes a second */
+#define OCH_HTTP_STREAM_GRACE_MS 60000u
 #define OCH_HTTP_IDLE_TIMEOUT_MS 75000u
 #define OCH_HTTP_TOTAL_TIMEOUT_MS 600000u
 #define OCH_HTTP_BODIES_MEMORY_MAX ((uint64_t) 256 << 20)

@@ -193,8 +193,7 @@ answer(struct och_http_connection *connection)
     const char *body = response->body.data;
     size_t size = response->body.size;
     bool is_streamed = response->stream.read != NULL && response->status == 200;
-    if (och_buf_status(&response->body) != OCHRE_OK ||
-            (is_streamed && !och_http_stream_begin(connection)))
+    if (och_buf_status(&response->body) != OCHRE_OK || exchange->lacks_memory)
         use_memory_error(response, &body, &size);
     bool close = response->close || exchange->verdict == OCH_HTTP_REFUSED_CLOSE ||
             atomic_load(&server->is_stopping);
@@ -297,8 +296,10 @@ run_task(struct och_task *task)
     char *start = (char *) task - offsetof(struct och_http_exchange, task);
     struct och_http_exchange *exchange = (struct och_http_exchange *) (void *) start;
     struct och_http_request *request = &exchange->request;
-    if (handle(exchange) == OCH_HTTP_DONE)
-        och_http_finish(request);
+    if (handle(exchange) != OCH_HTTP_DONE)
+        return;
+    och_http_stream_begin(connection_of(request));
+    och_http_finish(request);
 }
 
 static enum MHD_Result
@@ -317,8 +318,10 @@ static enum MHD_Result
 run_here(struct och_http_connection *connection)
 {
     struct och_http_exchange *exchange = &connection->exchange;
-    if (handle(exchange) == OCH_HTTP_DONE)
+    if (handle(exchange) == OCH_HTTP_DONE) {
+        och_http_stream_begin(connection);
         return answer(connection);
+    }
     if (atomic_load_explicit(&exchange->turn, memory_order_acquire) == OCH_HTTP_FINISHED)
         return answer(connection);
 

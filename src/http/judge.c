@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/json.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "http/server_internal.h"
@@ -61,6 +62,19 @@ judge_target(struct och_http_exchange *exchange, struct ochre_bytes *host_out)
     return true;
 }
 
+static bool
+judge_origin(struct och_http_server *server, struct och_http_exchange *exchange,
+        struct ochre_bytes host, struct ochre_bytes origin)
+{
+    const struct och_http_names *origins = &server->options.origins;
+    if (och_http_origin_is_allowed(origin, host, origins->names, origins->n))
+        return true;
+    och_http_error(&exchange->response, 403, och_http_error_name(403),
+            "requests from origin \"%.*s\" are refused; cors_allow_origins would allow them",
+            shown(origin), shown_text(origin));
+    return false;
+}
+
 /* A web page in its reader's browser must not get through to us unasked. */
 static bool
 judge_sender(
@@ -77,12 +91,26 @@ judge_sender(
     struct ochre_bytes origin = och_http_header(&exchange->request, origin_header);
     if (!changes || origin.data == NULL)
         return true;
-    const struct och_http_names *origins = &server->options.origins;
-    if (och_http_origin_is_allowed(origin, host, origins->names, origins->n))
+    return judge_origin(server, exchange, host, origin);
+}
+
+/* The same for a GET that costs: a browser sends no origin with an image or a link, but
+ * says that another site's page asks. */
+static bool
+judge_site(
+        struct och_http_server *server, struct och_http_exchange *exchange, struct ochre_bytes host)
+{
+    const struct och_http_request *request = &exchange->request;
+    if ((request->route->flags & OCH_HTTP_OWN_SITE) == 0)
         return true;
-    och_http_error(&exchange->response, 403, och_http_error_name(403),
-            "requests from origin \"%.*s\" are refused; cors_allow_origins would allow them",
-            shown(origin), shown_text(origin));
+    struct ochre_bytes origin = och_http_header(request, origin_header);
+    if (origin.data != NULL)
+        return judge_origin(server, exchange, host, origin);
+    if (!och_bytes_is(och_http_header(request, "sec-fetch-site"), "cross-site"))
+        return true;
+    fail(exchange, 403,
+            "a page of another site asks for this; only one of an origin that "
+            "cors_allow_origins names may");
     return false;
 }
 
@@ -221,7 +249,8 @@ och_http_judge(struct och_http_server *server, struct och_http_exchange *exchang
         exchange->response.close = true;
         return refusal(exchange);
     }
-    if (!judge_sender(server, exchange, host) || !judge_route(server, exchange))
+    if (!judge_sender(server, exchange, host) || !judge_route(server, exchange) ||
+            !judge_site(server, exchange, host))
         return refusal(exchange);
     if (options->authorize != NULL && (request->route->flags & OCH_HTTP_PUBLIC) == 0 &&
             !options->authorize(options->context, request, &exchange->response))

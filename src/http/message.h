@@ -90,10 +90,12 @@ struct och_http_stream {
     uint64_t size; /* bytes of all of it, which are announced */
     /*
      * Read the next bytes, `room` at most and 1 at least.  Another status than OCHRE_OK,
-     * or no bytes, cuts the connection: the client sees fewer bytes than were announced.
+     * or no bytes, cuts the connection: the client sees fewer bytes than were announced, and
+     * the log has the message.
      */
-    ochre_status (*read)(void *context, void *bytes, size_t room, size_t *n_out);
-    /* Called once: all was read, or it is not wanted any more. */
+    ochre_status (*read)(
+            void *context, void *bytes, size_t room, size_t *n_out, struct ochre_error *err);
+    /* Called once, where handlers run: all was read, or it is not wanted any more. */
     void (*close)(void *context);
     void *context;
 };

@@ -47,6 +47,9 @@ enum och_http_route_flags {
     OCH_HTTP_PUBLIC = 1 << 3,
     /* Takes as long as it takes: no deadline once the request is there. */
     OCH_HTTP_LONG = 1 << 4,
+    /* A GET that costs: a web page of another site may not make its reader's browser send
+     * it, as if it changed something. */
+    OCH_HTTP_OWN_SITE = 1 << 5,
 };
 
 struct och_http_route {

@@ -123,9 +123,9 @@ och_route_backup(
 }
 
 static ochre_status
-read_backup(void *context, void *bytes, size_t room, size_t *n_out)
+read_backup(void *context, void *bytes, size_t room, size_t *n_out, struct ochre_error *err)
 {
-    return och_backup_stream_read(context, bytes, room, n_out, NULL);
+    return och_backup_stream_read(context, bytes, room, n_out, err);
 }
 
 static void

@@ -38,6 +38,10 @@ fill_defaults(struct och_http_options *options)
         options->total_timeout_ms = OCH_HTTP_TOTAL_TIMEOUT_MS;
     if (options->body_rate_min == 0)
         options->body_rate_min = OCH_HTTP_BODY_RATE_MIN;
+    if (options->stream_grace_ms == 0)
+        options->stream_grace_ms = OCH_HTTP_STREAM_GRACE_MS;
+    if (options->stream_rate_min == 0)
+        options->stream_rate_min = OCH_HTTP_STREAM_RATE_MIN;
 }
 
 static bool

@@ -80,7 +80,8 @@ struct och_http_options {
 
     /* 0 takes the value in base/limits.h. */
     uint64_t header_timeout_ms, body_grace_ms, idle_timeout_ms, total_timeout_ms;
-    uint64_t body_rate_min; /* bytes a second */
+    uint64_t body_rate_min;                    /* bytes a second */
+    uint64_t stream_grace_ms, stream_rate_min; /* the same of a client that takes a stream */
 };
 
 /*

@@ -76,9 +76,11 @@ struct och_http_connection;
 
 /* The piece of a streamed body that is on its way to the client. */
 struct och_http_piece {
-    char *bytes;  /* owned: OCH_HTTP_PIECE_SIZE */
-    size_t at, n; /* taken, and there */
+    char *bytes;     /* owned: OCH_HTTP_PIECE_SIZE */
+    size_t at, n;    /* taken, and there */
+    uint64_t n_read; /* bytes of the stream in all */
     bool has_failed;
+    struct och_http_closing *closing; /* owned: room for the task that closes the stream */
 };
 
 struct och_http_exchange {
@@ -100,6 +102,8 @@ struct och_http_exchange {
     uint64_t body_size; /* received, kept or not */
     uint64_t body_begin_ns;
     struct och_http_piece piece;
+    bool lacks_memory;        /* for a stream */
+    uint64_t stream_begin_ns; /* when the answer with it was begun */
     _Atomic(och_http_turn) turn;
 };
 
@@ -178,13 +182,15 @@ void och_http_on_completed(void *context, struct MHD_Connection *library, void *
 
 /* --- stream.c: bodies that are read while they are sent ---------------------- */
 
-/* Room for a piece of it; false: no memory. */
-bool och_http_stream_begin(struct och_http_connection *connection);
+/* The handler has answered, and this thread may block: make room for what its stream
+ * needs, if there is one, or close it. */
+void och_http_stream_begin(struct och_http_connection *connection);
 
 /* An answer whose body is the response's stream, which has begun; NULL: no memory. */
 struct MHD_Response *och_http_stream_answer(struct och_http_connection *connection);
 
-/* The exchange has ended: nobody reads the stream any more. */
+/* The exchange has ended: nobody reads the stream any more.  If it is open yet, the executor
+ * closes it, and the server waits for that as for a request. */
 void och_http_stream_end(struct och_http_connection *connection);
 
 /* --- judge.c: everything decided from the headers -------------------------- */

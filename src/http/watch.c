@@ -227,6 +227,7 @@ tick_ns(const struct och_http_options *options)
     shortest = options->idle_timeout_ms < shortest ? options->idle_timeout_ms : shortest;
     shortest = options->body_grace_ms < shortest ? options->body_grace_ms : shortest;
     shortest = options->total_timeout_ms < shortest ? options->total_timeout_ms : shortest;
+    shortest = options->stream_grace_ms < shortest ? options->stream_grace_ms : shortest;
     uint64_t tick = shortest / 4;
     tick = tick > TICK_MS_MAX ? TICK_MS_MAX : tick;
     return (tick < TICK_MS_MIN ? TICK_MS_MIN : tick) * OCH_NS_PER_MS;

@@ -16,9 +16,11 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/costs.h"
 #include "http/server.h"
@@ -42,9 +44,11 @@ struct service {
     uint64_t body_seen; /* bytes of all bodies handed to handlers */
     struct och_task later;
     struct och_http_request *later_request;
-    unsigned n_streams;    /* that are open */
-    uint64_t stream_read;  /* bytes of all of them that were read */
-    uint64_t stream_fails; /* at this byte; 0: never */
+    unsigned n_streams;            /* that are open */
+    uint64_t stream_read;          /* bytes of all of them that were read */
+    _Atomic uint64_t stream_fails; /* at this byte; 0: never */
+    unsigned n_closed_here;        /* streams that were closed where no handler runs */
+    unsigned n_failures;           /* that were logged */
 };
 
 static struct service service;
@@ -149,13 +153,13 @@ byte_at(uint64_t at)
 }
 
 static ochre_status
-read_pattern(void *context, void *bytes, size_t room, size_t *n_out)
+read_pattern(void *context, void *bytes, size_t room, size_t *n_out, struct ochre_error *err)
 {
     struct pattern *pattern = context;
     uint64_t left = pattern->size - pattern->at;
     size_t n = room < left ? room : (size_t) left;
     if (service.stream_fails != 0 && pattern->at >= service.stream_fails)
-        return OCHRE_IO;
+        return och_fail(err, OCHRE_IO, "the pattern \"%u\" ends", 7U);
     for (size_t i = 0; i < n; i++)
         ((char *) bytes)[i] = byte_at(pattern->at + i);
     pattern->at += n;
@@ -169,8 +173,11 @@ read_pattern(void *context, void *bytes, size_t room, size_t *n_out)
 static void
 close_pattern(void *context)
 {
+    char name[OCH_THREAD_NAME_SIZE];
+    check(pthread_getname_np(pthread_self(), name, sizeof(name)) == 0);
     och_mem_release(&service.mem, context, sizeof(struct pattern));
     och_mutex_lock(&service.lock);
+    service.n_closed_here += strncmp(name, "och-work", 8) != 0;
     service.n_streams--;
     och_cond_broadcast(&service.changed);
     och_mutex_unlock(&service.lock);
@@ -255,6 +262,7 @@ static const struct och_http_route routes[] = {
         {OCH_HTTP_GET, "/later", OCH_HTTP_INLINE, answer_later, NULL},
         {OCH_HTTP_GET, "/at-once", OCH_HTTP_INLINE, answer_at_once, NULL},
         {OCH_HTTP_GET, "/stream/{size}", OCH_HTTP_LONG, stream, NULL},
+        {OCH_HTTP_GET, "/own-stream/{size}", OCH_HTTP_LONG | OCH_HTTP_OWN_SITE, stream, NULL},
         {OCH_HTTP_GET, "/stream-here/{size}", OCH_HTTP_INLINE | OCH_HTTP_LONG, stream, NULL},
 };
 
@@ -279,6 +287,8 @@ start_with(struct och_http_options options)
     service.body_seen = 0;
     service.stream_read = 0;
     service.stream_fails = 0;
+    service.n_closed_here = 0;
+    service.n_failures = 0;
     check_ok(och_http_server_open(&options, &service.server, &err), &err);
 }
 
@@ -572,10 +582,27 @@ a_client_that_takes_nothing_is_not_read_ahead_for(void **state)
 }
 
 static void
+count_failure(void *context, och_log_level level, const char *event, const char *fields)
+{
+    (void) context;
+    if (strcmp(event, "http.stream.failed") != 0)
+        return;
+    check(level == OCH_LOG_ERROR && strstr(fields, "path=\"/stream/3000000\" bytes=") != NULL);
+    check(strstr(fields, "message=\"the pattern \\\"7\\\" ends\"") != NULL);
+    och_mutex_lock(&service.lock);
+    service.n_failures++;
+    och_mutex_unlock(&service.lock);
+}
+
+/* And said where somebody may look: the client only sees fewer bytes. */
+static void
 a_stream_that_fails_is_cut_short(void **state)
 {
     (void) state;
-    start();
+    const struct och_log log = {.write = count_failure, .level_max = OCH_LOG_INFO};
+    struct och_http_options options = plain_options();
+    options.log = &log;
+    start_with(options);
     for (uint64_t fails = 1; fails <= 1000000; fails += 333333) {
         int fd = dial();
         uint64_t size = 0;
@@ -587,6 +614,67 @@ a_stream_that_fails_is_cut_short(void **state)
         check(close(fd) == 0);
     }
     wait_until_streams_are_closed();
+    stop();
+    check(service.n_failures == 4);
+}
+
+/* Closing may write to disks, whether all was read, or the client went away. */
+static void
+streams_are_closed_where_handlers_run(void **state)
+{
+    (void) state;
+    start();
+    for (unsigned i = 0; i < 4; i++) {
+        int fd = dial();
+        uint64_t size = 0;
+        send_text(fd,
+                i % 2 == 0 ? "GET /stream/3000000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                           : "GET /stream/1000000000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        check(read_head(fd, &size) == 200);
+        check(read_pattern_body(fd, 3000000) == 3000000);
+        check(close(fd) == 0);
+        wait_until_streams_are_closed();
+    }
+    check(service.n_closed_here == 0);
+    stop();
+}
+
+/* What a stream holds open is held for a while, not for ever. */
+static void
+who_takes_a_stream_too_slowly_is_cut_off(void **state)
+{
+    (void) state;
+    struct och_http_options options = plain_options();
+    options.stream_grace_ms = 200;
+    options.stream_rate_min = (uint64_t) 1 << 40;
+    start_with(options);
+    int fd = dial();
+    uint64_t size = 0;
+    send_text(fd, "GET /stream/1000000000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    check(read_head(fd, &size) == 200);
+    wait_until_streams_are_closed(); /* though the client is there, and takes nothing */
+    check(read_pattern_body(fd, size) < size);
+    check(close(fd) == 0);
+    check(och_http_server_counts(service.server).n_timeouts == 1);
+    stop();
+}
+
+/* A rate that is kept earns time. */
+static void
+who_keeps_up_is_not_cut_off(void **state)
+{
+    (void) state;
+    struct och_http_options options = plain_options();
+    options.stream_grace_ms = 60;
+    options.stream_rate_min = 1;
+    start_with(options);
+    int fd = dial();
+    uint64_t size = 0;
+    send_text(fd, "GET /stream/3000000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    check(read_head(fd, &size) == 200);
+    check(read_pattern_body(fd, size) == size);
+    check(ask(fd, "GET /beat HTTP/1.1\r\nHost: localhost\r\n\r\n")->status == 200);
+    check(close(fd) == 0);
     stop();
 }
 
@@ -1123,6 +1211,11 @@ foreign_hosts_and_origins_are_refused(void **state)
             {200, "GET /beat HTTP/1.1\r\nOrigin: http://evil.example\r\n\r\n"},
             {403, "POST /reset HTTP/1.1\r\nOrigin: http://evil.example\r\n\r\n"},
             {403, "POST /reset HTTP/1.1\r\nOrigin: null\r\n\r\n"},
+            {403, "GET /own-stream/1 HTTP/1.1\r\nOrigin: http://evil.example\r\n\r\n"},
+            {403, "GET /own-stream/1 HTTP/1.1\r\nSec-Fetch-Site: cross-site\r\n\r\n"},
+            {200, "GET /own-stream/1 HTTP/1.1\r\nSec-Fetch-Site: none\r\n\r\n"},
+            {200, "GET /own-stream/1 HTTP/1.1\r\nSec-Fetch-Site: same-origin\r\n\r\n"},
+            {200, "GET /beat HTTP/1.1\r\nSec-Fetch-Site: cross-site\r\n\r\n"},
             {403, "DELETE /nope HTTP/1.1\r\nOrigin: http://evil.example\r\n\r\n"},
             {201,
                     "POST /reset HTTP/1.1\r\nHost: localhost:1\r\n"
@@ -1586,6 +1679,9 @@ main(void)
             cmocka_unit_test(streamed_bodies_arrive_whole),
             cmocka_unit_test(a_client_that_takes_nothing_is_not_read_ahead_for),
             cmocka_unit_test(a_stream_that_fails_is_cut_short),
+            cmocka_unit_test(streams_are_closed_where_handlers_run),
+            cmocka_unit_test(who_takes_a_stream_too_slowly_is_cut_off),
+            cmocka_unit_test(who_keeps_up_is_not_cut_off),
             cmocka_unit_test(a_head_reads_no_stream),
             cmocka_unit_test(stopping_cuts_streams_off),
             cmocka_unit_test(a_port_that_is_taken_is_an_error),
