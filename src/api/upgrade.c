@@ -185,7 +185,7 @@ look_at_collection(struct upgrade *upgrade, struct och_uuid id, struct ochre_err
     struct och_catalog *catalog = upgrade->db->catalog;
     struct och_collection_row row;
     struct och_collection_state state;
-    struct och_segment_row *rows;
+    struct och_segment_row *rows = NULL;
     size_t n = 0;
     struct och_arena arena;
     och_arena_init(&arena, &upgrade->db->mem);
