@@ -100,7 +100,7 @@ ochre_status
 och_archive_note(
         struct och_archive *archive, const struct och_note *change, struct ochre_error *err)
 {
-    struct och_log_record record;
+    struct och_log_record record = {.type = 0};
     struct och_note note = *change;
     note.time_ns = now_of(archive);
     ochre_status status = make_record(&archive->note, &note, &record, err);
