@@ -68,8 +68,9 @@ class Error(Structure):
 
 class Options(Structure):
     _fields_ = [("size", c_size_t), ("must_exist", c_bool), ("allow_reset", c_bool),
-                ("n_threads", c_uint), ("memory_limit", c_size_t), ("simd", c_char_p),
-                ("seal_rows", c_uint32)]
+                ("read_only", c_bool), ("n_threads", c_uint), ("memory_limit", c_size_t),
+                ("simd", c_char_p), ("seal_rows", c_uint32), ("retain_seconds", c_uint32),
+                ("archive", c_char_p)]
 
 
 class CollectionOptions(Structure):
