@@ -144,6 +144,14 @@ och_db_give_up(struct ochre_db *db)
     och_engine_stop_merges(db->engine);
 }
 
+void
+och_db_watch(struct ochre_db *db, void (*progress)(void *context, uint64_t done, uint64_t total),
+        void *context)
+{
+    db->progress = progress;
+    db->progress_context = context;
+}
+
 ochre_status
 och_db_admit_change(struct ochre_db *db, struct ochre_error *err)
 {

@@ -53,6 +53,9 @@ struct ochre_db {
     atomic_bool gives_up;        /* och_db_give_up */
     uint64_t n_purged; /* changes of the engine that a purge has seen, and one; who is tidying */
     atomic_flag is_tidied; /* someone compacts or purges all of it */
+    /* How far it is: called by who tidies; NULL: nobody watches. */
+    void (*progress)(void *context, uint64_t done, uint64_t total);
+    void *progress_context;
     atomic_uint n_streams; /* backups of it that are being read */
     struct och_scrub_state scrub;
     /* What public.c made and must take down: */
@@ -71,6 +74,13 @@ OCH_MUST_CHECK ochre_status och_db_open(
 /* It will be closed: backups, compactions and purges end early, with OCHRE_UNAVAILABLE.
  * Any thread. */
 void och_db_give_up(struct ochre_db *db);
+
+/*
+ * Have compactions and purges say how far they are, after each collection: of how much, by
+ * the records that collections ever had.  Before the first of them.
+ */
+void och_db_watch(struct ochre_db *db,
+        void (*progress)(void *context, uint64_t done, uint64_t total), void *context);
 
 /* Verbs that change something begin with this: OCHRE_DENIED where the database was opened
  * to be read. */

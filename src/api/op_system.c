@@ -54,10 +54,16 @@ och_op_reset(struct ochre_db *db, struct ochre_error *err)
     return och_engine_reset(db->engine, err);
 }
 
-/* Collections to do something to. */
+/* A collection to do something to, and how much there is to do. */
+struct listed {
+    struct och_uuid id;
+    uint64_t weight;
+};
+
 struct listing {
-    struct och_buf ids;
-    uint32_t after, last; /* numbers: of those that are not wanted any more; of the last */
+    struct och_buf members; /* struct listed */
+    uint32_t after, last;   /* numbers: of those that are not wanted any more; of the last */
+    uint64_t done, total;   /* weights */
 };
 
 /* The catalog's lock is held while it is asked: only remember. */
@@ -66,10 +72,13 @@ remember(void *context, struct och_uuid id, uint32_t number,
         const struct och_collection_state *state, size_t n_segments)
 {
     struct listing *listing = context;
-    (void) state;
     (void) n_segments;
-    if (number > listing->after)
-        och_buf_put(&listing->ids, id.bytes, sizeof(id.bytes));
+    /* An empty one takes its time as well. */
+    const struct listed member = {.id = id, .weight = state->next_ordinal + 1};
+    if (number > listing->after) {
+        och_buf_put(&listing->members, &member, sizeof(member));
+        listing->total += member.weight;
+    }
     if (number > listing->last)
         listing->last = number;
     return OCHRE_OK;
@@ -145,30 +154,39 @@ list_new(struct ochre_db *db, struct listing *listing, struct ochre_error *err)
 {
     struct och_arena arena;
     och_arena_init(&arena, &db->mem);
-    listing->ids.size = 0;
+    listing->members.size = 0;
     listing->after = listing->last;
     ochre_status status =
             db->catalog->ops->each_collection(db->catalog, &arena, remember, listing, err);
-    if (status == OCHRE_OK && och_buf_status(&listing->ids) != OCHRE_OK)
+    if (status == OCHRE_OK && och_buf_status(&listing->members) != OCHRE_OK)
         status = och_fail_memory(err);
     och_arena_clear(&arena);
     return status;
 }
 
+static void
+tell_progress(struct ochre_db *db, const struct listing *listing)
+{
+    if (db->progress != NULL)
+        db->progress(db->progress_context, listing->done, listing->total);
+}
+
 /* Do it to those that are listed; one that was dropped meanwhile is as good as done. */
 static ochre_status
-each_listed(struct ochre_db *db, const struct listing *listing,
+each_listed(struct ochre_db *db, struct listing *listing,
         ochre_status (*one)(struct ochre_db *db, struct och_uuid id, struct ochre_error *err),
         struct ochre_error *err)
 {
     ochre_status first_failure = OCHRE_OK;
-    struct och_uuid id;
-    for (size_t at = 0; at < listing->ids.size; at += sizeof(id.bytes)) {
+    struct listed member;
+    for (size_t at = 0; at < listing->members.size; at += sizeof(member)) {
         struct ochre_error why;
-        memcpy(id.bytes, listing->ids.data + at, sizeof(id.bytes));
+        memcpy(&member, listing->members.data + at, sizeof(member));
+        tell_progress(db, listing);
+        listing->done += member.weight;
         ochre_status status = atomic_load_explicit(&db->gives_up, memory_order_relaxed)
                 ? och_fail(&why, OCHRE_UNAVAILABLE, "The database is being closed")
-                : one(db, id, &why);
+                : one(db, member.id, &why);
         if (status == OCHRE_OK || status == OCHRE_NOT_FOUND || first_failure != OCHRE_OK)
             continue;
         first_failure = status;
@@ -189,9 +207,9 @@ each(struct ochre_db *db,
         struct ochre_error *err)
 {
     struct listing listing = {.last = 0};
-    och_buf_init(&listing.ids, &db->mem, SIZE_MAX / 2);
+    och_buf_init(&listing.members, &db->mem, SIZE_MAX / 2);
     ochre_status status = list_new(db, &listing, err);
-    for (unsigned n = 1; status == OCHRE_OK && listing.ids.size > 0; n++) {
+    for (unsigned n = 1; status == OCHRE_OK && listing.members.size > 0; n++) {
         status = each_listed(db, &listing, one, err);
         if (status == OCHRE_OK && n == LISTINGS_MAX)
             status = och_fail(err, OCHRE_UNAVAILABLE,
@@ -199,7 +217,8 @@ each(struct ochre_db *db,
         if (status == OCHRE_OK)
             status = list_new(db, &listing, err);
     }
-    och_buf_clear(&listing.ids);
+    tell_progress(db, &listing);
+    och_buf_clear(&listing.members);
     return status;
 }
 

@@ -261,6 +261,15 @@ static const struct och_vfs_ops vfs_ops = {
         .space_free = vfs_space_free,
 };
 
+/* --- who watches ------------------------------------------------------------------------ */
+
+void
+och_read_phase_tell(void *context, uint64_t done, uint64_t total)
+{
+    const struct och_read_phase *phase = context;
+    phase->progress(phase->context, phase->name, done, total);
+}
+
 /* --- making one ------------------------------------------------------------------------ */
 
 struct och_paced_files *

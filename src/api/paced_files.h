@@ -39,6 +39,16 @@ struct och_read_pace {
     uint64_t due_ns; /* by the machine's clock */
 };
 
+/* One part of work that has several, and whom to tell how far it is: for `progress` above,
+ * with this as its context. */
+struct och_read_phase {
+    const char *name;
+    void (*progress)(void *context, const char *phase, uint64_t done, uint64_t total);
+    void *context;
+};
+
+void och_read_phase_tell(void *context, uint64_t done, uint64_t total);
+
 struct och_paced_files;
 
 /* Reads of the files in `base` go at this pace, which is borrowed.  NULL: no memory. */

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/paced_files.h"
 #include "api/repair_internal.h"
 #include "api/schema.h"
+#include "api/stats_internal.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "distance/distance.h"
@@ -431,12 +433,11 @@ repair_all(struct och_repair *repair, struct ochre_error *err)
     return status;
 }
 
-ochre_status
-och_repair_vfs(const struct och_repair_options *options, struct och_vfs *from, struct och_vfs *to,
+static ochre_status
+repair_from(const struct och_repair_options *options, struct och_vfs *from, struct och_vfs *to,
         struct och_repair_totals *totals_out, struct ochre_error *err)
 {
     struct och_file *lock = NULL;
-    *totals_out = (struct och_repair_totals){.n_collections = 0};
     struct och_repair *repair = och_mem_take_zeroed(options->mem, sizeof(*repair));
     if (repair == NULL)
         return och_fail_memory(err);
@@ -459,6 +460,29 @@ och_repair_vfs(const struct och_repair_options *options, struct och_vfs *from, s
     och_arena_clear(&repair->arena);
     *totals_out = repair->totals;
     och_mem_release(options->mem, repair, sizeof(*repair));
+    return status;
+}
+
+ochre_status
+och_repair_vfs(const struct och_repair_options *options, struct och_vfs *from, struct och_vfs *to,
+        struct och_repair_totals *totals_out, struct ochre_error *err)
+{
+    struct och_read_phase phase = {
+            .name = "reading ", .progress = options->progress, .context = options->context};
+    struct och_read_pace pace = {
+            .machine = options->machine, .progress = och_read_phase_tell, .context = &phase};
+    *totals_out = (struct och_repair_totals){.n_collections = 0};
+    if (options->progress == NULL)
+        return repair_from(options, from, to, totals_out, err);
+    /* What is wrong with the directory is said by who repairs it. */
+    ochre_status status = och_tally_bytes(options->mem, from, &pace.total, NULL);
+    if (status == OCHRE_NO_MEMORY)
+        return och_fail_memory(err);
+    struct och_paced_files *counted = och_paced_files_make(options->mem, from, &pace);
+    if (counted == NULL)
+        return och_fail_memory(err);
+    status = repair_from(options, och_paced_files_vfs(counted), to, totals_out, err);
+    och_paced_files_release(counted);
     return status;
 }
 

@@ -75,9 +75,11 @@ struct och_repair_options {
     struct och_mem *mem;               /* borrowed */
     const struct och_machine *machine; /* borrowed */
     const struct och_kernels *kernels; /* borrowed; NULL, for directories: what the machine has */
-    /* Either may be NULL. */
+    /* Each may be NULL. */
     void (*report)(void *context, const struct och_repair_finding *finding);
     void (*summarize)(void *context, const struct och_repair_collection *collection);
+    /* So many bytes of so many, of this part of the work ("reading ", a literal). */
+    void (*progress)(void *context, const char *phase, uint64_t done, uint64_t total);
     void *context;
 };
 

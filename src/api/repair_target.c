@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "api/paced_files.h"
 #include "api/repair_internal.h"
 #include "api/schema.h"
 #include "base/error.h"
@@ -237,7 +238,13 @@ try_all(struct och_repair *repair, struct ochre_error *err)
 {
     struct och_catalog *catalog = NULL;
     const struct och_directory directory = {.database = repair->database};
-    const struct och_check_options check_options = {.mem = repair->mem};
+    struct och_read_phase phase = {.name = "verifying ",
+            .progress = repair->options->progress,
+            .context = repair->options->context};
+    struct och_read_pace pace = {.machine = repair->options->machine,
+            .progress = phase.progress == NULL ? NULL : och_read_phase_tell,
+            .context = &phase};
+    const struct och_check_options check_options = {.mem = repair->mem, .pace = &pace};
     struct och_check_totals totals;
     ochre_status status = och_catalog_sqlite_open(repair->mem, repair->to, false, &catalog, err);
     if (status == OCHRE_OK)

@@ -6,6 +6,7 @@
 #include "api/check.h"
 #include "api/db.h"
 #include "api/ops.h"
+#include "api/paced_files.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
@@ -230,6 +231,8 @@ look_at_collections(struct upgrade *upgrade, struct ochre_error *err)
         status = och_fail_memory(err);
     for (size_t at = 0; status == OCHRE_OK && at < ids.size; at += sizeof(struct och_uuid)) {
         struct och_uuid id;
+        if (upgrade->rewrites && upgrade->options->progress != NULL)
+            upgrade->options->progress(upgrade->options->context, "writing anew ", at, ids.size);
         memcpy(id.bytes, ids.data + at, sizeof(id.bytes));
         status = look_at_collection(upgrade, id, err);
     }
@@ -288,13 +291,25 @@ survey_readable(struct upgrade *upgrade, struct ochre_error *err)
 
 /* --- upgrading ----------------------------------------------------------------------- */
 
+static struct och_read_phase
+phase_of(const struct upgrade *upgrade, const char *name)
+{
+    return (struct och_read_phase){.name = name,
+            .progress = upgrade->options->progress,
+            .context = upgrade->options->context};
+}
+
 /* The directory is held: keep what is there, unless an earlier try has done so. */
 static ochre_status
 keep(struct upgrade *upgrade, struct ochre_error *err)
 {
     enum och_kept_state state;
     const struct och_upgrade_options *options = upgrade->options;
-    const struct och_check_options check = {.mem = options->mem};
+    struct och_read_phase phase = phase_of(upgrade, "checking ");
+    struct och_read_pace pace = {.machine = options->machine,
+            .progress = phase.progress == NULL ? NULL : och_read_phase_tell,
+            .context = &phase};
+    const struct och_check_options check = {.mem = options->mem, .pace = &pace};
     ochre_status status = och_kept_look(upgrade->vfs, &state, err);
     if (status != OCHRE_OK || state == OCH_KEPT_WHOLE)
         return status;
@@ -313,11 +328,14 @@ static ochre_status
 rewrite(struct upgrade *upgrade, struct ochre_error *err)
 {
     ochre_status status = open_db(upgrade, false, err);
+    struct och_read_phase phase = phase_of(upgrade, "purging ");
     upgrade->rewrites = upgrade->is_silent = true;
     if (status == OCHRE_OK)
         status = och_engine_seal_all(upgrade->db->engine, err);
     if (status == OCHRE_OK)
         status = survey(upgrade, err);
+    if (status == OCHRE_OK && phase.progress != NULL)
+        och_db_watch(upgrade->db, och_read_phase_tell, &phase);
     if (status == OCHRE_OK)
         status = och_op_purge(upgrade->db, err);
     close_db(upgrade);

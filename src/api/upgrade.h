@@ -36,6 +36,8 @@ struct och_upgrade_options {
     bool discard_writes;               /* of a revert: what was written since may go */
     /* May be NULL: a file that is old, and why.  The strings live for the call. */
     void (*report)(void *context, const char *path, const char *why);
+    /* May be NULL: how far this part of the work is ("checking ", a literal). */
+    void (*progress)(void *context, const char *phase, uint64_t done, uint64_t total);
     void *context;
 };
 

@@ -125,12 +125,6 @@ static const struct argp argp_restore = {
 
 /* --- the result ------------------------------------------------------------- */
 
-static const char *
-word_of(och_exit code)
-{
-    return code == OCH_EXIT_OK ? "ok" : code == OCH_EXIT_IN_USE ? "in_use" : "failed";
-}
-
 /* Standard output is the stream's, if there is one. */
 static void
 print_json(FILE *out, och_exit code, const struct och_backup_totals *totals, const char *message)
@@ -139,8 +133,8 @@ print_json(FILE *out, och_exit code, const struct och_backup_totals *totals, con
             "{\"result\": \"%s\", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64
             ", \"files_copied\": %" PRIu64 ", \"bytes_copied\": %" PRIu64
             ", \"made_unix_s\": %" PRIu64 ", \"message\": ",
-            word_of(code), totals->n_files, totals->n_bytes, totals->n_files_copied,
-            totals->n_bytes_copied, totals->made_s);
+            och_command_word_of(code, "ok"), totals->n_files, totals->n_bytes,
+            totals->n_files_copied, totals->n_bytes_copied, totals->made_s);
     och_command_put_json_to(out, message);
     (void) fputs("}\n", out);
 }

@@ -11,24 +11,14 @@
 
 /* Two commands: all at once; or slowly, beside other work. */
 struct arguments {
-    char *path; /* in argv */
-    bool quiet, json;
+    struct och_directory_arguments directory;
     uint64_t rate;  /* bytes a second; 0: as fast as can be */
     bool has_found; /* something, so far */
 };
 
-#define OPTION_PATH                                    \
-    {                                                  \
-        "path", 'p', "DIR", 0, "The data directory", 0 \
-    }
-#define OPTION_QUIET                                         \
-    {                                                        \
-        "quiet", 'q', NULL, 0, "Print the last line only", 0 \
-    }
-#define OPTION_JSON                                                             \
-    {                                                                           \
-        "json", 'j', NULL, 0, "Print findings and result as one JSON object", 0 \
-    }
+#define OPTION_PATH OCH_OPTION_PATH("The data directory")
+#define OPTION_QUIET OCH_OPTION_QUIET("Print the last line only")
+#define OPTION_JSON OCH_OPTION_JSON("Print findings and result as one JSON object")
 
 static const struct argp_option options_check[] = {
         OPTION_PATH,
@@ -64,37 +54,14 @@ set_rate(struct arguments *arguments, const char *text, const struct argp_state 
     arguments->rate = rate << 20;
 }
 
-static void
-set_path(struct arguments *arguments, char *path, const struct argp_state *state)
-{
-    if (arguments->path != NULL)
-        och_command_usage(state, "one directory at a time");
-    arguments->path = path;
-}
-
 static error_t
 parse_option(int key, char *argument, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
-    if (key == 'q') {
-        arguments->quiet = true;
-        return 0;
-    }
-    if (key == 'j') {
-        arguments->json = true;
-        return 0;
-    }
-    if (key == 'r') {
-        set_rate(arguments, argument, state);
-        return 0;
-    }
-    if (key == 'p' || key == ARGP_KEY_ARG) {
-        set_path(arguments, argument, state);
-        return 0;
-    }
-    if (key == ARGP_KEY_END && arguments->path == NULL)
-        och_command_usage(state, "which directory?");
-    return key == ARGP_KEY_END ? 0 : ARGP_ERR_UNKNOWN;
+    if (key != 'r')
+        return och_command_take_directory(&arguments->directory, key, argument, state);
+    set_rate(arguments, argument, state);
+    return 0;
 }
 
 static const struct argp argp_check = {
@@ -124,13 +91,13 @@ print_finding(void *context, const struct och_check_finding *finding)
 {
     struct arguments *arguments = context;
     const char *kind = finding->kind == OCH_CHECK_DAMAGE ? "damaged" : "note";
-    if (arguments->json) {
+    if (arguments->directory.json) {
         (void) printf("%s{\"kind\": \"%s\", \"path\": ", arguments->has_found ? ", " : "", kind);
         och_command_put_json(finding->path);
         (void) printf(", \"message\": ");
         och_command_put_json(finding->message);
         (void) printf(", \"derived\": %s}", finding->is_derived ? "true" : "false");
-    } else if (!arguments->quiet) {
+    } else if (!arguments->directory.quiet) {
         (void) printf("%s %s: %s%s\n", kind, finding->path, finding->message,
                 finding->is_derived ? " (it is made of the records, which are whole; a server that "
                                       "opens it makes it anew)"
@@ -178,7 +145,7 @@ check(struct arguments *arguments)
 {
     struct watch watch = {.arguments = arguments};
     och_command_raise_descriptor_limit(); /* a directory in use: all its files at once */
-    och_progress_begin(&watch.progress, !arguments->quiet);
+    och_progress_begin(&watch.progress, !arguments->directory.quiet);
     struct och_read_pace pace = {.machine = och_machine_posix(),
             .rate = arguments->rate,
             .progress = watch.progress.is_shown ? och_progress_draw : NULL,
@@ -187,9 +154,10 @@ check(struct arguments *arguments)
             .pace = &pace, .report = report, .context = &watch};
     struct och_check_totals totals = {0};
     struct ochre_error err = {0};
-    if (arguments->json)
+    if (arguments->directory.json)
         (void) printf("{\"findings\": [");
-    ochre_status status = och_check_directory(arguments->path, &check_options, &totals, &err);
+    ochre_status status =
+            och_check_directory(arguments->directory.path, &check_options, &totals, &err);
     och_progress_end(&watch.progress);
     bool told = status == OCHRE_OK || status == OCHRE_CORRUPT;
     const char *result = status == OCHRE_OK ? "sound"
@@ -198,10 +166,10 @@ check(struct arguments *arguments)
     if (!told)
         och_command_complain("could not tell: %s", err.message);
     bool printed = true;
-    if (arguments->json)
+    if (arguments->directory.json)
         printed = print_json(result, &totals, told ? "" : err.message);
     else if (told)
-        printed = print_line(arguments->path, result, &totals);
+        printed = print_line(arguments->directory.path, result, &totals);
     if (!told || !printed || fflush(stdout) != 0)
         return OCH_EXIT_USAGE; /* a verdict nobody can read is none */
     return status == OCHRE_OK ? OCH_EXIT_OK : OCH_EXIT_FAILURE;

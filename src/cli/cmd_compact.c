@@ -1,32 +1,29 @@
 #include <stdio.h>
 
+#include "api/db.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "ochre/ochre.h"
 #include "os/cpu.h"
 
 /* Two commands that open a directory, do one thing to it and close it. */
-struct arguments {
-    char *path; /* in argv */
+static const struct argp_option options[] = {
+        OCH_OPTION_PATH("The data directory"),
+        OCH_OPTION_QUIET("Say nothing unless it fails"),
+        OCH_OPTION_JSON("Print the result as one JSON object"),
+        {0},
 };
 
 static error_t
 parse_option(int key, char *argument, struct argp_state *state)
 {
-    struct arguments *arguments = state->input;
-    if (key == ARGP_KEY_ARG && state->arg_num == 0) {
-        arguments->path = argument;
-        return 0;
-    }
-    if (key == ARGP_KEY_ARG)
-        och_command_usage(state, "one directory at a time");
-    if (key == ARGP_KEY_NO_ARGS)
-        och_command_usage(state, "which directory?");
-    return ARGP_ERR_UNKNOWN;
+    return och_command_take_directory(state->input, key, argument, state);
 }
 
 #define STATUS "Exit status: 0 done, 1 damaged or failed, 2 wrong arguments, 73 in use."
 
 static const struct argp argp_compact = {
+        .options = options,
         .parser = parse_option,
         .args_doc = "DIR",
         .doc = "Put the files of each collection in the data directory DIR together, without what "
@@ -35,6 +32,7 @@ static const struct argp argp_compact = {
 };
 
 static const struct argp argp_purge = {
+        .options = options,
         .parser = parse_option,
         .args_doc = "DIR",
         .doc = "Have nothing of what was deleted, replaced or dropped in any file of the data "
@@ -43,27 +41,47 @@ static const struct argp argp_purge = {
                "`curl -X POST http://localhost:8000/ochre/v1/purge`.\v" STATUS,
 };
 
+static bool
+tell(const struct och_directory_arguments *arguments, och_exit code, const char *done,
+        const char *message)
+{
+    if (arguments->json) {
+        (void) printf("{\"result\": \"%s\", \"path\": ", och_command_word_of(code, done));
+        och_command_put_json(arguments->path);
+        (void) printf(", \"message\": ");
+        och_command_put_json(message);
+        (void) puts("}");
+    } else if (code == OCH_EXIT_OK && !arguments->quiet) {
+        (void) printf("%s: %s\n", arguments->path, done);
+    }
+    return fflush(stdout) == 0 && ferror(stdout) == 0;
+}
+
 static och_exit
 run(int argc, char **argv, const struct argp *argp,
         ochre_status (*work)(ochre_db *db, struct ochre_error *err), const char *done)
 {
-    struct arguments arguments = {0};
+    struct och_directory_arguments arguments = {.path = NULL};
+    struct och_progress progress;
     struct ochre_error err = {0};
     ochre_db *db = NULL;
     if (!och_command_parse(argp, argc, argv, &arguments))
         return OCH_EXIT_USAGE;
-    struct ochre_options options = {
-            .size = sizeof(options), .must_exist = true, .n_threads = och_cpu_detect().cores};
-    ochre_status status = ochre_open(arguments.path, &options, &db, &err);
+    struct ochre_options open_options = {
+            .size = sizeof(open_options), .must_exist = true, .n_threads = och_cpu_detect().cores};
+    och_progress_begin(&progress, !arguments.quiet);
+    ochre_status status = ochre_open(arguments.path, &open_options, &db, &err);
+    if (status == OCHRE_OK && progress.is_shown)
+        och_db_watch(db, och_progress_draw, &progress);
     if (status == OCHRE_OK)
         status = work(db, &err);
     ochre_close(db);
-    if (status != OCHRE_OK) {
+    och_progress_end(&progress);
+    och_exit code = och_command_exit_of(status);
+    if (code != OCH_EXIT_OK)
         och_command_complain("%s", err.message);
-        return och_command_exit_of(status);
-    }
-    bool printed = printf("%s: %s\n", arguments.path, done) > 0 && fflush(stdout) == 0;
-    return printed ? OCH_EXIT_OK : OCH_EXIT_FAILURE;
+    bool printed = tell(&arguments, code, done, code == OCH_EXIT_OK ? "" : err.message);
+    return code == OCH_EXIT_OK && !printed ? OCH_EXIT_FAILURE : code;
 }
 
 static och_exit

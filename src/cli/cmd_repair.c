@@ -6,27 +6,31 @@
 #include "api/repair.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "os/clock.h"
 
 enum { KEY_IN_PLACE = 256, RECORDS_NAMED = 10 };
 
 struct arguments {
-    char *path, *to; /* in argv */
-    bool in_place, dry_run, json;
+    struct och_directory_arguments directory;
+    char *to; /* in argv */
+    bool in_place, dry_run;
+    struct och_progress progress;
     bool has_found, has_collection; /* something, so far */
     char lost_path[128];            /* the file that records were lost of last, */
     unsigned n_lost;                /* and how many of it were named */
 };
 
 static const struct argp_option options[] = {
-        {"path", 'p', "DIR", 0, "The damaged directory; it is not changed", 0},
+        OCH_OPTION_PATH("The damaged directory; it is not changed"),
         {"to", 't', "NEWDIR", 0, "Where to make the repaired one: empty, or not there", 0},
         {"in-place", KEY_IN_PLACE, NULL, 0,
                 "Make it beside DIR, and then let the two change names: the damaged one is kept "
                 "as DIR.damaged-N",
                 0},
         {"dry-run", 'n', NULL, 0, "Write nothing; report what would be kept and lost", 0},
-        {"json", 'j', NULL, 0, "Print the report as one JSON object", 0},
+        OCH_OPTION_QUIET("Print the last line only"),
+        OCH_OPTION_JSON("Print the report as one JSON object"),
         {0},
 };
 
@@ -34,8 +38,6 @@ static void
 check_arguments(const struct arguments *arguments, struct argp_state *state)
 {
     unsigned n = (arguments->to != NULL) + (unsigned) arguments->in_place;
-    if (arguments->path == NULL)
-        och_command_usage(state, "which directory?");
     if (n > 1)
         och_command_usage(state, "--to NEWDIR or --in-place, not both");
     if (n == 0 && !arguments->dry_run)
@@ -47,9 +49,6 @@ parse_option(int key, char *argument, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
     switch (key) {
-    case 'p':
-        arguments->path = argument;
-        return 0;
     case 't':
         arguments->to = argument;
         return 0;
@@ -59,20 +58,13 @@ parse_option(int key, char *argument, struct argp_state *state)
     case 'n':
         arguments->dry_run = true;
         return 0;
-    case 'j':
-        arguments->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (arguments->path != NULL)
-            och_command_usage(state, "one directory at a time");
-        arguments->path = argument;
-        return 0;
     case ARGP_KEY_END:
         check_arguments(arguments, state);
-        return 0;
+        break;
     default:
-        return ARGP_ERR_UNKNOWN;
+        break;
     }
+    return och_command_take_directory(&arguments->directory, key, argument, state);
 }
 
 static const struct argp argp = {
@@ -115,9 +107,12 @@ print_finding(void *context, const struct och_repair_finding *finding)
 {
     struct arguments *arguments = context;
     const char *kind = och_repair_kind_name(finding->kind);
-    if (!arguments->json && is_too_many(arguments, finding))
+    och_progress_end(&arguments->progress); /* it is drawn again behind the line */
+    if (arguments->directory.quiet && !arguments->directory.json)
         return;
-    if (!arguments->json) {
+    if (!arguments->directory.json && is_too_many(arguments, finding))
+        return;
+    if (!arguments->directory.json) {
         (void) printf("%s %s: %s\n", kind, finding->path, finding->message);
         return;
     }
@@ -159,10 +154,11 @@ static void
 print_collection(void *context, const struct och_repair_collection *sum)
 {
     struct arguments *arguments = context;
-    if (arguments->json) {
+    och_progress_end(&arguments->progress);
+    if (arguments->directory.json)
         print_collection_json(arguments, sum);
+    if (arguments->directory.json || arguments->directory.quiet)
         return;
-    }
     (void) printf("collection %.*s/%.*s/%.*s: ", (int) sum->tenant.size, sum->tenant.data,
             (int) sum->database.size, sum->database.data, (int) sum->name.size, sum->name.data);
     if (!arguments->dry_run)
@@ -184,17 +180,6 @@ print_collection(void *context, const struct och_repair_collection *sum)
     (void) putchar('\n');
 }
 
-/* What was done with the whole of it. */
-static const char *
-word_of(const struct arguments *arguments, och_exit code)
-{
-    if (code == OCH_EXIT_IN_USE)
-        return "in_use";
-    if (code != OCH_EXIT_OK)
-        return "failed";
-    return arguments->dry_run ? "repairable" : "repaired";
-}
-
 static void
 print_json_end(const struct arguments *arguments, och_exit code,
         const struct och_repair_totals *totals, const char *kept, const char *message)
@@ -203,7 +188,8 @@ print_json_end(const struct arguments *arguments, och_exit code,
                   ", \"records\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"in_doubt\": %" PRIu64
                   ", \"log_records_missing\": %" PRIu64 ", \"log_bytes_given_up\": %" PRIu64
                   ", \"damaged_kept_as\": ",
-            arguments->has_collection ? "" : "], \"collections\": [", word_of(arguments, code),
+            arguments->has_collection ? "" : "], \"collections\": [",
+            och_command_word_of(code, arguments->dry_run ? "repairable" : "repaired"),
             totals->has_lost ? "true" : "false", totals->is_earlier ? "true" : "false",
             totals->n_records, totals->n_lost, totals->n_in_doubt, totals->n_log_missing,
             totals->log_bytes_given_up);
@@ -218,7 +204,7 @@ print_end(
         const struct arguments *arguments, const struct och_repair_totals *totals, const char *kept)
 {
     (void) printf("%s: %s%s; %" PRIu64 " collections, %" PRIu64 " of them whole",
-            arguments->to != NULL ? arguments->to : arguments->path,
+            arguments->to != NULL ? arguments->to : arguments->directory.path,
             arguments->dry_run ? "repairable" : "repaired and verified",
             totals->has_lost ? ", with losses" : ", nothing is lost", totals->n_collections,
             totals->n_whole);
@@ -227,6 +213,13 @@ print_end(
     if (kept[0] != '\0')
         (void) printf("; the damaged directory is kept as %s", kept);
     (void) putchar('\n');
+}
+
+static void
+draw(void *context, const char *phase, uint64_t done, uint64_t total)
+{
+    struct arguments *arguments = context;
+    och_progress_draw_phase(&arguments->progress, phase, done, total);
 }
 
 static och_exit
@@ -239,23 +232,26 @@ run(int argc, char **argv)
     och_command_raise_descriptor_limit(); /* a collection's files, all at once */
     struct och_mem mem;
     och_mem_init(&mem, NULL);
+    och_progress_begin(&arguments.progress, !arguments.directory.quiet);
     const struct och_repair_options how = {.mem = &mem,
             .machine = och_machine_posix(),
             .report = print_finding,
             .summarize = print_collection,
+            .progress = arguments.progress.is_shown ? draw : NULL,
             .context = &arguments};
     struct och_repair_totals totals = {.n_collections = 0};
     struct ochre_error err = {.status = OCHRE_OK};
-    if (arguments.json)
+    if (arguments.directory.json)
         (void) printf("{\"findings\": [");
     ochre_status status = arguments.in_place && !arguments.dry_run
-            ? och_repair_in_place(&how, arguments.path, kept, sizeof(kept), &totals, &err)
-            : och_repair_directory(
-                      &how, arguments.path, arguments.dry_run ? NULL : arguments.to, &totals, &err);
+            ? och_repair_in_place(&how, arguments.directory.path, kept, sizeof(kept), &totals, &err)
+            : och_repair_directory(&how, arguments.directory.path,
+                      arguments.dry_run ? NULL : arguments.to, &totals, &err);
+    och_progress_end(&arguments.progress);
     och_exit code = och_command_exit_of(status);
     if (code != OCH_EXIT_OK)
         och_command_complain("%s", err.message);
-    if (arguments.json)
+    if (arguments.directory.json)
         print_json_end(&arguments, code, &totals, kept, code == OCH_EXIT_OK ? "" : err.message);
     else if (code == OCH_EXIT_OK)
         print_end(&arguments, &totals, kept);

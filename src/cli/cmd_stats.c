@@ -8,34 +8,16 @@
 #include "base/mem.h"
 #include "cli/command.h"
 
-struct arguments {
-    char *path; /* in argv */
-    bool json;
-};
-
 static const struct argp_option options[] = {
-        {"path", 'p', "DIR", 0, "The data directory", 0},
-        {"json", 'j', NULL, 0, "Print all of it as one JSON object", 0},
+        OCH_OPTION_PATH("The data directory"),
+        OCH_OPTION_JSON("Print all of it as one JSON object"),
         {0},
 };
 
 static error_t
 parse_option(int key, char *argument, struct argp_state *state)
 {
-    struct arguments *arguments = state->input;
-    if (key == 'j') {
-        arguments->json = true;
-        return 0;
-    }
-    if (key == 'p' || key == ARGP_KEY_ARG) {
-        if (arguments->path != NULL)
-            och_command_usage(state, "one directory at a time");
-        arguments->path = argument;
-        return 0;
-    }
-    if (key == ARGP_KEY_END && arguments->path == NULL)
-        och_command_usage(state, "which directory?");
-    return key == ARGP_KEY_END ? 0 : ARGP_ERR_UNKNOWN;
+    return och_command_take_directory(state->input, key, argument, state);
 }
 
 static const struct argp argp = {
@@ -213,7 +195,7 @@ print_json(struct och_mem *mem, const struct och_stats *stats)
 static och_exit
 run(int argc, char **argv)
 {
-    struct arguments arguments = {0};
+    struct och_directory_arguments arguments = {0};
     if (!och_command_parse(&argp, argc, argv, &arguments))
         return OCH_EXIT_USAGE;
     och_command_raise_descriptor_limit(); /* a file each for what the log is about */

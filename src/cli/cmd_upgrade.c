@@ -5,26 +5,29 @@
 #include "api/upgrade.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "os/clock.h"
 #include "os/vfs_posix.h"
 
 enum { KEY_COMMIT = 256, KEY_REVERT, KEY_DRY_RUN, KEY_DISCARD };
 
 struct arguments {
-    char *path; /* in argv */
-    bool commits, reverts, dry_run, discards, json;
+    struct och_directory_arguments directory;
+    bool commits, reverts, dry_run, discards;
+    struct och_progress progress;
     bool has_told; /* of a file, so far */
 };
 
 static const struct argp_option options[] = {
-        {"path", 'p', "DIR", 0, "The data directory", 0},
+        OCH_OPTION_PATH("The data directory"),
         {"dry-run", KEY_DRY_RUN, NULL, 0,
                 "Say which files are of an older form, and change nothing", 0},
         {"commit", KEY_COMMIT, NULL, 0, "Let go of what was kept: the upgrade stays", 0},
         {"revert", KEY_REVERT, NULL, 0, "Put back exactly what was before the upgrade", 0},
         {"discard-writes", KEY_DISCARD, NULL, 0,
                 "With --revert: though something was written since, which is lost", 0},
-        {"json", 'j', NULL, 0, "Print the result as one JSON object", 0},
+        OCH_OPTION_QUIET("Say nothing unless it fails"),
+        OCH_OPTION_JSON("Print the result as one JSON object"),
         {0},
 };
 
@@ -45,26 +48,16 @@ parse_option(int key, char *argument, struct argp_state *state)
     case KEY_DISCARD:
         arguments->discards = true;
         return 0;
-    case 'j':
-        arguments->json = true;
-        return 0;
-    case 'p':
-    case ARGP_KEY_ARG:
-        if (arguments->path != NULL)
-            och_command_usage(state, "one directory at a time");
-        arguments->path = argument;
-        return 0;
     case ARGP_KEY_END:
-        if (arguments->path == NULL)
-            och_command_usage(state, "which directory?");
         if (arguments->commits + arguments->reverts + arguments->dry_run > 1)
             och_command_usage(state, "one of --dry-run, --commit and --revert");
         if (arguments->discards && !arguments->reverts)
             och_command_usage(state, "--discard-writes goes with --revert");
-        return 0;
+        break;
     default:
-        return ARGP_ERR_UNKNOWN;
+        break;
     }
+    return och_command_take_directory(&arguments->directory, key, argument, state);
 }
 
 static const struct argp argp = {
@@ -83,16 +76,24 @@ static void
 report(void *context, const char *path, const char *why)
 {
     struct arguments *arguments = context;
-    if (arguments->json) {
+    och_progress_end(&arguments->progress); /* it is drawn again behind the line */
+    if (arguments->directory.json) {
         (void) printf("%s{\"path\": ", arguments->has_told ? ", " : "");
         och_command_put_json(path);
         (void) printf(", \"reason\": ");
         och_command_put_json(why);
         (void) putchar('}');
-    } else {
+    } else if (!arguments->directory.quiet) {
         (void) printf("old %s: %s\n", path, why);
     }
     arguments->has_told = true;
+}
+
+static void
+draw(void *context, const char *phase, uint64_t done, uint64_t total)
+{
+    struct arguments *arguments = context;
+    och_progress_draw_phase(&arguments->progress, phase, done, total);
 }
 
 static const char *
@@ -112,14 +113,14 @@ print_result(const struct arguments *arguments, const struct och_upgrade_totals 
         och_exit code, const char *message)
 {
     bool is_kept = totals->state == OCH_KEPT_WHOLE;
-    if (arguments->json) {
+    if (arguments->directory.json) {
         (void) printf("], \"result\": \"%s\", \"old\": %" PRIu64 ", \"kept\": %s, \"message\": ",
-                code == OCH_EXIT_OK ? word_of(arguments, totals) : "failed", totals->n_old,
+                och_command_word_of(code, word_of(arguments, totals)), totals->n_old,
                 is_kept ? "true" : "false");
         och_command_put_json(message);
         (void) puts("}");
-    } else if (code == OCH_EXIT_OK) {
-        (void) printf("%s: %s; %" PRIu64 " old files%s\n", arguments->path,
+    } else if (code == OCH_EXIT_OK && !arguments->directory.quiet) {
+        (void) printf("%s: %s; %" PRIu64 " old files%s\n", arguments->directory.path,
                 word_of(arguments, totals), totals->n_old,
                 is_kept ? "; what was is kept: settle it with --commit or --revert" : "");
     }
@@ -138,15 +139,17 @@ run(int argc, char **argv)
     struct ochre_error err = {0};
     struct och_upgrade_totals totals = {0};
     och_mem_init(&mem, NULL);
+    och_progress_begin(&arguments.progress, !arguments.directory.quiet);
     const struct och_upgrade_options how = {.mem = &mem,
             .machine = och_machine_posix(),
             .dry_run = arguments.dry_run,
             .discard_writes = arguments.discards,
             .report = report,
+            .progress = arguments.progress.is_shown ? draw : NULL,
             .context = &arguments};
-    if (arguments.json)
+    if (arguments.directory.json)
         (void) printf("{\"files\": [");
-    ochre_status status = och_vfs_posix_open(&mem, arguments.path, false, &vfs, &err);
+    ochre_status status = och_vfs_posix_open(&mem, arguments.directory.path, false, &vfs, &err);
     if (status == OCHRE_OK && arguments.commits)
         status = och_upgrade_commit(vfs, &how, &totals, &err);
     else if (status == OCHRE_OK && arguments.reverts)
@@ -155,6 +158,7 @@ run(int argc, char **argv)
         status = och_upgrade(vfs, &how, &totals, &err);
     if (vfs != NULL)
         och_vfs_posix_close(vfs);
+    och_progress_end(&arguments.progress);
     och_exit code = och_command_exit_of(status);
     if (code != OCH_EXIT_OK)
         och_command_complain("%s", err.message);

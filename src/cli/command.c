@@ -87,6 +87,32 @@ och_command_parse(const struct argp *argp, int argc, char **argv, void *input)
     return argp_parse(argp, argc, argv, 0, NULL, input) == 0;
 }
 
+error_t
+och_command_take_directory(struct och_directory_arguments *arguments, int key, char *argument,
+        const struct argp_state *state)
+{
+    switch (key) {
+    case 'q':
+        arguments->quiet = true;
+        return 0;
+    case 'j':
+        arguments->json = true;
+        return 0;
+    case 'p':
+    case ARGP_KEY_ARG:
+        if (arguments->path != NULL)
+            och_command_usage(state, "one directory at a time");
+        arguments->path = argument;
+        return 0;
+    case ARGP_KEY_END:
+        if (arguments->path == NULL)
+            och_command_usage(state, "which directory?");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
 void
 och_command_raise_descriptor_limit(void)
 {
@@ -129,4 +155,10 @@ och_command_exit_of(ochre_status status)
     bool is_argument =
             status == OCHRE_EXISTS || status == OCHRE_INVALID || status == OCHRE_NOT_FOUND;
     return is_argument ? OCH_EXIT_USAGE : OCH_EXIT_FAILURE;
+}
+
+const char *
+och_command_word_of(och_exit code, const char *done)
+{
+    return code == OCH_EXIT_OK ? done : code == OCH_EXIT_IN_USE ? "in_use" : "failed";
 }

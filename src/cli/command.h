@@ -35,6 +35,30 @@ extern const struct och_command och_command_run, och_command_check, och_command_
  */
 bool och_command_parse(const struct argp *argp, int argc, char **argv, void *input);
 
+/* What commands take that do something to one data directory, and the options for it. */
+struct och_directory_arguments {
+    char *path; /* in argv */
+    bool quiet, json;
+};
+
+#define OCH_OPTION_PATH(text)            \
+    {                                    \
+        "path", 'p', "DIR", 0, (text), 0 \
+    }
+#define OCH_OPTION_QUIET(text)           \
+    {                                    \
+        "quiet", 'q', NULL, 0, (text), 0 \
+    }
+#define OCH_OPTION_JSON(text)           \
+    {                                   \
+        "json", 'j', NULL, 0, (text), 0 \
+    }
+
+/* For an argp parser: take one of these options, the directory, or the end of the arguments,
+ * at which there must be one.  ARGP_ERR_UNKNOWN: it is none of them. */
+error_t och_command_take_directory(struct och_directory_arguments *arguments, int key,
+        char *argument, const struct argp_state *state);
+
 /* Say what is wrong with the arguments, point to --help, and exit. */
 void och_command_usage(const struct argp_state *state, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
@@ -42,8 +66,10 @@ void och_command_usage(const struct argp_state *state, const char *format, ...)
 /* "ochre: TEXT" and a line break, to standard error. */
 void och_command_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* What a command that does something to a directory exits with. */
+/* What a command that does something to a directory exits with; and, in one word, how it
+ * went: `done` if it went well. */
 och_exit och_command_exit_of(ochre_status status);
+const char *och_command_word_of(och_exit code, const char *done);
 
 /* Have as many files open as a server may need, if the system allows it. */
 void och_command_raise_descriptor_limit(void);

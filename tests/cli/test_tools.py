@@ -4,7 +4,9 @@
 Standard library only.
 """
 import json
+import os
 import pathlib
+import pty
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,27 @@ DATABASE = "/api/v2/tenants/default_tenant/databases/default_database"
 def ochre(*arguments):
     return subprocess.run([OCHRE, *map(str, arguments)], capture_output=True, text=True,
                           timeout=120, check=False)
+
+
+def at_terminal(*arguments):
+    """With standard error being a terminal: exit status, standard output, what was drawn."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([OCHRE, *map(str, arguments)], stdout=subprocess.PIPE, stderr=theirs,
+                          text=True) as running:
+        os.close(theirs)
+        drawn = b""
+        while True:
+            try:
+                more = os.read(ours, 4096)
+            except OSError:  # nobody has the other end any more
+                break
+            if not more:
+                break
+            drawn += more
+        said = running.stdout.read()
+        running.wait(timeout=120)
+    os.close(ours)
+    return running.returncode, said, drawn.decode()
 
 
 def ask(running, path, body=None):
@@ -153,6 +176,66 @@ class Tools(unittest.TestCase):
             self.assertEqual(ochre("scrub", "--rate", rate, self.data).returncode, 2, rate)
         self.assertEqual(ochre("scrub").returncode, 2)
         self.assertEqual(ochre("scrub", self.scratch / "none").returncode, 2)
+
+    # --- all of them ----------------------------------------------------------------
+
+    def test_who_tidies_says_so_as_it_is_told_to(self):
+        with self.serve() as running:
+            self.fill(running)
+            for verb in ("compact", "purge"):
+                done = ochre(verb, "--json", self.data)
+                said = json.loads(done.stdout)
+                self.assertEqual((done.returncode, said["result"]), (73, "in_use"), verb)
+                self.assertIn("is in use by pid", said["message"])
+        for verb, word in (("compact", "compacted"), ("purge", "purged")):
+            done = ochre(verb, self.data)
+            self.assertEqual((done.returncode, done.stdout, done.stderr),
+                             (0, f"{self.data}: {word}\n", ""))
+            done = ochre(verb, "--quiet", "--path", self.data)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+            done = ochre(verb, "-j", "-p", self.data)
+            self.assertEqual(json.loads(done.stdout),
+                             {"result": word, "path": str(self.data), "message": ""})
+            failed = ochre(verb, "--json", self.scratch / "none")
+            self.assertEqual((failed.returncode, json.loads(failed.stdout)["result"]),
+                             (2, "failed"))
+            for arguments in ((), (self.data, self.data), (self.data, "--path", self.data),
+                              ("--jsn", self.data)):
+                self.assertEqual(ochre(verb, *arguments).returncode, 2, arguments)
+
+    def test_work_that_may_take_long_is_drawn_at_a_terminal_and_nowhere_else(self):
+        with self.serve() as running:
+            self.fill(running)
+            ask(running, f"{DATABASE}/collections", {"name": "empty"})
+        backup = self.scratch / "backup"
+        repaired = self.scratch / "repaired"
+        # An upgrade has something to do.
+        (self.data / "catalog.copy").unlink()
+        for arguments, parts in (
+                (("upgrade", self.data), ("checking [", "writing anew [", "purging [")),
+                (("upgrade", "--commit", self.data), ()),
+                (("check", self.data), ("[",)),
+                (("scrub", "--rate=0", self.data), ("[",)),
+                (("compact", self.data), ("[",)),
+                (("purge", self.data), ("[",)),
+                (("repair", self.data, "--to", repaired), ("reading [", "verifying [")),
+                (("backup", self.data, backup), ("[",)),
+                (("restore", backup, self.scratch / "restored"), ("[",))):
+            code, said, drawn = at_terminal(*arguments)
+            self.assertEqual(code, 0, (arguments, said, drawn))
+            self.assertNotIn("\r", said)
+            for part in parts:
+                self.assertIn("\r" + part, drawn, arguments)
+            self.assertEqual(parts != (), "%" in drawn, arguments)
+            # The line is left empty.
+            self.assertEqual(drawn.rsplit("\r", 2)[1].strip() if drawn else "", "", arguments)
+        for arguments in (("compact", "--quiet", self.data), ("purge", "-q", self.data),
+                          ("check", "-q", self.data), ("scrub", "-q", self.data),
+                          ("upgrade", "-q", self.data),
+                          ("repair", "-q", self.data, "--to", self.scratch / "other"),
+                          ("backup", "-q", self.data, backup)):
+            code, _, drawn = at_terminal(*arguments)
+            self.assertEqual((code, drawn), (0, ""), arguments)
 
 
 if __name__ == "__main__":
