@@ -30,7 +30,7 @@ struct check {
     struct och_directory directory;
     struct och_catalog *catalog;
     const struct och_check_options *options;
-    struct och_check_totals *totals;
+    struct och_check_totals totals;
     uint64_t lsn_max;        /* the newest record the catalog knows of */
     uint64_t generation_max; /* the newest catalog the log knows of */
     struct och_uuid *ids;    /* owned: of all collections */
@@ -49,7 +49,7 @@ static void
 tell(struct check *check, const struct och_check_finding *finding)
 {
     if (finding->kind == OCH_CHECK_DAMAGE)
-        check->totals->n_damaged++;
+        check->totals.n_damaged++;
     if (check->options->report != NULL)
         check->options->report(check->options->context, finding);
 }
@@ -167,7 +167,7 @@ read_segment(struct check *check, const struct och_segment_row *row,
             och_segment_open(&check->mem, check->vfs, check->collection, row->id, &segment, err);
     if (status == OCHRE_OK) {
         status = check_open_segment(check, segment, row, err);
-        check->totals->n_bytes += segment->file_size;
+        check->totals.n_bytes += segment->file_size;
         finding->is_derived = status == OCHRE_CORRUPT && segment->n_rows == row->n_rows &&
                 segment->footer_hash == row->file_hash && och_segment_is_whole(segment) &&
                 och_segment_verify(segment, NULL) == OCHRE_CORRUPT;
@@ -207,8 +207,8 @@ check_segment(struct check *check, const struct och_segment_row *listed, struct 
     }
     if (!is_listed)
         return OCHRE_OK;
-    check->totals->n_segments++;
-    check->totals->n_files += 1u + (row.deletes_id != 0);
+    check->totals.n_segments++;
+    check->totals.n_files += 1u + (row.deletes_id != 0);
     if (status != OCHRE_CORRUPT)
         return judge(check, status, path, &why, err);
     tell(check, &finding);
@@ -336,7 +336,7 @@ visit_collection(void *context, struct och_uuid id, uint32_t number,
         check->room = room;
     }
     check->ids[check->n_ids++] = id;
-    check->totals->n_collections++;
+    check->totals.n_collections++;
     if (state->lsn > check->lsn_max)
         check->lsn_max = state->lsn;
     return OCHRE_OK;
@@ -388,8 +388,8 @@ visit_record(
 {
     struct check *check = context;
     (void) err;
-    check->totals->n_log_records++;
-    check->totals->n_bytes += record->payload.size;
+    check->totals.n_log_records++;
+    check->totals.n_bytes += record->payload.size;
     char message[96];
     struct och_write write;
     if (record->type == OCH_RECORD_GENERATION && !damaged && record->payload.size == 8) {
@@ -457,7 +457,7 @@ check_catalog(struct check *check, struct ochre_error *err)
         status = och_fail(&why, OCHRE_CORRUPT, "catalog.db is missing");
     if (status == OCHRE_OK)
         status = check->catalog->ops->check(check->catalog, &why);
-    check->totals->n_files++;
+    check->totals.n_files++;
     return judge(check, status, "catalog.db", &why, err);
 }
 
@@ -469,7 +469,7 @@ check_copy(struct check *check, struct ochre_error *err)
     ochre_status status = och_catalog_copy_verify(&check->mem, check->vfs, &why);
     if (status == OCHRE_NOT_FOUND)
         return OCHRE_OK;
-    check->totals->n_files++;
+    check->totals.n_files++;
     return judge(check, status, "catalog.copy", &why, err);
 }
 
@@ -491,7 +491,7 @@ static ochre_status
 check_all(struct check *check, struct ochre_error *err)
 {
     ochre_status status = check_catalog(check, err);
-    if (status != OCHRE_OK || check->totals->n_damaged > 0)
+    if (status != OCHRE_OK || check->totals.n_damaged > 0)
         return status; /* without a catalog nothing else can be told */
     if (!check->is_head)
         status = check_copy(check, err);
@@ -519,9 +519,9 @@ end(struct check *check, ochre_status status, struct ochre_error *err)
 {
     och_arena_clear(&check->arena);
     och_mem_release(&check->mem, check->ids, check->room * sizeof(*check->ids));
-    if (status == OCHRE_OK && check->totals->n_damaged > 0)
+    if (status == OCHRE_OK && check->totals.n_damaged > 0)
         return och_fail(err, OCHRE_CORRUPT, "%llu findings of damage",
-                (unsigned long long) check->totals->n_damaged);
+                (unsigned long long) check->totals.n_damaged);
     return status;
 }
 
@@ -551,9 +551,7 @@ run_check(struct check *check, const struct och_directory *held,
         const struct och_check_options *options, struct och_check_totals *totals_out,
         struct ochre_error *err)
 {
-    struct och_check_totals totals = {.n_files = 0};
     struct och_paced_files *paced = NULL;
-    check->totals = &totals;
     begin(check, options);
     ochre_status status = slow_down(check, &paced, err);
     bool takes = status == OCHRE_OK && held == NULL;
@@ -561,7 +559,7 @@ run_check(struct check *check, const struct och_directory *held,
         check->directory = *held;
     else if (takes)
         status = take_directory(check, err);
-    if (status == OCHRE_OK && totals.n_damaged == 0)
+    if (status == OCHRE_OK && check->totals.n_damaged == 0)
         status = check_all(check, err);
     if (check->catalog != NULL)
         check->catalog->ops->close(check->catalog);
@@ -570,7 +568,7 @@ run_check(struct check *check, const struct och_directory *held,
     och_paced_files_release(paced);
     status = end(check, status, err);
     if (totals_out != NULL)
-        *totals_out = totals;
+        *totals_out = check->totals;
     return status;
 }
 
@@ -606,11 +604,10 @@ och_check_collection(struct och_vfs *vfs, struct och_catalog *catalog, struct oc
         const struct och_check_options *options, struct och_check_totals *totals,
         struct ochre_error *err)
 {
-    struct check check = {.vfs = vfs, .catalog = catalog, .totals = totals, .is_live = true};
+    struct check check = {.vfs = vfs, .catalog = catalog, .totals = *totals, .is_live = true};
     struct och_paced_files *paced = NULL;
-    struct och_check_totals before = *totals;
     begin(&check, options);
-    totals->n_damaged = 0;
+    check.totals.n_damaged = 0;
     ochre_status status = slow_down(&check, &paced, err);
     if (status == OCHRE_OK)
         status = check_collection(&check, id, err);
@@ -618,8 +615,9 @@ och_check_collection(struct och_vfs *vfs, struct och_catalog *catalog, struct oc
         status = OCHRE_OK;
     och_paced_files_release(paced);
     status = end(&check, status, err);
-    totals->n_damaged += before.n_damaged;
-    totals->n_collections++;
+    check.totals.n_damaged += totals->n_damaged;
+    check.totals.n_collections++;
+    *totals = check.totals;
     return status;
 }
 
