@@ -392,6 +392,21 @@ class Soak:
     def fail(self, *what):
         self.problems.append(" ".join(str(w) for w in what))
         print("FAILED", self.problems[-1], flush=True)
+        if len(self.problems) == 1:
+            print(self.threads() + self.server.log_tail(1500), flush=True)
+
+    def threads(self):
+        """What each thread of the server waits for: a line each."""
+        lines = []
+        try:
+            tasks = pathlib.Path("/proc", str(self.server.process.pid), "task")
+            for task in sorted(tasks.iterdir()):
+                what = [(task / name).read_text().strip() for name in ("comm", "wchan", "syscall")]
+                state = (task / "stat").read_text().rpartition(")")[2].split()[0]
+                lines.append(" ".join(["thread", state, *what]))
+        except (OSError, AttributeError) as e:  # it has ended
+            lines.append(f"no threads: {e!r}")
+        return "\n".join(lines) + "\n"
 
     # --- figures -----------------------------------------------------------------------
 

@@ -8,7 +8,9 @@
 are filled in.  The environment variable OCHRE_TEST_COMMAND does the same for a
 whole test run, words separated by blanks.  Standard library only.
 """
+import errno
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,19 +23,32 @@ START_SECONDS = 60
 STOP_SECONDS = 60
 
 
+def outgoing_ports():
+    """The first of the ports that the kernel gives to outgoing connections."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+            return int(file.read().split()[0])
+    except OSError:
+        return 32768
+
+
 def free_port():
-    """A port that nobody holds now, on both loopbacks where there are two."""
-    for _ in range(100):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-            try:
-                with socket.socket(socket.AF_INET6) as s6:
-                    s6.bind(("::1", port))
-            except OSError as e:
-                if e.errno == 98:  # taken on ::1; a machine without ::1 is fine
-                    continue
-        return port
+    """A port that nobody holds now, on both loopbacks where there are two.
+
+    None that an outgoing connection could get while the server is killed and started again.
+    """
+    end = outgoing_ports()
+    for _ in range(1000):
+        port = random.randrange(10000, end) if end > 12000 else 0
+        try:
+            with socket.socket() as s, socket.socket(socket.AF_INET6) as s6:
+                s.bind(("127.0.0.1", port))
+                port = s.getsockname()[1]
+                s6.bind(("::1", port))
+        except OSError as e:
+            if e.errno == errno.EADDRINUSE:
+                continue
+        return port  # a machine without ::1 is fine
     raise RuntimeError("no free port")
 
 
