@@ -407,8 +407,6 @@ static void
 catalog_close(struct och_catalog *base)
 {
     struct sqlite_catalog *catalog = catalog_of(base);
-    if (catalog == NULL)
-        return;
     och_mutex_lock(&catalog->lock);
     och_catalog_db_close(&catalog->db);
     och_mutex_unlock(&catalog->lock);

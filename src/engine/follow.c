@@ -64,16 +64,8 @@ load(struct look *look, const struct och_collection_row *row,
     *collection_out = NULL;
     ochre_status status =
             engine->settings_of(engine->settings_context, row->schema, &settings, err);
-    if (status == OCHRE_OK)
-        status = och_collection_load(engine, row, &settings, collection_out, err);
-    if (status == OCHRE_OK) {
-        /* It is the catalog's, so what was not found is a file of it. */
-        och_mutex_lock(&(*collection_out)->lock);
-        if ((*collection_out)->failure.status == OCHRE_NOT_FOUND)
-            (*collection_out)->failure.status = OCHRE_CORRUPT;
-        och_mutex_unlock(&(*collection_out)->lock);
-    }
-    return status;
+    return status == OCHRE_OK ? och_collection_load(engine, row, &settings, collection_out, err)
+                              : status;
 }
 
 /* --- fresh collections ------------------------------------------------------------ */

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "drivers/catalog_copy.h"
 #include "drivers/catalog_pages.h"
+#include "drivers/catalog_salvage.h"
 #include "drivers/catalog_sqlite.h"
 #include "os/vfs.h"
 #include "sim/sim_disk.h"
@@ -463,6 +464,107 @@ damage_in_operation_is_mended(void **state)
     f->catalog->ops->close(f->catalog);
 }
 
+/* An old catalog and its newer copy, both whole: any call may fail while it is found out
+ * which is which. */
+static void
+telling_the_older_one_may_fail_and_is_done_again(void **state)
+{
+    struct fixture *f = *state;
+    size_t size;
+    uint64_t n_failed = 0;
+    bool failed = true;
+    unsigned char *old = bytes_of(f, f->disk, OCH_CATALOG_FILE, &size);
+    f->catalog = open_on(f, f->disk);
+    for (unsigned i = N_TENANTS; i < N_TENANTS + 3; i++)
+        add_tenant(f, f->catalog, i);
+    f->catalog->ops->close(f->catalog);
+    put(f, f->disk, OCH_CATALOG_FILE, old, size);
+    for (uint64_t n = 1; failed; n++) {
+        struct sim_disk *disk = sim_disk_clone(f->disk);
+        struct och_catalog *catalog = NULL;
+        sim_disk_fail(disk, n, SIM_IO_ONCE);
+        ochre_status status =
+                och_catalog_sqlite_open(&f->mem, sim_disk_vfs(disk), false, &catalog, &f->err);
+        failed = sim_disk_has_failed(disk);
+        check(status == OCHRE_OK || (failed && status == OCHRE_IO));
+        n_failed += status != OCHRE_OK;
+        sim_disk_fail(disk, 0, SIM_IO_ONCE);
+        if (catalog != NULL)
+            catalog->ops->close(catalog);
+        check_has(f, disk, N_TENANTS + 3);
+        sim_disk_close(disk);
+    }
+    check(n_failed > 10);
+    free(old);
+}
+
+static void
+a_scrub_makes_a_copy_that_is_missing(void **state)
+{
+    struct fixture *f = *state;
+    bool mended = true;
+    check_ok(och_vfs_remove(sim_disk_vfs(f->disk), OCH_CATALOG_COPY, &f->err), &f->err);
+    f->catalog = open_on(f, f->disk);
+    check_ok(f->catalog->ops->scrub_copy(f->catalog, &mended, &f->err), &f->err);
+    check(!mended); /* who opened knew that it was not there */
+    check_ok(och_catalog_copy_verify(&f->mem, sim_disk_vfs(f->disk), &f->err), &f->err);
+    check(sim_disk_flip(f->disk, OCH_CATALOG_COPY, 600, 1));
+    check_ok(f->catalog->ops->scrub_copy(f->catalog, &mended, &f->err), &f->err);
+    check(mended);
+    f->catalog->ops->close(f->catalog);
+    check_has(f, f->disk, N_TENANTS);
+}
+
+/* --- salvage --------------------------------------------------------------- */
+
+static void
+of_two_files_that_are_missing_nothing_is_left(void **state)
+{
+    struct fixture *f = *state;
+    struct och_catalog_salvage salvage;
+    check_ok(och_vfs_remove(sim_disk_vfs(f->disk), OCH_CATALOG_COPY, &f->err), &f->err);
+    check_ok(och_vfs_remove(sim_disk_vfs(f->disk), OCH_CATALOG_FILE, &f->err), &f->err);
+    check(och_catalog_salvage_open(&salvage, sim_disk_vfs(f->disk), &f->mem, &f->err) ==
+            OCHRE_CORRUPT);
+    check(strcmp(f->err.message,
+                  "catalog.db is missing, and so is its copy; and catalog.copy has nothing whole "
+                  "in it") == 0);
+    check(salvage.catalog == NULL);
+    och_catalog_salvage_close(&salvage);
+    check(!exists(f, f->disk, OCH_CATALOG_FILE) && !exists(f, f->disk, OCH_CATALOG_COPY));
+}
+
+/* Both are damaged, the copy in its last group: whatever call fails, nothing is made of
+ * half of the files, and nothing is changed. */
+static void
+a_salvage_that_cannot_read_says_so(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t n_failed = 0;
+    bool failed = true;
+    check(sim_disk_flip(f->disk, OCH_CATALOG_FILE, 4096 + 17, 1));
+    check(sim_disk_flip(
+            f->disk, OCH_CATALOG_COPY, size_of(f, f->disk, OCH_CATALOG_COPY) - RECORD / 2, 1));
+    for (uint64_t n = 1; failed; n++) {
+        struct och_catalog_salvage salvage;
+        sim_disk_fail(f->disk, n, SIM_IO_ONCE);
+        ochre_status status =
+                och_catalog_salvage_open(&salvage, sim_disk_vfs(f->disk), &f->mem, &f->err);
+        failed = sim_disk_has_failed(f->disk);
+        sim_disk_fail(f->disk, 0, SIM_IO_ONCE);
+        check(status == (failed ? OCHRE_IO : OCHRE_OK));
+        n_failed += failed;
+        check((salvage.catalog != NULL) == (status == OCHRE_OK));
+        if (status == OCHRE_OK) {
+            check(salvage.is_earlier && !has_tenant(f, salvage.catalog, N_TENANTS - 1));
+            check(has_tenant(f, salvage.catalog, N_TENANTS - 2));
+        }
+        och_catalog_salvage_close(&salvage);
+    }
+    check(n_failed > 6); /* the files are read twice */
+    check(!exists(f, f->disk, OCH_CATALOG_DAMAGED));
+}
+
 static void
 another_version_of_the_copy_is_refused(void **state)
 {
@@ -532,6 +634,13 @@ main(void)
             cmocka_unit_test_setup_teardown(damage_in_operation_is_mended, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     another_version_of_the_copy_is_refused, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    telling_the_older_one_may_fail_and_is_done_again, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_scrub_makes_a_copy_that_is_missing, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    of_two_files_that_are_missing_nothing_is_left, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_salvage_that_cannot_read_says_so, set_up, tear_down),
             cmocka_unit_test_setup_teardown(any_allocation_may_fail, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("catalog_copy", tests, NULL, NULL);

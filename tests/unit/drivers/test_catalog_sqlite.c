@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "drivers/catalog_copy.h"
 #include "drivers/catalog_pages.h"
 #include "drivers/catalog_sqlite.h"
 #include "os/thread.h"
@@ -1076,6 +1077,10 @@ enum step {
     STEP_FORK_COLLECTION,
     STEP_GET_STATE,
     STEP_SET_STATE,
+    STEP_EACH_COLLECTION,
+    STEP_SCRUB_COPY,
+    STEP_TIDY,
+    STEP_RESET,
     N_STEP_KINDS,
 };
 
@@ -1085,6 +1090,37 @@ all_there(ochre_status status, size_t n, size_t wanted)
 {
     check(status != OCHRE_OK || n == wanted);
     return status;
+}
+
+static ochre_status
+count_one(void *context, struct och_uuid id, uint32_t number,
+        const struct och_collection_state *state, size_t n_segments)
+{
+    size_t *n = context;
+    check(id.bytes[0] == number && state->position == (number == 1 ? 1 : 0));
+    check(n_segments == (number == 1 ? N_MANY : 0));
+    (*n)++;
+    return OCHRE_OK;
+}
+
+static ochre_status
+run_upkeep(struct och_catalog *catalog, struct och_arena *arena, enum step kind,
+        struct ochre_error *err)
+{
+    const struct och_catalog_ops *ops = catalog->ops;
+    size_t n = 0;
+    bool mended = true;
+    ochre_status status;
+    if (kind == STEP_EACH_COLLECTION) {
+        status = ops->each_collection(catalog, arena, count_one, &n, err);
+        return all_there(status, n, N_MANY);
+    }
+    if (kind == STEP_SCRUB_COPY) {
+        status = ops->scrub_copy(catalog, &mended, err);
+        check(!mended); /* there was nothing to mend */
+        return status;
+    }
+    return kind == STEP_TIDY ? ops->tidy(catalog, err) : ops->reset(catalog, err);
 }
 
 static ochre_status
@@ -1142,6 +1178,11 @@ run_op(struct och_catalog *catalog, struct och_arena *arena, enum step kind,
     case STEP_GET_STATE:
         status = ops->state_get(catalog, arena, uuid(1), &state, &segments, &n, err);
         return all_there(status, n, N_MANY);
+    case STEP_EACH_COLLECTION:
+    case STEP_SCRUB_COPY:
+    case STEP_TIDY:
+    case STEP_RESET:
+        return run_upkeep(catalog, arena, kind, err);
     case STEP_ADD_TENANT:
     case STEP_NAME_RESOURCE:
     case STEP_ADD_DATABASE:
@@ -1203,6 +1244,98 @@ what_fails_half_way_has_not_happened(void **state)
             check(of_disk == 0 || n > 2);
         }
     }
+}
+
+/* From the n-th call on the disk works no more, not even to recover; when it does again, the
+ * transaction has happened or has not, and the catalog goes on. */
+static void
+while_the_disk_fails_nothing_happens(void **state)
+{
+    struct fixture *f = *state;
+    unsigned n_failed = 0;
+    uint64_t before, after;
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        char name[16];
+        (void) snprintf(name, sizeof(name), "t%u", (unsigned) n);
+        check_ok(f->catalog->ops->generation(f->catalog, &before, &f->err), &f->err);
+        sim_disk_fail(f->disk, n, SIM_IO_FROM);
+        ochre_status status = f->catalog->ops->tenant_create(f->catalog, bytes(name), &f->err);
+        failed = sim_disk_has_failed(f->disk);
+        check(status == (failed ? OCHRE_IO : OCHRE_OK) || (status == OCHRE_OK && failed));
+        n_failed += status != OCHRE_OK;
+        if (failed)
+            check(f->catalog->ops->tenant_create(f->catalog, bytes("x"), &f->err) == OCHRE_IO);
+        sim_disk_fail(f->disk, 0, SIM_IO_ONCE);
+        ochre_status again = f->catalog->ops->tenant_create(f->catalog, bytes(name), &f->err);
+        check(again == OCHRE_EXISTS || (again == OCHRE_OK && status != OCHRE_OK));
+        check_ok(f->catalog->ops->generation(f->catalog, &after, &f->err), &f->err);
+        check(after == before + 1);
+        check_ok(verify(f), &f->err);
+    }
+    check(n_failed > 5);
+}
+
+/* One page of the catalog: how many of these records it has, which now say that they begin
+ * with 15 bytes instead of 16. */
+static unsigned
+shorten_ids(unsigned char page[OCH_CATALOG_PAGE_SIZE], const unsigned char *header, size_t size,
+        size_t at)
+{
+    enum { BLOB_15 = 12 + 2 * 15 };
+    unsigned n = 0;
+    for (unsigned char *end = page + OCH_CATALOG_PAGE_SIZE, *from = page; from < end; n++) {
+        unsigned char *found = memmem(from, (size_t) (end - from), header, size);
+        if (found == NULL)
+            break;
+        found[at] = BLOB_15;
+        from = found + size;
+    }
+    return n;
+}
+
+/* Pages with right checksums and a wrong table, as a wrong program would make them. */
+static void
+an_id_of_another_size_is_damage(void **state)
+{
+    struct fixture *f = *state;
+    /* Of a record of `collections`: the header's size, NULL for the number, an id of 16 bytes
+     * and a database, 1; then a name of 2 bytes, no metadata, a schema of 2 bytes. */
+    static const unsigned char header[] = {7, 0, 12 + 2 * 16, 9, 12 + 2 * 2, 0, 12 + 2 * 2};
+    unsigned char page[OCH_CATALOG_PAGE_SIZE];
+    struct och_file *file;
+    uint64_t size;
+    unsigned n_changed = 0;
+    create(f, 7, "c7", 1);
+    f->catalog->ops->close(f->catalog);
+    f->catalog = NULL;
+    struct och_vfs *vfs = sim_disk_vfs(f->disk);
+    check_ok(och_vfs_remove(vfs, OCH_CATALOG_COPY, &f->err), &f->err);
+    check_ok(och_vfs_open(vfs, OCH_CATALOG_FILE, OCH_OPEN_READ | OCH_OPEN_WRITE, &file, &f->err),
+            &f->err);
+    check_ok(och_file_size(file, &size, &f->err), &f->err);
+    for (uint64_t at = 0; at < size; at += sizeof(page)) {
+        check_ok(och_file_read_all(file, at, page, sizeof(page), &f->err), &f->err);
+        unsigned n = shorten_ids(page, header, sizeof(header), 2);
+        if (n == 0)
+            continue;
+        n_changed += n;
+        och_catalog_page_stamp(page, (uint32_t) (at / sizeof(page)) + 1);
+        check_ok(och_file_write(file, at, page, sizeof(page), &f->err), &f->err);
+    }
+    och_file_close(file);
+    check(n_changed == 1);
+    open_catalog(f);
+    struct och_uuid *dropped;
+    size_t n;
+    ochre_status status = f->catalog->ops->database_delete(
+            f->catalog, &f->arena, tenant, database, &dropped, &n, &f->err);
+    check_said(f, status, OCHRE_CORRUPT, "catalog: a value of 15 bytes where 16 belong");
+    struct visits visits = {.catalog = f->catalog};
+    status = f->catalog->ops->each_collection(
+            f->catalog, &f->arena, count_visit, &visits, &f->err);
+    check_said(f, status, OCHRE_CORRUPT, "catalog: a value of 15 bytes where 16 belong");
+    check(visits.n == 0);
 }
 
 int
@@ -1267,6 +1400,9 @@ main(void)
             cmocka_unit_test_setup_teardown(threads_take_turns, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     what_fails_half_way_has_not_happened, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    while_the_disk_fails_nothing_happens, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(an_id_of_another_size_is_damage, set_up, tear_down),
             cmocka_unit_test(any_allocation_of_ours_may_fail_without_harm),
     };
     return cmocka_run_group_tests_name("catalog_sqlite", tests, NULL, NULL);

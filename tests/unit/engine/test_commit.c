@@ -288,6 +288,36 @@ a_queue_longer_than_a_group_is_committed_in_several(void **state)
 
 /* --- single requests ----------------------------------------------------------------- */
 
+/* A group has 16 MiB of requests, and a larger one on its own. */
+static void
+large_requests_are_committed_in_several_groups(void **state)
+{
+    (void) state;
+    enum { N = 3, N_ROWS = 65, DIM = 32768 }; /* a little more than 8 MiB each */
+    static struct waiter waiters[N];
+    uint32_t numbers[N][N_ROWS];
+    struct och_collection *collection = begin();
+    struct och_log_stats before = och_engine_stats(rig.engine).log;
+    och_commit_enter(rig.engine->commit);
+    for (uint32_t i = 0; i < N; i++) {
+        for (uint32_t row = 0; row < N_ROWS; row++)
+            numbers[i][row] = i * N_ROWS + row;
+        struct rig_write write = add_of(numbers[i], i + 1, DIM);
+        write.n = N_ROWS;
+        queue(&waiters[i], collection, &write);
+        check(waiters[i].payload.size > (size_t) 8 << 20);
+    }
+    och_commit_leave(rig.engine->commit);
+    for (uint32_t i = 0; i < N; i++)
+        check_ok(answer_of(&waiters[i]), &waiters[i].err);
+    struct och_log_stats after = och_engine_stats(rig.engine).log;
+    check(after.n_groups == before.n_groups + N && after.n_records == before.n_records + N);
+    uint64_t count;
+    check(och_engine_count(&rig.mem, collection, NULL, &count, NULL, NULL) == OCHRE_OK);
+    check(count == N * N_ROWS);
+    end(collection);
+}
+
 static void
 requests_that_change_nothing_are_not_logged(void **state)
 {
@@ -394,6 +424,7 @@ main(void)
             cmocka_unit_test(a_failed_first_write_pins_no_dimension),
             cmocka_unit_test(a_delete_by_filter_sees_what_the_group_did_before_it),
             cmocka_unit_test(a_queue_longer_than_a_group_is_committed_in_several),
+            cmocka_unit_test(large_requests_are_committed_in_several_groups),
             cmocka_unit_test(requests_that_change_nothing_are_not_logged),
             cmocka_unit_test(a_payload_that_is_no_write_is_refused),
             cmocka_unit_test(an_insert_without_a_vector_is_refused_whole),

@@ -4,6 +4,8 @@
 
 #include "base/random.h"
 #include "engine/collection.h"
+#include "os/vfs.h"
+#include "segment/segment.h"
 #include "sim/sim_disk.h"
 #include "support/check.h"
 #include "unit/engine/rig.h"
@@ -169,9 +171,8 @@ a_write_that_fails_changes_nothing(void **state)
     try_all(next + 2);
 }
 
-/* A damaged table is everyone's problem but the filter's: there is none. */
 static void
-without_memory_or_with_damage_all_are_asked(void **state)
+without_memory_all_are_asked(void **state)
 {
     (void) state;
     uint32_t next = 0;
@@ -185,6 +186,47 @@ without_memory_or_with_damage_all_are_asked(void **state)
     put(OCH_WRITE_ADD, 0, 8, 2);
     check(collection->known.filter == NULL && collection->known.n_looked < 1000000);
     rig.mem.limit = SIZE_MAX;
+    try_all(next);
+}
+
+/* A damaged table of ids is everyone's problem but the filter's: there is none, and whoever
+ * needs what is damaged says so. */
+static void
+with_a_damaged_table_there_is_no_filter(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    char path[OCH_PATH_SIZE_MAX];
+    uint32_t next = 0;
+    for (; collection->view->n_segments < 8; next += 16) {
+        collection->known.n_looked = 0;
+        put(OCH_WRITE_ADD, next, 16, 1);
+    }
+    const struct och_segment *fourth = collection->view->segments[3];
+    uint64_t offset = fourth->sections[OCH_SECTION_ID_TABLE].offset;
+    och_segment_path(path, sizeof(path), collection->id, fourth->id);
+    for (unsigned is_damaged = 0; is_damaged < 2; is_damaged++) {
+        och_collection_release(collection);
+        rig_reopen(&rig); /* nothing is read yet */
+        collection = rig_collection(&rig, "things");
+        collection->known.n_looked = 1000000;
+        if (is_damaged == 1)
+            check(sim_disk_flip(rig.disk, path, offset, 3));
+        struct rig_write write = {
+                .op = OCH_WRITE_ADD, .numbers = &next, .n = 1, .tag = 3, .columns = RIG_ALL};
+        ochre_status status = rig_write(&rig, collection, &write, &err);
+        check((collection->known.filter == NULL) == (is_damaged == 1));
+        check(collection->known.in_use == (is_damaged == 0));
+        check(status == OCHRE_OK || (is_damaged == 1 && status == OCHRE_CORRUPT));
+        if (status == OCHRE_OK) {
+            model_write(&model, &write);
+            next++;
+        }
+    }
+    check(sim_disk_flip(rig.disk, path, offset, 3));
+    och_collection_release(collection);
+    rig_reopen(&rig);
+    collection = rig_collection(&rig, "things");
     try_all(next);
 }
 
@@ -262,8 +304,9 @@ main(void)
                     a_segment_that_is_not_known_is_asked, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_filter_that_is_full_makes_way, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_write_that_fails_changes_nothing, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(without_memory_all_are_asked, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
-                    without_memory_or_with_damage_all_are_asked, set_up, tear_down),
+                    with_a_damaged_table_there_is_no_filter, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     large_segments_are_asked_beside_the_filter, set_up, tear_down),
             cmocka_unit_test_setup_teardown(at_random, set_up, tear_down),

@@ -388,6 +388,36 @@ a_failure_makes_no_fork_or_a_whole_one(void **state)
     check(n_failed > 10);
 }
 
+/* More segments than fit what the answer's memory begins with. */
+static void
+a_fork_of_many_segments_without_memory_is_not_made(void **state)
+{
+    (void) state;
+    enum { N_SEGMENTS = 100 };
+    struct ochre_error err;
+    rig.engine->options.merge.fan_in = 2 * N_SEGMENTS;
+    create_source();
+    for (uint32_t i = 0; i < N_SEGMENTS; i++)
+        put(0, OCH_WRITE_ADD, i * 16, 16, 1);
+    struct och_collection *source = rig_collection(&rig, names[0]);
+    check(source->view->n_segments == N_SEGMENTS);
+    och_collection_release(source);
+    ochre_status status = OCHRE_NO_MEMORY;
+    unsigned n = 0;
+    while (status != OCHRE_OK) {
+        rig.mem.fail_at = atomic_load(&rig.mem.n_grants) + ++n;
+        status = try_fork(0, 1, &err);
+        rig.mem.fail_at = 0;
+        check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+        check(rig_count_files(&rig, OCH_DIR_SEGMENTS) == (status == OCHRE_OK ? 2 : 1));
+    }
+    check(n > 3);
+    models[1] = models[0];
+    see(0);
+    see(1);
+    check(n_files(1) == N_SEGMENTS);
+}
+
 static struct och_catalog_ops own_ops;
 
 static ochre_status
@@ -506,6 +536,8 @@ main(void)
             cmocka_unit_test_setup_teardown(a_name_that_is_taken_is_refused, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_failure_makes_no_fork_or_a_whole_one, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_fork_of_many_segments_without_memory_is_not_made, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_fork_that_is_in_the_catalog_is_made, set_up, tear_down),
             cmocka_unit_test_setup_teardown(

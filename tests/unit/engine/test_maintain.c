@@ -23,7 +23,8 @@ static struct rig_model model;
 static struct {
     struct och_catalog_ops catalog;
     struct och_log_ops log;
-    ochre_status state_set; /* what it answers instead, unless OCHRE_OK */
+    ochre_status state_set; /* what it answers instead, unless OCHRE_OK, */
+    bool does_set;          /* having done it all the same */
     unsigned n_trims, n_generations;
     uint64_t positions[1 << 16]; /* by LSN: what was appended */
     uint32_t collections[1 << 16];
@@ -33,9 +34,10 @@ static ochre_status
 state_set(struct och_catalog *catalog, struct och_uuid id, const struct och_collection_state *state,
         const struct och_segment_row *segments, size_t n, struct ochre_error *err)
 {
-    if (between.state_set != OCHRE_OK)
-        return between.state_set;
-    return between.catalog.state_set(catalog, id, state, segments, n, err);
+    ochre_status status = OCHRE_OK;
+    if (between.state_set == OCHRE_OK || between.does_set)
+        status = between.catalog.state_set(catalog, id, state, segments, n, err);
+    return between.state_set != OCHRE_OK ? between.state_set : status;
 }
 
 static ochre_status
@@ -312,6 +314,30 @@ a_seal_that_fails_anywhere_is_tried_again(void **state)
 }
 
 /* Rows that die while their head is sealed are dead in the segment. */
+/* The catalog lists the new segment, though it answered an error: it stays, with its files. */
+static void
+a_seal_that_is_listed_is_done_whatever_was_answered(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_collection *collection = begin(1000);
+    for (unsigned i = 0; i < 2; i++) {
+        add(collection, i * 50, 20, i + 1);
+        between.state_set = OCHRE_IO;
+        between.does_set = true;
+        check_ok(och_engine_seal_all(rig.engine, &err), &err);
+        between.state_set = OCHRE_OK;
+        check(collection->view->n_segments == i + 1 && collection->view->n_frozen == 0);
+        check_collection(&rig, collection, &model);
+        och_collection_release(collection);
+        rig_reopen(&rig);
+        collection = rig_collection(&rig, "things");
+        check(collection->view->n_segments == i + 1);
+        check_collection(&rig, collection, &model);
+    }
+    end(collection);
+}
+
 static void
 deaths_since_the_freeze_are_carried_over(void **state)
 {
@@ -450,6 +476,33 @@ what_is_held_is_neither_trimmed_nor_sealed_for_nothing(void **state)
     end(collection);
 }
 
+/* Files that a backup reads stay, so that a purge is not done while it does. */
+static void
+a_purge_is_not_done_while_something_is_held(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    ochre_status saw = OCHRE_OK;
+    uint64_t lsn;
+    struct och_collection *collection = begin(20);
+    struct och_collection *second = rig_create(&rig, "second");
+    add(collection, 0, 20, 1);
+    rig_add(&rig, second, 0, 20, 1);
+    check_ok(och_engine_hold(rig.engine, see_nothing, &saw, &err), &err);
+    check_ok(och_engine_drop(rig.engine, second->id, &err), &err);
+    check_ok(och_engine_purge_begin(rig.engine, &lsn, &err), &err);
+    check_ok(och_engine_seal_all(rig.engine, &err), &err);
+    check(och_engine_purge_end(rig.engine, lsn, &err) == OCHRE_UNAVAILABLE);
+    check(strstr(err.message, "purge again") != NULL);
+    check(rig_count_files(&rig, OCH_DIR_SEGMENTS) == 2);
+    och_engine_let_go(rig.engine);
+    check_ok(och_engine_purge_end(rig.engine, lsn, &err), &err);
+    check(rig_count_files(&rig, OCH_DIR_SEGMENTS) == 1);
+    check_collection(&rig, collection, &model);
+    och_collection_release(second);
+    end(collection);
+}
+
 static void
 a_dropped_collection_lets_the_log_go(void **state)
 {
@@ -556,6 +609,67 @@ garbage_that_cannot_be_removed_goes_later(void **state)
     rig.catalog_ops.generation = between.catalog.generation;
     add(collection, 20, 20, 2); /* the next seal collects */
     check(rig_count_files(&rig, OCH_DIR_SEGMENTS) == 1);
+    check_collection(&rig, collection, &model);
+    och_collection_release(second);
+    end(collection);
+}
+
+/* A directory that is not ours, in one that is: it stays, and so does what it is in, until
+ * somebody takes it away. */
+static void
+a_directory_in_garbage_is_left(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    char id[OCH_UUID_TEXT_SIZE + 1];
+    char dir[OCH_PATH_SIZE_MAX];
+    char inner[OCH_PATH_SIZE_MAX + 16];
+    struct och_collection *collection = begin(20);
+    struct och_collection *second = rig_create(&rig, "second");
+    rig_add(&rig, second, 0, 20, 1);
+    och_uuid_put(second->id, id);
+    (void) snprintf(dir, sizeof(dir), OCH_DIR_SEGMENTS "/%s", id);
+    (void) snprintf(inner, sizeof(inner), "%s/theirs", dir);
+    check_ok(och_vfs_mkdir(sim_disk_vfs(rig.disk), inner, &err), &err);
+    check(rig_count_files(&rig, dir) == 2);
+    check_ok(och_engine_drop(rig.engine, second->id, &err), &err);
+    check(rig_count_files(&rig, dir) == 1 && exists(inner));
+    add(collection, 0, 20, 2); /* the next seal tries again */
+    check(exists(inner));
+    check_collection(&rig, collection, &model);
+    check_ok(och_vfs_rmdir(sim_disk_vfs(rig.disk), inner, &err), &err);
+    add(collection, 20, 20, 2);
+    check(!exists(dir));
+    check_collection(&rig, collection, &model);
+    och_collection_release(second);
+    end(collection);
+}
+
+/* --- memory --------------------------------------------------------------------------------------- */
+
+/* Of what fills it, heads that wait to be sealed go first, whoever's they are. */
+static void
+where_memory_is_short_heads_that_wait_are_sealed(void **state)
+{
+    (void) state;
+    enum { BALLAST = 16 << 20 };
+    struct och_collection *collection = begin(100);
+    struct och_collection *second = rig_create(&rig, "second");
+    add(collection, 0, 90, 1);
+    between.state_set = OCHRE_IO;
+    rig_add(&rig, second, 0, 100, 1);
+    between.state_set = OCHRE_OK;
+    check(second->view->n_frozen == 1);
+    add(collection, 90, 1, 1); /* there is enough: nobody looks */
+    check(second->view->n_frozen == 1);
+    void *ballast = och_mem_take(&rig.mem, BALLAST); /* so that sealing has room nevertheless */
+    check(ballast != NULL);
+    rig.mem.limit = och_mem_used(&rig.mem) + BALLAST / 5;
+    add(collection, 91, 1, 1);
+    rig.mem.limit = SIZE_MAX;
+    och_mem_release(&rig.mem, ballast, BALLAST);
+    check(second->view->n_frozen == 0 && second->view->n_segments == 1);
+    check(collection->view->n_segments == 0 && collection->view->n_frozen == 0);
     check_collection(&rig, collection, &model);
     och_collection_release(second);
     end(collection);
@@ -773,11 +887,15 @@ main(void)
             cmocka_unit_test(a_seal_that_fails_anywhere_is_tried_again),
             cmocka_unit_test(deaths_since_the_freeze_are_carried_over),
             cmocka_unit_test(any_allocation_of_a_seal_may_be_refused),
+            cmocka_unit_test(a_seal_that_is_listed_is_done_whatever_was_answered),
             cmocka_unit_test(the_log_is_trimmed_when_the_catalog_holds_its_records),
             cmocka_unit_test(what_is_held_is_neither_trimmed_nor_sealed_for_nothing),
             cmocka_unit_test(a_dropped_collection_lets_the_log_go),
+            cmocka_unit_test(a_purge_is_not_done_while_something_is_held),
             cmocka_unit_test(opening_removes_what_nothing_lists_and_nothing_else),
             cmocka_unit_test(garbage_that_cannot_be_removed_goes_later),
+            cmocka_unit_test(where_memory_is_short_heads_that_wait_are_sealed),
+            cmocka_unit_test(a_directory_in_garbage_is_left),
             cmocka_unit_test(writes_and_reads_go_on_while_a_head_is_sealed),
             cmocka_unit_test(writers_wait_for_the_sealer_when_memory_is_short),
             cmocka_unit_test(writers_wait_for_a_sealer_that_works),

@@ -144,6 +144,33 @@ a_full_disk_refuses_what_adds_and_takes_deletions(void **state)
     end(collection);
 }
 
+/* The first deletion on a full disk finds the log without room, and gives the reserve for
+ * it: what the filter selects is selected again. */
+static void
+a_deletion_by_filter_takes_the_reserve(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    uint64_t deleted;
+    struct och_collection *collection = begin(100000);
+    check_ok(write(collection, OCH_WRITE_ADD, 0, 200, &err), &err);
+    (void) fill(collection, 200, &err);
+    check(!och_space_is_short(&rig.engine->space));
+    unsigned n = 0;
+    while (!och_space_is_short(&rig.engine->space)) { /* the log's file may have room yet */
+        check(++n < 200);
+        check_ok(rig_delete_tag(&rig, collection, 1, 1, &deleted, &err), &err);
+        check(deleted == 1 && model_delete_tag(&model, 1, 1) == 1);
+    }
+    check(reserve_size() == 0);
+    check_collection(&rig, collection, &model);
+    och_collection_release(collection);
+    rig_reopen(&rig);
+    collection = rig_collection(&rig, "things");
+    check_collection(&rig, collection, &model);
+    end(collection);
+}
+
 static void
 a_drop_makes_room_on_a_full_disk(void **state)
 {
@@ -289,6 +316,7 @@ main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(the_reserve_is_a_part_of_what_is_free),
             cmocka_unit_test(a_full_disk_refuses_what_adds_and_takes_deletions),
+            cmocka_unit_test(a_deletion_by_filter_takes_the_reserve),
             cmocka_unit_test(a_drop_makes_room_on_a_full_disk),
             cmocka_unit_test(heads_that_find_no_room_wait_for_it),
             cmocka_unit_test(a_disk_that_cannot_reserve_goes_without),
