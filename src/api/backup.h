@@ -26,6 +26,7 @@
 #define OCH_API_BACKUP_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -50,6 +51,7 @@ struct och_backup_totals {
     uint64_t n_files, n_bytes;               /* of the database */
     uint64_t n_files_copied, n_bytes_copied; /* those that were not there already */
     uint64_t made_s;                         /* Unix time of the backup */
+    bool is_redone; /* what an interrupted restore had left was removed first */
 };
 
 /*

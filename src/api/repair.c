@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/beside.h"
 #include "api/paced_files.h"
 #include "api/repair_internal.h"
 #include "api/schema.h"
@@ -114,16 +115,21 @@ sum_up(struct och_repair *repair)
 
 /* --- whose it is ------------------------------------------------------------------ */
 
-/* The lock says that nobody uses it; its text stays as it is. */
+/* The lock says that nobody uses it; its text stays as it is.  Where it is missing, it is made
+ * if the two directories are to change names: nobody may take this one meanwhile. */
 static ochre_status
-lock_source(struct och_repair *repair, struct och_file **lock_out, struct ochre_error *err)
+lock_source(struct och_vfs *from, bool create, struct och_file **lock_out, struct ochre_error *err)
 {
-    ochre_status status = och_vfs_open(repair->from, "LOCK", OCH_OPEN_READ, lock_out, err);
+    bool is_ours = true;
+    unsigned flags = create ? OCH_OPEN_WRITE | OCH_OPEN_CREATE : OCH_OPEN_READ;
+    ochre_status status = och_vfs_open(from, OCH_DIR_LOCK, flags, lock_out, err);
     if (status == OCHRE_NOT_FOUND)
         return OCHRE_OK;
     if (status == OCHRE_OK)
         status = och_file_lock(*lock_out, err);
-    if (status == OCHRE_BUSY)
+    if (status == OCHRE_OK)
+        status = och_file_is_at(*lock_out, from, OCH_DIR_LOCK, &is_ours, err);
+    if (status == OCHRE_BUSY || (status == OCHRE_OK && (!is_ours || !och_vfs_is_named(from))))
         return och_fail(err, OCHRE_BUSY,
                 "another process uses the directory; stop it before it is repaired");
     return status;
@@ -433,11 +439,11 @@ repair_all(struct och_repair *repair, struct ochre_error *err)
     return status;
 }
 
+/* The locks of the new directory stay, in *hold_out. */
 static ochre_status
 repair_from(const struct och_repair_options *options, struct och_vfs *from, struct och_vfs *to,
-        struct och_repair_totals *totals_out, struct ochre_error *err)
+        struct och_hold *hold_out, struct och_repair_totals *totals_out, struct ochre_error *err)
 {
-    struct och_file *lock = NULL;
     struct och_repair *repair = och_mem_take_zeroed(options->mem, sizeof(*repair));
     if (repair == NULL)
         return och_fail_memory(err);
@@ -448,14 +454,11 @@ repair_from(const struct och_repair_options *options, struct och_vfs *from, stru
     och_arena_init(&repair->arena, repair->mem);
     och_buf_init(&repair->text, repair->mem, SIZE_MAX / 2);
     och_vfs_memory_init(&repair->catalog.files, repair->mem);
-    ochre_status status = lock_source(repair, &lock, err);
-    if (status == OCHRE_OK)
-        status = repair_all(repair, err);
+    ochre_status status = repair_all(repair, err);
     for (size_t i = 0; i < repair->n_members; i++)
         och_repair_close_segments(repair, &repair->members[i]);
     och_catalog_salvage_close(&repair->catalog);
-    och_file_close(repair->mark);
-    och_file_close(lock);
+    *hold_out = repair->hold;
     och_buf_clear(&repair->text);
     och_arena_clear(&repair->arena);
     *totals_out = repair->totals;
@@ -463,17 +466,19 @@ repair_from(const struct och_repair_options *options, struct och_vfs *from, stru
     return status;
 }
 
-ochre_status
-och_repair_vfs(const struct och_repair_options *options, struct och_vfs *from, struct och_vfs *to,
-        struct och_repair_totals *totals_out, struct ochre_error *err)
+/* The source is locked. */
+static ochre_status
+repair_held(const struct och_repair_options *options, struct och_vfs *from, struct och_vfs *to,
+        struct och_hold *hold_out, struct och_repair_totals *totals_out, struct ochre_error *err)
 {
     struct och_read_phase phase = {
             .name = "reading ", .progress = options->progress, .context = options->context};
     struct och_read_pace pace = {
             .machine = options->machine, .progress = och_read_phase_tell, .context = &phase};
     *totals_out = (struct och_repair_totals){.n_collections = 0};
+    *hold_out = (struct och_hold){.mark = NULL};
     if (options->progress == NULL)
-        return repair_from(options, from, to, totals_out, err);
+        return repair_from(options, from, to, hold_out, totals_out, err);
     /* What is wrong with the directory is said by who repairs it. */
     ochre_status status = och_tally_bytes(options->mem, from, &pace.total, NULL);
     if (status == OCHRE_NO_MEMORY)
@@ -481,8 +486,23 @@ och_repair_vfs(const struct och_repair_options *options, struct och_vfs *from, s
     struct och_paced_files *counted = och_paced_files_make(options->mem, from, &pace);
     if (counted == NULL)
         return och_fail_memory(err);
-    status = repair_from(options, och_paced_files_vfs(counted), to, totals_out, err);
+    status = repair_from(options, och_paced_files_vfs(counted), to, hold_out, totals_out, err);
     och_paced_files_release(counted);
+    return status;
+}
+
+ochre_status
+och_repair_vfs(const struct och_repair_options *options, struct och_vfs *from, struct och_vfs *to,
+        struct och_repair_totals *totals_out, struct ochre_error *err)
+{
+    struct och_hold hold = {.mark = NULL};
+    struct och_file *lock = NULL;
+    *totals_out = (struct och_repair_totals){.n_collections = 0};
+    ochre_status status = lock_source(from, false, &lock, err);
+    if (status == OCHRE_OK)
+        status = repair_held(options, from, to, &hold, totals_out, err);
+    och_hold_release(&hold);
+    och_file_close(lock);
     return status;
 }
 
@@ -508,36 +528,103 @@ och_repair_directory(const struct och_repair_options *options, const char *from,
 
 /* --- in place -------------------------------------------------------------------------- */
 
-#define SUFFIX_MADE ".repairing"
 #define SUFFIX_KEPT ".damaged-"
 enum { KEPT_MAX = 1000 };
 
-/* The path without slashes at its end, and a suffix. */
-static ochre_status
-put_path(char *out, size_t size, const char *path, const char *suffix, struct ochre_error *err)
-{
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    int written = snprintf(out, size, "%.*s%s", (int) length, path, suffix);
-    if (written < 0 || (size_t) written >= size)
-        return och_fail(err, OCHRE_INVALID, "the path of the directory is too long");
-    return OCHRE_OK;
-}
+static const struct och_beside_kind in_place = {
+        .suffix = ".repairing", .mark = OCH_REPAIR_MARK, .does = "repairs"};
 
 /* The damaged directory has the name of what was made; now it gets one to be found by. */
 static ochre_status
-name_kept(const char *path, const char *made, char *kept_out, size_t kept_size,
-        struct ochre_error *err)
+name_kept(
+        const struct och_beside *beside, char *kept_out, size_t kept_size, struct ochre_error *err)
 {
     ochre_status status = OCHRE_EXISTS;
     for (unsigned n = 1; status == OCHRE_EXISTS && n <= KEPT_MAX; n++) {
-        char suffix[sizeof(SUFFIX_KEPT) + 16];
-        (void) snprintf(suffix, sizeof(suffix), SUFFIX_KEPT "%u", n);
-        status = put_path(kept_out, kept_size, path, suffix, err);
-        if (status == OCHRE_OK)
-            status = och_dir_move(made, kept_out, err);
+        int size = snprintf(kept_out, kept_size, "%s" SUFFIX_KEPT "%u", beside->path, n);
+        status = size < 0 || (size_t) size >= kept_size
+                ? och_fail(err, OCHRE_INVALID, "the path of the directory is too long")
+                : och_dir_move(beside->data, kept_out, err);
     }
+    if (status != OCHRE_OK)
+        kept_out[0] = '\0';
+    return status;
+}
+
+/* The repaired directory of one that was killed before it changed names goes. */
+static ochre_status
+clear_left(struct och_beside *beside, struct ochre_error *err)
+{
+    struct och_vfs *vfs = NULL;
+    struct och_file *lock = NULL;
+    ochre_status status = och_vfs_posix_open(beside->mem, beside->data, false, &vfs, err);
+    if (status == OCHRE_OK)
+        status = lock_source(vfs, false, &lock, err);
+    if (status == OCHRE_OK)
+        status = och_repair_clear(beside->mem, vfs, err);
+    och_file_close(lock);
+    och_vfs_posix_close(vfs);
+    if (status == OCHRE_OK)
+        och_vfs_posix_forget(beside->data);
+    return status;
+}
+
+static ochre_status
+exchange(const struct och_beside *beside, struct ochre_error *err)
+{
+    struct ochre_error why = {.status = OCHRE_OK};
+    ochre_status status = och_dir_exchange(beside->path, beside->data, &why);
+    return status == OCHRE_OK
+            ? status
+            : och_fail(err, status, "%.300s; the repaired directory is whole, and stays %.150s",
+                      why.message, beside->data);
+}
+
+/* Both directories are held until each has the name it keeps. */
+static ochre_status
+repair_beside(const struct och_repair_options *options, struct och_beside *beside, char *kept_out,
+        size_t kept_size, struct och_repair_totals *totals_out, struct ochre_error *err)
+{
+    struct och_hold hold = {.mark = NULL};
+    struct och_vfs *from = NULL;
+    struct och_vfs *to = NULL;
+    struct och_file *lock = NULL;
+    ochre_status status = och_vfs_posix_open(options->mem, beside->path, false, &from, err);
+    if (status == OCHRE_OK)
+        status = lock_source(from, true, &lock, err);
+    if (status == OCHRE_OK)
+        status = och_beside_make(beside, &to, err);
+    if (status == OCHRE_OK)
+        status = repair_held(options, from, to, &hold, totals_out, err);
+    if (status != OCHRE_OK && to != NULL) {
+        ochre_status cleared = och_repair_clear(options->mem, to, NULL);
+        (void) cleared; /* the next one does it */
+    }
+    if (status == OCHRE_OK)
+        status = exchange(beside, err);
+    if (status == OCHRE_OK)
+        status = name_kept(beside, kept_out, kept_size, err);
+    och_hold_release(&hold);
+    och_file_close(lock);
+    och_vfs_posix_close(to);
+    och_vfs_posix_close(from);
+    return status;
+}
+
+static void
+tell_left(const struct och_repair_options *options, const char *path, const char *message)
+{
+    const struct och_repair_finding finding = {OCH_REPAIR_NOTE, path, message};
+    if (options->report != NULL)
+        options->report(options->context, &finding);
+}
+
+static ochre_status
+check_there(struct och_mem *mem, const char *path, struct ochre_error *err)
+{
+    struct och_vfs *vfs = NULL;
+    ochre_status status = och_vfs_posix_open(mem, path, false, &vfs, err);
+    och_vfs_posix_close(vfs);
     return status;
 }
 
@@ -545,18 +632,31 @@ ochre_status
 och_repair_in_place(const struct och_repair_options *options, const char *path, char *kept_out,
         size_t kept_size, struct och_repair_totals *totals_out, struct ochre_error *err)
 {
-    char made[OCH_PATH_SIZE_MAX * 8];
+    struct och_repair_options how = *options;
+    struct och_beside *beside = NULL;
+    enum och_beside_state state = OCH_BESIDE_NONE;
     kept_out[0] = '\0';
     *totals_out = (struct och_repair_totals){.n_collections = 0};
-    ochre_status status = put_path(made, sizeof(made), path, SUFFIX_MADE, err);
+    if (how.kernels == NULL)
+        how.kernels = och_kernels_choose(och_cpu_detect().sets, NULL);
+    ochre_status status = check_there(options->mem, path, err);
     if (status == OCHRE_OK)
-        status = och_repair_directory(options, path, made, totals_out, err);
+        status = och_beside_begin(options->mem, &in_place, path, &beside, &state, err);
     if (status != OCHRE_OK)
         return status;
-    struct ochre_error why = {.status = OCHRE_OK};
-    status = och_dir_exchange(path, made, &why);
-    if (status != OCHRE_OK)
-        return och_fail(err, status, "%.300s; the repaired directory is whole, and stays %.150s",
-                why.message, made);
-    return name_kept(path, made, kept_out, kept_size, err);
+    if (state == OCH_BESIDE_EXCHANGED) {
+        status = name_kept(beside, kept_out, kept_size, err);
+        if (status == OCHRE_OK)
+            tell_left(options, kept_out,
+                    "the damaged directory, which an interrupted repair had not named yet");
+    } else if (state == OCH_BESIDE_LEFT) {
+        status = clear_left(beside, err);
+        if (status == OCHRE_OK)
+            tell_left(options, beside->dir, "what an interrupted repair had left was removed");
+    }
+    totals_out->is_finished = status == OCHRE_OK && state == OCH_BESIDE_EXCHANGED;
+    if (status == OCHRE_OK && !totals_out->is_finished)
+        status = repair_beside(&how, beside, kept_out, kept_size, totals_out, err);
+    och_beside_end(beside);
+    return status;
 }

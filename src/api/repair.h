@@ -89,8 +89,9 @@ struct och_repair_totals {
     uint64_t n_lost, n_in_doubt, n_rebuilt, n_given_up, n_skipped;
     uint64_t n_log_missing; /* records of the log that are gone, of whatever collection */
     uint64_t log_bytes_given_up;
-    bool is_earlier; /* the catalog is an earlier state than the newest there was */
-    bool has_lost;   /* something was lost: any of the above says so */
+    bool is_earlier;  /* the catalog is an earlier state than the newest there was */
+    bool has_lost;    /* something was lost: any of the above says so */
+    bool is_finished; /* an interrupted repair only lacked names, and has them now */
 };
 
 /*
@@ -118,7 +119,9 @@ OCH_MUST_CHECK ochre_status och_repair_directory(const struct och_repair_options
 /*
  * The same beside the directory `path`, with which the repaired one then changes places,
  * in one step.  The damaged one is kept as <path>.damaged-<n>, which is put into
- * `kept_out`.
+ * `kept_out`.  Nobody can take either of them in between.  What an earlier one left that was
+ * killed is removed; if it was killed when the two had changed places, that is all that is
+ * finished (totals_out->is_finished).
  *
  * Errors: those of och_repair_vfs, and then `path` is what it was; OCHRE_UNSUPPORTED:
  *         the file system cannot exchange two directories.

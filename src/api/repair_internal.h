@@ -11,6 +11,7 @@
 #ifndef OCH_API_REPAIR_INTERNAL_H
 #define OCH_API_REPAIR_INTERNAL_H
 
+#include "api/hold.h"
 #include "api/repair.h"
 #include "base/arena.h"
 #include "base/bitset.h"
@@ -58,7 +59,7 @@ struct och_repair {
     const struct och_repair_options *options; /* borrowed */
     struct och_mem *mem;                      /* borrowed */
     struct och_vfs *from, *to;                /* borrowed; `to` NULL: a dry run */
-    struct och_file *mark;                    /* owned */
+    struct och_hold hold;                     /* of `to` */
     struct och_uuid database;
     struct och_arena arena;
     struct och_catalog_salvage catalog;
@@ -101,6 +102,10 @@ OCH_MUST_CHECK ochre_status och_repair_log(struct och_repair *repair, struct och
 /* Take the new directory: an empty one, or what an interrupted repair left. */
 OCH_MUST_CHECK ochre_status och_repair_take_target(
         struct och_repair *repair, struct ochre_error *err);
+
+/* Remove a directory's contents, all of which a repair made, FORMAT first and LOCK last. */
+OCH_MUST_CHECK ochre_status och_repair_clear(
+        struct och_mem *mem, struct och_vfs *vfs, struct ochre_error *err);
 
 /* Write the catalog there, open all of it as any start would, count the records, and
  * verify every byte. */

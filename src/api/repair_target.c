@@ -17,26 +17,11 @@
 
 /* --- taking it ------------------------------------------------------------------ */
 
-struct contents {
-    bool has_mark, has_format, has_other;
-};
-
-static ochre_status
-visit_target(void *context, const char *name, bool is_dir)
-{
-    struct contents *contents = context;
-    if (!is_dir && strcmp(name, OCH_REPAIR_MARK) == 0)
-        contents->has_mark = true;
-    else if (!is_dir && strcmp(name, "FORMAT") == 0)
-        contents->has_format = true;
-    else
-        contents->has_other = true;
-    return OCHRE_OK;
-}
+static const struct och_hold_kind repair_kind = {
+        .mark = OCH_REPAIR_MARK, .does = "repairs to", .verb = "repair to"};
 
 /* Removing what an interrupted repair left: names are collected, then removed. */
 struct clearing {
-    struct och_repair *repair;
     const char *dir;
     struct och_arena arena;
     char **paths;
@@ -49,7 +34,8 @@ static ochre_status
 note_leftover(void *context, const char *name, bool is_dir)
 {
     struct clearing *clearing = context;
-    if (clearing->dir[0] == '\0' && strcmp(name, OCH_REPAIR_MARK) == 0)
+    bool is_held = strcmp(name, OCH_REPAIR_MARK) == 0 || strcmp(name, OCH_DIR_LOCK) == 0;
+    if (clearing->dir[0] == '\0' && is_held)
         return OCHRE_OK;
     if (clearing->n == clearing->room) {
         size_t room = clearing->room == 0 ? 16 : clearing->room * 2;
@@ -78,64 +64,65 @@ note_leftover(void *context, const char *name, bool is_dir)
 
 /* Clear a directory; directories in it are as deep as a database has them. */
 static ochre_status
-clear_directory(struct och_repair *repair, const char *dir, unsigned depth, struct ochre_error *err)
+clear_directory(struct och_mem *mem, struct och_vfs *vfs, const char *dir, unsigned depth,
+        struct ochre_error *err)
 {
-    struct clearing clearing = {.repair = repair, .dir = dir, .err = err};
-    och_arena_init(&clearing.arena, repair->mem);
-    ochre_status status = och_vfs_list(repair->to, dir, note_leftover, &clearing, err);
+    struct clearing clearing = {.dir = dir, .err = err};
+    och_arena_init(&clearing.arena, mem);
+    ochre_status status = och_vfs_list(vfs, dir, note_leftover, &clearing, err);
     for (size_t i = 0; i < clearing.n && status == OCHRE_OK; i++) {
         const char *path = clearing.paths[i];
         if (!clearing.are_dirs[i]) {
-            status = och_vfs_remove(repair->to, path, err);
+            status = och_vfs_remove(vfs, path, err);
             continue;
         }
         /* NOLINTNEXTLINE(misc-no-recursion): as deep as a database's directory */
-        status = depth > 0 ? clear_directory(repair, path, depth - 1, err) : OCHRE_OK;
+        status = depth > 0 ? clear_directory(mem, vfs, path, depth - 1, err) : OCHRE_OK;
         if (status == OCHRE_OK)
-            status = och_vfs_rmdir(repair->to, path, err);
+            status = och_vfs_rmdir(vfs, path, err);
     }
     if (status == OCHRE_OK)
-        status = och_vfs_sync_dir(repair->to, dir, err);
+        status = och_vfs_sync_dir(vfs, dir, err);
     och_arena_clear(&clearing.arena);
     return status;
 }
 
-/* Who only reads a database, as `ochre check` does, makes no LOCK. */
 static ochre_status
 make_directories(struct och_repair *repair, struct ochre_error *err)
 {
     static const char *const dirs[] = {OCH_DIR_TMP, "log", OCH_DIR_SEGMENTS};
-    struct och_file *lock = NULL;
-    ochre_status status =
-            och_vfs_open(repair->to, "LOCK", OCH_OPEN_WRITE | OCH_OPEN_CREATE, &lock, err);
-    och_file_close(lock);
+    ochre_status status = OCHRE_OK;
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && status == OCHRE_OK; i++)
         status = och_vfs_mkdir(repair->to, dirs[i], err);
     return status == OCHRE_OK ? och_vfs_sync_dir(repair->to, "", err) : status;
 }
 
 ochre_status
+och_repair_clear(struct och_mem *mem, struct och_vfs *vfs, struct ochre_error *err)
+{
+    static const char *const last[] = {OCH_REPAIR_MARK, OCH_DIR_LOCK};
+    /* Without it nothing opens the rest. */
+    ochre_status status = och_vfs_remove(vfs, OCH_DIR_FORMAT, err);
+    if (status == OCHRE_OK || status == OCHRE_NOT_FOUND)
+        status = och_vfs_sync_dir(vfs, "", err);
+    if (status == OCHRE_OK)
+        status = clear_directory(mem, vfs, "", 2, err);
+    for (size_t i = 0; i < sizeof(last) / sizeof(last[0]) && status == OCHRE_OK; i++) {
+        status = och_vfs_remove(vfs, last[i], err);
+        if (status == OCHRE_NOT_FOUND)
+            status = OCHRE_OK;
+    }
+    return status == OCHRE_OK ? och_vfs_sync_dir(vfs, "", err) : status;
+}
+
+ochre_status
 och_repair_take_target(struct och_repair *repair, struct ochre_error *err)
 {
-    struct contents contents = {.has_mark = false};
-    ochre_status status = och_vfs_list(repair->to, "", visit_target, &contents, err);
-    if (status != OCHRE_OK)
-        return status;
-    if (contents.has_format)
-        return och_fail(err, OCHRE_EXISTS,
-                "the directory to repair to has a database already; name another");
-    if (contents.has_other && !contents.has_mark)
-        return och_fail(err, OCHRE_EXISTS, "the directory to repair to is not empty; name another");
-    status = och_vfs_open(
-            repair->to, OCH_REPAIR_MARK, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &repair->mark, err);
-    if (status == OCHRE_OK)
-        status = och_file_lock(repair->mark, err);
-    if (status == OCHRE_BUSY)
-        return och_fail(err, OCHRE_BUSY, "another process repairs to this directory");
-    if (status == OCHRE_OK)
-        status = och_vfs_sync_dir(repair->to, "", err);
-    if (status == OCHRE_OK && contents.has_other)
-        status = clear_directory(repair, "", 2, err);
+    bool has_other = false;
+    ochre_status status =
+            och_hold_take_target(repair->to, &repair_kind, &repair->hold, &has_other, err);
+    if (status == OCHRE_OK && has_other)
+        status = clear_directory(repair->mem, repair->to, "", 2, err);
     return status == OCHRE_OK ? make_directories(repair, err) : status;
 }
 

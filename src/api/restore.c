@@ -17,25 +17,10 @@ struct restore {
     struct och_copier copier;
     struct och_vfs *from, *to;        /* borrowed; from: NULL when it is a stream */
     struct och_stream_source *stream; /* borrowed; NULL when it is a directory */
-    struct och_restore_hold hold;     /* one restore at a time */
-    bool has_mark, has_format, has_lock, has_other;
-    bool is_taken; /* what is in the directory may be removed */
+    struct och_hold hold;             /* one restore at a time */
+    bool has_other;                   /* of an earlier try */
+    bool is_taken;                    /* what is in the directory may be removed */
 };
-
-static ochre_status
-visit_target(void *context, const char *name, bool is_dir)
-{
-    struct restore *restore = context;
-    if (!is_dir && strcmp(name, OCH_RESTORE_MARK) == 0)
-        restore->has_mark = true;
-    else if (!is_dir && strcmp(name, OCH_RESTORE_FORMAT) == 0)
-        restore->has_format = true;
-    else if (!is_dir && strcmp(name, OCH_BACKUP_LOCK) == 0)
-        restore->has_lock = true;
-    else
-        restore->has_other = true;
-    return OCHRE_OK;
-}
 
 /* The mark says which backup is being restored: files of two would make no database. */
 static ochre_status
@@ -61,13 +46,6 @@ set_mark(struct restore *restore, struct ochre_error *err)
 }
 
 static ochre_status
-look(struct restore *restore, struct ochre_error *err)
-{
-    restore->has_mark = restore->has_format = restore->has_lock = restore->has_other = false;
-    return och_vfs_list(restore->to, "", visit_target, restore, err);
-}
-
-static ochre_status
 make_directories(struct restore *restore, struct ochre_error *err)
 {
     static const char *const dirs[] = {OCH_DIR_TMP, "log", OCH_DIR_SEGMENTS};
@@ -83,17 +61,8 @@ make_directories(struct restore *restore, struct ochre_error *err)
 static ochre_status
 take_target(struct restore *restore, struct ochre_error *err)
 {
-    ochre_status status = look(restore, err);
-    if (status != OCHRE_OK)
-        return status;
-    bool has_any = restore->has_other || restore->has_lock;
-    if (restore->has_format || (has_any && !restore->has_mark))
-        return och_fail(err, OCHRE_EXISTS,
-                "the directory to restore to is not empty; name another, or move it away");
-    status = och_restore_hold_take(restore->to, true, &restore->hold, err);
-    /* Another restore may have come and gone since that look. */
-    if (status == OCHRE_OK)
-        status = look(restore, err);
+    ochre_status status = och_hold_take_target(
+            restore->to, &och_restore_kind, &restore->hold, &restore->has_other, err);
     if (status != OCHRE_OK)
         return status;
     restore->is_taken = !restore->has_other;
@@ -229,7 +198,7 @@ place(struct restore *restore, struct ochre_error *err)
     if (status == OCHRE_OK && restore->stream != NULL)
         status = verify_streamed(restore, err);
     if (status == OCHRE_OK)
-        status = och_vfs_rename(restore->to, OCH_RESTORE_PART, OCH_RESTORE_FORMAT, err);
+        status = och_vfs_rename(restore->to, OCH_RESTORE_PART, OCH_DIR_FORMAT, err);
     if (status == OCHRE_OK)
         status = och_vfs_sync_dir(restore->to, "", err);
     /* From here on it is a database.  A mark that stays does it no harm, and no
@@ -254,7 +223,7 @@ static void
 finish(struct restore *restore, struct och_backup_totals *totals_out)
 {
     *totals_out = restore->copier.totals;
-    och_restore_hold_release(&restore->hold);
+    och_hold_release(&restore->hold);
     och_copier_close(&restore->copier);
 }
 
@@ -351,43 +320,23 @@ och_restore_stream_vfs(const struct och_backup_options *options,
     return status;
 }
 
-ochre_status
-och_restore_part_name(const char *to, char part[OCH_RESTORE_NAME_SIZE], struct ochre_error *err)
-{
-    size_t size = strlen(to);
-    while (size > 1 && to[size - 1] == '/')
-        size--;
-    if (size + sizeof(OCH_RESTORE_SUFFIX) > OCH_RESTORE_NAME_SIZE)
-        return och_fail(err, OCHRE_INVALID,
-                "a directory's name of %zu bytes; at most %zu are taken", size,
-                OCH_RESTORE_NAME_SIZE - sizeof(OCH_RESTORE_SUFFIX));
-    memcpy(part, to, size);
-    memcpy(part + size, OCH_RESTORE_SUFFIX, sizeof(OCH_RESTORE_SUFFIX));
-    return OCHRE_OK;
-}
-
 /* `to` is not there. */
 static ochre_status
 place_named(struct restore *restore, const char *to, struct ochre_error *err)
 {
-    char part[OCH_RESTORE_NAME_SIZE] = "";
+    struct och_beside *beside = NULL;
     struct och_vfs *target = NULL;
-    ochre_status status = och_restore_part_name(to, part, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_posix_open(restore->copier.options->mem, part, true, &target, err);
+    bool *redone = &restore->copier.totals.is_redone;
+    ochre_status status = och_restore_begin_beside(
+            restore->copier.options->mem, to, &beside, &target, redone, err);
     restore->to = target;
     if (status == OCHRE_OK)
         status = place_streamed(restore, err);
-    och_restore_hold_release(&restore->hold);
+    och_hold_release(&restore->hold);
     och_vfs_posix_close(target);
     if (status == OCHRE_OK)
-        return och_vfs_posix_name(part, to, err);
-    if (target != NULL)
-        och_vfs_posix_forget(part); /* it stays if something is in it */
-    if (status == OCHRE_EXISTS)
-        return och_fail(err, OCHRE_EXISTS,
-                "%.200s, where the database would be put together, is not empty; move it away",
-                part);
+        status = och_beside_name(beside, err);
+    och_beside_end(beside);
     return status;
 }
 
@@ -402,6 +351,8 @@ och_restore_stream(const struct och_backup_options *options, const struct och_ba
     if (status == OCHRE_OK) {
         status = och_vfs_posix_open(options->mem, to, false, &target, err);
         restore.to = target;
+        if (status == OCHRE_OK)
+            och_beside_tidy(options->mem, &och_restore_beside, to);
         if (status == OCHRE_OK)
             status = place_streamed(&restore, err);
         else if (status == OCHRE_NOT_FOUND)

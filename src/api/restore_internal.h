@@ -9,16 +9,15 @@
 #include <stdint.h>
 
 #include "api/backup_stream.h"
+#include "api/beside.h"
+#include "api/hold.h"
 #include "os/vfs.h"
 #include "storage/backup_manifest.h"
 #include "storage/directory.h"
 
 /* Stands in a directory from before the first file until FORMAT is there. */
 #define OCH_RESTORE_MARK OCH_DIR_RESTORING
-#define OCH_RESTORE_FORMAT "FORMAT"
 #define OCH_RESTORE_PART OCH_DIR_TMP "/restore"
-#define OCH_RESTORE_SUFFIX ".restoring"
-#define OCH_RESTORE_NAME_SIZE ((size_t) 4096)
 
 /* A stream that is being read: the bytes of one member after another. */
 struct och_stream_source {
@@ -43,32 +42,20 @@ struct och_file *och_stream_source_open(
 OCH_MUST_CHECK ochre_status och_stream_source_end(
         struct och_stream_source *stream, uint64_t manifest_hash, struct ochre_error *err);
 
-/*
- * What one process holds while it restores to a directory, or clears it: the mark, and
- * LOCK, which who opens the database takes as well.  Both keep their names as long: who
- * removes the mark holds it, or LOCK with FORMAT there.
- */
-struct och_restore_hold {
-    struct och_file *mark, *lock; /* owned, locked */
-};
+/* Who restores, or clears what a killed restore left, holds the directory as this. */
+extern const struct och_hold_kind och_restore_kind;
+
+extern const struct och_beside_kind och_restore_beside;
 
 /*
- * Take both; with `create` the mark is made if it is not there.  When this returns there
- * is no FORMAT, and none but the holder can make one.
+ * Begin to put a database together that gets the name `to`, which is not there.  What a
+ * restore to it left that was killed goes first, and then *redone_out is set.
  *
- * Errors: OCHRE_BUSY       another process restores here, or has the directory, or did when
- *                          this began
- *         OCHRE_EXISTS     there is a database now
- *         OCHRE_NOT_FOUND  no mark, without `create`
- *         OCHRE_IO ...     the mark and LOCK may have been made
+ * Errors: those of och_beside_begin and och_beside_make
  */
-OCH_MUST_CHECK ochre_status och_restore_hold_take(struct och_vfs *vfs, bool create,
-        struct och_restore_hold *hold_out, struct ochre_error *err);
-void och_restore_hold_release(struct och_restore_hold *hold);
-
-/* Where a database is put together that gets the name `to` later.  OCHRE_INVALID. */
-OCH_MUST_CHECK ochre_status och_restore_part_name(
-        const char *to, char part[OCH_RESTORE_NAME_SIZE], struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_restore_begin_beside(struct och_mem *mem, const char *to,
+        struct och_beside **beside_out, struct och_vfs **vfs_out, bool *redone_out,
+        struct ochre_error *err);
 
 /* Remove what a restore puts into a directory, and what opening it there
  * adds, FORMAT first and the mark last.  What does

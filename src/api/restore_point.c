@@ -557,6 +557,8 @@ check_free(struct och_mem *mem, const char *to, struct ochre_error *err)
     och_vfs_posix_close(vfs);
     if (status == OCHRE_NOT_FOUND)
         return OCHRE_OK;
+    if (status == OCHRE_OK)
+        och_beside_tidy(mem, &och_restore_beside, to);
     return status == OCHRE_OK
             ? och_fail(err, OCHRE_EXISTS, "%.300s is there already; name another directory", to)
             : status;
@@ -564,38 +566,41 @@ check_free(struct och_mem *mem, const char *to, struct ochre_error *err)
 
 static ochre_status
 restore_base(const struct och_backup_options *options, const struct och_restore_point_paths *paths,
-        const char *part, struct och_backup_totals *totals_out, struct ochre_error *err)
+        struct och_vfs *vfs, struct och_backup_totals *totals_out, struct ochre_error *err)
 {
-    struct och_vfs *vfs = NULL;
-    if (paths->backup != NULL)
-        return och_restore_directory(options, paths->backup, part, totals_out, err);
-    ochre_status status = och_vfs_posix_open(options->mem, part, true, &vfs, err);
+    struct och_vfs *source = NULL;
+    if (paths->backup == NULL)
+        return och_restore_stream_vfs(options, paths->input, vfs, totals_out, err);
+    ochre_status status = och_vfs_posix_open(options->mem, paths->backup, false, &source, err);
     if (status == OCHRE_OK)
-        status = och_restore_stream_vfs(options, paths->input, vfs, totals_out, err);
-    och_vfs_posix_close(vfs);
-    if (status != OCHRE_OK)
-        och_vfs_posix_forget(part);
+        status = och_restore_vfs(options, source, vfs, totals_out, err);
+    och_vfs_posix_close(source);
     return status;
 }
 
 static ochre_status
-replay_at(const struct och_backup_options *options, const char *part, const char *archive,
+replay_from(const struct och_backup_options *options, struct och_vfs *vfs, const char *archive,
         const struct och_point *point, struct och_point_reached *reached_out,
         struct ochre_error *err)
 {
-    struct och_vfs *vfs = NULL;
     struct och_vfs *archive_vfs = NULL;
-    ochre_status status = och_vfs_posix_open(options->mem, part, false, &vfs, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_posix_open(options->mem, archive, false, &archive_vfs, err);
+    ochre_status status = och_vfs_posix_open(options->mem, archive, false, &archive_vfs, err);
     if (status == OCHRE_OK)
         status = och_replay(options, vfs, archive_vfs, point, reached_out, err);
-    if (status != OCHRE_OK && vfs != NULL)
-        och_restore_clear(vfs);
     och_vfs_posix_close(archive_vfs);
-    och_vfs_posix_close(vfs);
-    if (status != OCHRE_OK)
-        och_vfs_posix_forget(part);
+    return status;
+}
+
+/* Nothing is made before the backup is known to be one. */
+static ochre_status
+look_at_backup(const struct och_backup_options *options,
+        const struct och_restore_point_paths *paths, struct ochre_error *err)
+{
+    struct och_vfs *source = NULL;
+    if (paths->backup == NULL)
+        return OCHRE_OK;
+    ochre_status status = och_vfs_posix_open(options->mem, paths->backup, false, &source, err);
+    och_vfs_posix_close(source);
     return status;
 }
 
@@ -605,15 +610,26 @@ och_restore_point(const struct och_backup_options *options,
         struct och_point_reached *reached_out, struct och_backup_totals *totals_out,
         struct ochre_error *err)
 {
-    char part[OCH_RESTORE_NAME_SIZE] = "";
+    struct och_beside *beside = NULL;
+    struct och_vfs *vfs = NULL;
+    bool is_redone = false;
     *reached_out = (struct och_point_reached){.lsn = 0};
     *totals_out = (struct och_backup_totals){.n_files = 0};
     ochre_status status = check_free(options->mem, paths->to, err);
     if (status == OCHRE_OK)
-        status = och_restore_part_name(paths->to, part, err);
+        status = look_at_backup(options, paths, err);
     if (status == OCHRE_OK)
-        status = restore_base(options, paths, part, totals_out, err);
+        status = och_restore_begin_beside(options->mem, paths->to, &beside, &vfs, &is_redone, err);
     if (status == OCHRE_OK)
-        status = replay_at(options, part, paths->archive, point, reached_out, err);
-    return status == OCHRE_OK ? och_vfs_posix_name(part, paths->to, err) : status;
+        status = restore_base(options, paths, vfs, totals_out, err);
+    if (status == OCHRE_OK)
+        status = replay_from(options, vfs, paths->archive, point, reached_out, err);
+    totals_out->is_redone = is_redone;
+    if (status != OCHRE_OK && vfs != NULL)
+        och_restore_clear(vfs);
+    och_vfs_posix_close(vfs);
+    if (status == OCHRE_OK)
+        status = och_beside_name(beside, err);
+    och_beside_end(beside);
+    return status;
 }

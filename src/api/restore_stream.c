@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "os/vfs_posix.h"
 #include "storage/backup_stream.h"
 
 /* --- a stream as a file ------------------------------------------------------------ */
@@ -114,73 +115,8 @@ och_stream_source_end(
     return status;
 }
 
-/* --- one at a time ---------------------------------------------------------------------- */
-
-/* Open a file, and lock it under this name. */
-static ochre_status
-take_named(struct och_vfs *vfs, const char *path, unsigned flags, struct och_file **file_out,
-        struct ochre_error *err)
-{
-    bool is_ours = false;
-    ochre_status status = och_vfs_open(vfs, path, flags, file_out, err);
-    if (status != OCHRE_OK)
-        return status;
-    status = och_file_lock(*file_out, err);
-    if (status == OCHRE_OK)
-        status = och_file_is_at(*file_out, vfs, path, &is_ours, err);
-    return status == OCHRE_OK && !is_ours ? OCHRE_BUSY : status;
-}
-
-/* The database that is here was made after this process had seen none, or the mark after
- * it: the mark is nobody's. */
-static ochre_status
-refuse_database(struct och_vfs *vfs, struct ochre_error *err)
-{
-    ochre_status status = och_vfs_remove(vfs, OCH_RESTORE_MARK, err);
-    return status != OCHRE_OK ? status
-                              : och_fail(err, OCHRE_EXISTS,
-                                        "another process has just made a database in the "
-                                        "directory to restore to; name another");
-}
-
-ochre_status
-och_restore_hold_take(struct och_vfs *vfs, bool create, struct och_restore_hold *hold_out,
-        struct ochre_error *err)
-{
-    struct och_restore_hold hold = {.mark = NULL};
-    bool has_format = false;
-    unsigned flags = OCH_OPEN_WRITE | (create ? OCH_OPEN_CREATE : 0);
-    *hold_out = hold;
-    ochre_status status = take_named(vfs, OCH_RESTORE_MARK, flags, &hold.mark, err);
-    if (status == OCHRE_BUSY)
-        (void) och_fail(err, OCHRE_BUSY, "another process restores to this directory");
-    /* LOCK without a mark would be somebody else's directory. */
-    if (status == OCHRE_OK)
-        status = och_vfs_sync_dir(vfs, "", err);
-    if (status == OCHRE_OK) {
-        status =
-                take_named(vfs, OCH_BACKUP_LOCK, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &hold.lock, err);
-        if (status == OCHRE_BUSY)
-            (void) och_fail(err, OCHRE_BUSY, "another process has the directory to restore to");
-    }
-    if (status == OCHRE_OK)
-        status = och_vfs_exists(vfs, OCH_RESTORE_FORMAT, &has_format, err);
-    if (status == OCHRE_OK && has_format)
-        status = refuse_database(vfs, err);
-    if (status == OCHRE_OK)
-        *hold_out = hold;
-    else
-        och_restore_hold_release(&hold);
-    return status;
-}
-
-void
-och_restore_hold_release(struct och_restore_hold *hold)
-{
-    och_file_close(hold->mark);
-    och_file_close(hold->lock);
-    *hold = (struct och_restore_hold){.mark = NULL};
-}
+const struct och_hold_kind och_restore_kind = {
+        .mark = OCH_RESTORE_MARK, .does = "restores to", .verb = "restore to"};
 
 /* --- leaving nothing ------------------------------------------------------------------ */
 
@@ -262,15 +198,21 @@ note_any(void *context, const char *name, bool is_dir)
     return OCHRE_OK;
 }
 
+static ochre_status
+note_member(void *context, const char *name, bool is_dir)
+{
+    return strcmp(name, OCH_DIR_LOCK) == 0 ? OCHRE_OK : note_any(context, name, is_dir);
+}
+
 void
 och_restore_clear(struct och_vfs *vfs)
 {
     /* The last ones are made by opening it, as before a replay. */
-    static const char *const files[] = {"catalog.db", OCH_BACKUP_LOCK, "catalog.copy",
-            "catalog.copy-new", "catalog.db-journal", "RESERVE"};
+    static const char *const files[] = {"catalog.db", "catalog.copy", "catalog.copy-new",
+            "catalog.db-journal", "RESERVE", OCH_DIR_LOCK};
     bool has_other = false;
     /* Without it nothing opens the rest. */
-    remove_file(vfs, OCH_RESTORE_FORMAT);
+    remove_file(vfs, OCH_DIR_FORMAT);
     if (och_vfs_sync_dir(vfs, "", NULL) != OCHRE_OK)
         return;
     ochre_status status = och_vfs_list(vfs, OCH_DIR_SEGMENTS, clear_collection, vfs, NULL);
@@ -291,16 +233,79 @@ och_restore_clear(struct och_vfs *vfs)
 ochre_status
 och_restore_clear_leftover(struct och_vfs *vfs, struct ochre_error *err)
 {
-    struct och_restore_hold hold = {.mark = NULL};
+    struct och_hold hold = {.mark = NULL};
     bool has_format = false;
-    ochre_status status = och_vfs_exists(vfs, OCH_RESTORE_FORMAT, &has_format, err);
-    if (status != OCHRE_OK || has_format)
+    bool has_any = false;
+    ochre_status status = och_vfs_exists(vfs, OCH_DIR_FORMAT, &has_format, err);
+    if (status == OCHRE_OK && !has_format)
+        status = och_vfs_list(vfs, "", note_member, &has_any, err);
+    if (status != OCHRE_OK || has_format || !has_any)
         return status;
-    status = och_restore_hold_take(vfs, false, &hold, err);
+    status = och_hold_take(vfs, &och_restore_kind, false, &hold, err);
     if (status == OCHRE_NOT_FOUND)
         return OCHRE_OK;
     if (status == OCHRE_OK)
         och_restore_clear(vfs);
-    och_restore_hold_release(&hold);
+    och_hold_release(&hold);
+    return status;
+}
+
+/* --- beside ----------------------------------------------------------------------------- */
+
+const struct och_beside_kind och_restore_beside = {
+        .suffix = ".restoring", .mark = OCH_RESTORE_MARK, .does = "restores to"};
+
+/* Nobody has it open: what is in it was made by a restore that was killed. */
+static ochre_status
+clear_beside(struct och_beside *beside, struct ochre_error *err)
+{
+    struct och_vfs *vfs = NULL;
+    struct och_file *lock = NULL;
+    bool is_there = true;
+    ochre_status status = och_vfs_posix_open(beside->mem, beside->data, false, &vfs, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_vfs_open(vfs, OCH_DIR_LOCK, OCH_OPEN_WRITE, &lock, err);
+    if (status == OCHRE_OK)
+        status = och_file_lock(lock, err);
+    if (status == OCHRE_BUSY)
+        (void) och_fail(err, OCHRE_BUSY, "another process uses %.200s", beside->data);
+    if (status == OCHRE_OK || status == OCHRE_NOT_FOUND) {
+        och_restore_clear(vfs);
+        och_vfs_posix_forget(beside->data);
+        status = och_vfs_exists(beside->vfs, "data", &is_there, err);
+        if (status == OCHRE_OK && is_there)
+            status = och_fail(err, OCHRE_EXISTS,
+                    "%.200s, which an interrupted restore left, has something else in it; move it "
+                    "away",
+                    beside->data);
+    }
+    och_file_close(lock);
+    och_vfs_posix_close(vfs);
+    return status;
+}
+
+ochre_status
+och_restore_begin_beside(struct och_mem *mem, const char *to, struct och_beside **beside_out,
+        struct och_vfs **vfs_out, bool *redone_out, struct ochre_error *err)
+{
+    struct och_beside *beside = NULL;
+    enum och_beside_state state = OCH_BESIDE_NONE;
+    *vfs_out = NULL;
+    *beside_out = NULL;
+    ochre_status status = och_beside_begin(mem, &och_restore_beside, to, &beside, &state, err);
+    if (status != OCHRE_OK)
+        return status;
+    if (state == OCH_BESIDE_EXCHANGED)
+        status = och_fail(err, OCHRE_EXISTS, "%.200s is there already; name another directory", to);
+    if (state == OCH_BESIDE_LEFT)
+        status = clear_beside(beside, err);
+    *redone_out = status == OCHRE_OK && state == OCH_BESIDE_LEFT;
+    if (status == OCHRE_OK)
+        status = och_beside_make(beside, vfs_out, err);
+    if (status == OCHRE_OK)
+        *beside_out = beside;
+    else
+        och_beside_end(beside);
     return status;
 }

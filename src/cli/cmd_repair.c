@@ -189,7 +189,10 @@ print_json_end(const struct arguments *arguments, och_exit code,
                   ", \"log_records_missing\": %" PRIu64 ", \"log_bytes_given_up\": %" PRIu64
                   ", \"damaged_kept_as\": ",
             arguments->has_collection ? "" : "], \"collections\": [",
-            och_command_word_of(code, arguments->dry_run ? "repairable" : "repaired"),
+            och_command_word_of(code,
+                    totals->is_finished          ? "finished"
+                            : arguments->dry_run ? "repairable"
+                                                 : "repaired"),
             totals->has_lost ? "true" : "false", totals->is_earlier ? "true" : "false",
             totals->n_records, totals->n_lost, totals->n_in_doubt, totals->n_log_missing,
             totals->log_bytes_given_up);
@@ -203,6 +206,12 @@ static void
 print_end(
         const struct arguments *arguments, const struct och_repair_totals *totals, const char *kept)
 {
+    if (totals->is_finished) {
+        (void) printf("%s: an interrupted repair is finished; its file " OCH_REPAIR_REPORT
+                      " says what was done; the damaged directory is kept as %s\n",
+                arguments->directory.path, kept);
+        return;
+    }
     (void) printf("%s: %s%s; %" PRIu64 " collections, %" PRIu64 " of them whole",
             arguments->to != NULL ? arguments->to : arguments->directory.path,
             arguments->dry_run ? "repairable" : "repaired and verified",

@@ -46,7 +46,8 @@ och_dir_exchange(const char *one, const char *other, struct ochre_error *err)
 {
     if (renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) != 0)
         return fail_system(err, errno, "exchange names with", other);
-    return sync_parent(one, err);
+    ochre_status status = sync_parent(one, err);
+    return status == OCHRE_OK ? sync_parent(other, err) : status;
 }
 
 ochre_status
@@ -54,5 +55,6 @@ och_dir_move(const char *from, const char *to, struct ochre_error *err)
 {
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) != 0)
         return fail_system(err, errno, "rename", from);
-    return sync_parent(to, err);
+    ochre_status status = sync_parent(to, err);
+    return status == OCHRE_OK ? sync_parent(from, err) : status;
 }

@@ -11,8 +11,7 @@
 #include "ochre/status.h"
 
 /*
- * Let two directories below the same one change names, in one step, and make that
- * durable.
+ * Let two directories change names, in one step, and make that durable.
  *
  * Errors: OCHRE_UNSUPPORTED: the system or the file system cannot; OCHRE_NOT_FOUND,
  *         OCHRE_IO: nothing was done, unless it was the sync that failed.
@@ -21,7 +20,7 @@ OCH_MUST_CHECK ochre_status och_dir_exchange(
         const char *one, const char *other, struct ochre_error *err);
 
 /*
- * Rename a directory, within the one it is in, and make that durable.
+ * Rename a directory, within one file system, and make that durable.
  *
  * Errors: OCHRE_EXISTS: there is something at `to`; OCHRE_NOT_FOUND, OCHRE_IO.
  */

@@ -191,6 +191,12 @@ och_file_allocate(struct och_file *file, uint64_t size, struct ochre_error *err)
     return file->ops->allocate(file, size, err);
 }
 
+bool
+och_vfs_is_named(struct och_vfs *vfs)
+{
+    return vfs->ops->is_named == NULL || vfs->ops->is_named(vfs);
+}
+
 ochre_status
 och_file_size(struct och_file *file, uint64_t *size_out, struct ochre_error *err)
 {

@@ -83,6 +83,8 @@ struct och_vfs_ops {
     ochre_status (*exists)(
             struct och_vfs *vfs, const char *path, bool *exists_out, struct ochre_error *err);
     ochre_status (*space_free)(struct och_vfs *vfs, uint64_t *bytes_out, struct ochre_error *err);
+    /* NULL: it cannot tell. */
+    bool (*is_named)(struct och_vfs *vfs);
 };
 
 struct och_vfs {
@@ -138,6 +140,11 @@ OCH_MUST_CHECK ochre_status och_vfs_exists(
 /* Bytes that may still be written to the file system. */
 OCH_MUST_CHECK ochre_status och_vfs_space_free(
         struct och_vfs *vfs, uint64_t *bytes_out, struct ochre_error *err);
+
+/* Is the root what has its name now?  Who locks a file in it asks this with the lock in hand:
+ * directories may change names, and what is locked then is not what was meant.  True also
+ * where it cannot be told. */
+bool och_vfs_is_named(struct och_vfs *vfs);
 
 /* Read `size` bytes at `offset`; *n_read_out is less only at the end of the file. */
 OCH_MUST_CHECK ochre_status och_file_read(struct och_file *file, uint64_t offset, void *bytes,

@@ -734,6 +734,19 @@ posix_list(struct och_vfs *base, const char *path,
     return status;
 }
 
+/* Confined, it may not be allowed to look. */
+static bool
+posix_is_named(struct och_vfs *base)
+{
+    const struct posix_vfs *vfs = vfs_of(base);
+    struct stat ours, named;
+    if (fstat(vfs->root_fd, &ours) != 0)
+        return true;
+    if (stat(vfs->root, &named) != 0)
+        return errno != ENOENT && errno != ENOTDIR;
+    return ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
 static const struct och_vfs_ops posix_vfs_ops = {
         .open = posix_open,
         .remove = posix_remove,
@@ -745,6 +758,7 @@ static const struct och_vfs_ops posix_vfs_ops = {
         .list = posix_list,
         .exists = posix_exists,
         .space_free = posix_space_free,
+        .is_named = posix_is_named,
 };
 
 /* --- the root ------------------------------------------------------------- */

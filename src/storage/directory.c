@@ -13,9 +13,7 @@
 #include "storage/kept.h"
 #include "storage/wal.h"
 
-#define FORMAT_PATH "FORMAT"
 #define FORMAT_TMP OCH_DIR_TMP "/FORMAT"
-#define LOCK_PATH "LOCK"
 #define FORMAT_MAJOR 1u
 #define FORMAT_SIZE ((size_t) 48)
 
@@ -28,7 +26,7 @@ och_directory_read_format(
 {
     struct och_file *file = NULL;
     char bytes[FORMAT_SIZE];
-    ochre_status status = och_vfs_open(vfs, FORMAT_PATH, OCH_OPEN_READ, &file, err);
+    ochre_status status = och_vfs_open(vfs, OCH_DIR_FORMAT, OCH_OPEN_READ, &file, err);
     if (status != OCHRE_OK)
         return status;
     status = och_file_read_all(file, 0, bytes, sizeof(bytes), err);
@@ -67,7 +65,7 @@ och_directory_write_format(struct och_vfs *vfs, struct och_uuid database, struct
         status = och_file_sync(file, err);
     och_file_close(file);
     if (status == OCHRE_OK)
-        status = och_vfs_rename(vfs, FORMAT_TMP, FORMAT_PATH, err);
+        status = och_vfs_rename(vfs, FORMAT_TMP, OCH_DIR_FORMAT, err);
     if (status == OCHRE_OK)
         status = och_vfs_sync_dir(vfs, "", err);
     return status;
@@ -102,9 +100,13 @@ static ochre_status
 check_lock(struct och_vfs *vfs, struct och_file *file, struct ochre_error *err)
 {
     bool is_ours = false;
-    ochre_status status = och_file_is_at(file, vfs, LOCK_PATH, &is_ours, err);
+    ochre_status status = och_file_is_at(file, vfs, OCH_DIR_LOCK, &is_ours, err);
     if (status == OCHRE_OK && !is_ours)
         return och_fail(err, OCHRE_BUSY, "another process has just removed the directory's LOCK");
+    /* A repair lets two directories change names. */
+    if (status == OCHRE_OK && !och_vfs_is_named(vfs))
+        return och_fail(err, OCHRE_BUSY,
+                "another process has just put another directory in the place of this one; try again");
     return status;
 }
 
@@ -117,7 +119,7 @@ take_lock(struct och_vfs *vfs, const struct och_machine *machine, bool create,
     size_t n_read = 0;
     int length = 0;
     unsigned flags = OCH_OPEN_WRITE | (create ? OCH_OPEN_CREATE : 0);
-    ochre_status status = och_vfs_open(vfs, LOCK_PATH, flags, &file, err);
+    ochre_status status = och_vfs_open(vfs, OCH_DIR_LOCK, flags, &file, err);
     if (status != OCHRE_OK)
         return status;
     status = och_file_lock(file, err);
@@ -232,7 +234,7 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
     *directory_out = (struct och_directory){.lock = NULL};
     struct och_directory directory = {.lock = NULL};
     bool has_format;
-    ochre_status status = och_vfs_exists(vfs, FORMAT_PATH, &has_format, err);
+    ochre_status status = och_vfs_exists(vfs, OCH_DIR_FORMAT, &has_format, err);
     if (status == OCHRE_OK && !has_format)
         status = check_vacant(vfs, err);
     if (status != OCHRE_OK)
@@ -250,7 +252,7 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
     /* Only now is what is found here what will be here: another process may have
      * made the database, and closed it, since the first look. */
     if (status == OCHRE_OK)
-        status = och_vfs_exists(vfs, FORMAT_PATH, &has_format, err);
+        status = och_vfs_exists(vfs, OCH_DIR_FORMAT, &has_format, err);
     if (status == OCHRE_OK && !has_format)
         status = check_vacant(vfs, err);
     if (status == OCHRE_OK)
@@ -291,7 +293,7 @@ och_directory_look(
 {
     *directory_out = (struct och_directory){.lock = NULL};
     bool has_format;
-    ochre_status status = och_vfs_exists(vfs, FORMAT_PATH, &has_format, err);
+    ochre_status status = och_vfs_exists(vfs, OCH_DIR_FORMAT, &has_format, err);
     if (status == OCHRE_OK && !has_format)
         status = check_vacant(vfs, err);
     if (status == OCHRE_OK && !has_format)

@@ -23,6 +23,8 @@ struct och_vfs;
 
 #define OCH_DIR_SEGMENTS "seg"
 #define OCH_DIR_TMP "tmp"
+#define OCH_DIR_LOCK "LOCK"
+#define OCH_DIR_FORMAT "FORMAT"
 
 /* Stands in a directory while a backup is restored to it (docs/formats/backup.md). */
 #define OCH_DIR_RESTORING "RESTORING"

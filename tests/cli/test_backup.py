@@ -6,6 +6,7 @@ Standard library only.
 import datetime
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -239,19 +240,40 @@ class Backup(unittest.TestCase):
                 self.assertIn(said, done.stderr.decode())
             self.assertEqual(sorted(x.name for x in self.scratch.iterdir() if x.is_dir()), ["data", "there"])
             self.assertEqual(list(there.iterdir()), [])
-        # What a killed restore left is made room of; what is whole is not.
-        part = self.scratch / "again.restoring"
-        (part / "log").mkdir(parents=True)
-        (part / "RESTORING").write_bytes(b"12345678")
-        (part / "log" / "0000000000000001.log").write_text("half")
-        done = subprocess.run([OCHRE, "restore", "-", self.scratch / "again"], input=whole,
-                              capture_output=True, timeout=120, check=False)
-        self.assertEqual((done.returncode, done.stderr), (0, b""))
-        self.assertEqual(self.restored(self.scratch / "again"), self.records)
-        self.assertFalse(part.exists())
-        (self.scratch / "again").rename(part)
-        done = subprocess.run([OCHRE, "restore", "-", self.scratch / "again"], input=whole,
-                              capture_output=True, timeout=120, check=False)
+
+    def test_what_a_killed_restore_left_is_made_good_and_nothing_else(self):
+        whole = subprocess.run([OCHRE, "backup", self.data, "-"], capture_output=True, timeout=120,
+                               check=True).stdout
+        again, part = self.scratch / "again", self.scratch / "again.restoring"
+
+        def restore(*options):
+            return subprocess.run([OCHRE, "restore", *options, "-", again], input=whole,
+                                  capture_output=True, timeout=120, check=False)
+
+        for options in ((), ("--json",)):
+            with subprocess.Popen([OCHRE, "restore", "-", again], stdin=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL) as killed:
+                killed.stdin.write(whole[:len(whole) // 2])
+                killed.stdin.flush()
+                while not (part / "data" / "tmp").exists():
+                    time.sleep(0.01)
+                self.assertEqual(restore().returncode, 73)
+                killed.kill()
+            self.assertTrue((part / "data").exists())
+            done = restore(*options)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            if options:
+                self.assertTrue(json.loads(done.stdout)["leftover_removed"])
+            else:
+                self.assertIn("what an interrupted restore had left was removed",
+                              done.stdout.decode())
+            self.assertFalse(part.exists())
+            self.assertEqual(self.restored(again), self.records)
+            shutil.rmtree(again)
+        # What is whole, and nobody's leftover, stays.
+        self.assertEqual(restore().returncode, 0)
+        again.rename(part)
+        done = restore()
         self.assertEqual(done.returncode, 2)
         self.assertIn("again.restoring", done.stderr.decode())
         self.assertEqual(self.restored(part), self.records)
@@ -383,7 +405,7 @@ class Backup(unittest.TestCase):
                      ochre("backup", self.data, precious),
                      ochre("restore", self.backup, self.data)):
             self.assertEqual(done.returncode, 2)
-            self.assertRegex(done.stderr, "not empty|not a backup")
+            self.assertRegex(done.stderr, "not empty|has a database already|not a backup")
         self.assertEqual([x.name for x in precious.iterdir()], ["letter"])
         self.assertEqual(self.restored(self.data), self.records)
 
