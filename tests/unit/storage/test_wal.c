@@ -394,6 +394,52 @@ an_opening_that_fails_within_a_large_record_is_tried_again(void **state)
     }
 }
 
+/* The file ends with space, half of which somebody cut off: telling that from
+ * damage means reading to its end, which may fail, and is then done again. */
+static void
+an_opening_that_fails_in_the_space_behind_is_tried_again(void **state)
+{
+    (void) state;
+    enum { N = 20, SIZE = 3000 };
+    struct fixture f;
+    struct ochre_error err;
+    char path[64];
+    uint64_t size;
+    struct och_file *file;
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    for (size_t i = 0; i < N; i++)
+        check_ok(append(&f, 1, SIZE, &err), &err);
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    newest_file(&f, path);
+    check_ok(och_vfs_open(f.options.vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_size(file, &size, &err), &err);
+    check(size / 2 > (uint64_t) N * SIZE + (256 << 10)); /* more than is read at once */
+    check_ok(och_file_truncate(file, size / 2 + 100, &err), &err);
+    och_file_close(file);
+    uint64_t n_failed = 0;
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        struct sim_disk *disk = sim_disk_clone(f.disk);
+        f.options.vfs = sim_disk_vfs(disk);
+        sim_disk_fail(disk, n, SIM_IO_ONCE);
+        ochre_status status = open_log(&f, &err);
+        failed = sim_disk_has_failed(disk);
+        sim_disk_fail(disk, 0, SIM_IO_ONCE);
+        check(status == OCHRE_OK || (failed && status == OCHRE_IO));
+        n_failed += status != OCHRE_OK;
+        check_ok(open_log(&f, &err), &err);
+        check(f.seen.n == N && f.seen.n_damaged == 0);
+        och_wal_close(f.wal);
+        f.wal = NULL;
+        sim_disk_close(disk);
+        f.options.vfs = sim_disk_vfs(f.disk);
+    }
+    check(n_failed > 5);
+    end(&f);
+}
+
 /* What has a log file's name is whole: without its first page it holds what was
  * acknowledged no more, and is not taken for one that was never begun. */
 static void
@@ -723,6 +769,7 @@ main(void)
             cmocka_unit_test(a_file_of_another_version_is_refused_and_none_is_removed),
             cmocka_unit_test(files_that_do_not_follow_on_each_other_are_damage),
             cmocka_unit_test(an_opening_that_fails_within_a_large_record_is_tried_again),
+            cmocka_unit_test(an_opening_that_fails_in_the_space_behind_is_tried_again),
             cmocka_unit_test(a_file_cut_before_its_first_record_is_damaged),
             cmocka_unit_test(a_file_never_begun_is_known_whatever_is_behind),
             cmocka_unit_test(a_file_cut_within_a_record_is_damaged),

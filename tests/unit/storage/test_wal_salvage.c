@@ -372,6 +372,54 @@ any_allocation_may_fail(void **state)
     end(&f);
 }
 
+/* A call that fails is said; what damage alone costs is not mixed up with it. */
+static void
+a_log_that_cannot_be_read_is_not_salvaged(void **state)
+{
+    (void) state;
+    struct fixture f;
+    begin(&f);
+    fill(&f);
+    zero_page(&f, "log/0000000000000002.log", 0); /* one of which even the header is lost */
+    uint64_t n_failed = 0;
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        struct och_wal_salvage salvage = {.mem = &f.mem,
+                .vfs = f.options.vfs,
+                .database = f.options.database,
+                .lsn_min = 60,
+                .visit = visit,
+                .note = note,
+                .context = &f};
+        f.last = 0;
+        sim_disk_fail(f.disk, n, SIM_IO_ONCE);
+        ochre_status status = och_wal_salvage(&salvage, &f.err);
+        failed = sim_disk_has_failed(f.disk);
+        sim_disk_fail(f.disk, 0, SIM_IO_ONCE);
+        check(status == (failed ? OCHRE_IO : OCHRE_OK));
+        n_failed += failed;
+    }
+    check(n_failed > 9); /* in each of the three files */
+    end(&f);
+}
+
+/* So is one that is missing: there is nothing in it. */
+static void
+of_a_log_that_is_missing_nothing_is_found(void **state)
+{
+    (void) state;
+    struct fixture f;
+    begin(&f);
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    sim_disk_close(f.disk);
+    f.disk = sim_disk_open(&f.mem, 2);
+    f.options.vfs = sim_disk_vfs(f.disk);
+    struct och_wal_salvage result = salvage(&f, 0);
+    check(result.n_files == 0 && f.n == 0 && f.n_notes == 0);
+    end(&f);
+}
+
 int
 main(void)
 {
@@ -384,6 +432,8 @@ main(void)
             cmocka_unit_test(another_databases_file_is_left_alone),
             cmocka_unit_test(a_log_begins_where_it_is_told_to),
             cmocka_unit_test(any_allocation_may_fail),
+            cmocka_unit_test(a_log_that_cannot_be_read_is_not_salvaged),
+            cmocka_unit_test(of_a_log_that_is_missing_nothing_is_found),
     };
     return cmocka_run_group_tests_name("wal_salvage", tests, NULL, NULL);
 }
