@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "engine/collection.h"
 #include "os/clock.h"
+#include "storage/kept.h"
 
 uint64_t
 och_op_heartbeat_ns(struct ochre_db *db)
@@ -265,8 +266,22 @@ purge(struct ochre_db *db, struct ochre_error *err)
     return status;
 }
 
+/* Files that are in a directory of their own are not looked into. */
+static ochre_status
+check_settled(struct ochre_db *db, struct ochre_error *err)
+{
+    enum och_kept_state state = OCH_KEPT_NONE;
+    ochre_status status = och_kept_look(db->options.vfs, &state, err);
+    if (status != OCHRE_OK || state == OCH_KEPT_NONE)
+        return status;
+    return och_fail(err, OCHRE_UNAVAILABLE,
+            "what there was before an upgrade is kept, and in it what was deleted since; all else "
+            "is purged.  Settle the upgrade with `ochre upgrade --commit` (or --revert), and purge "
+            "again");
+}
+
 ochre_status
-och_op_purge(struct ochre_db *db, struct ochre_error *err)
+och_op_purge_all_but_kept(struct ochre_db *db, struct ochre_error *err)
 {
     ochre_status status = begin_tidying(db, err);
     if (status != OCHRE_OK)
@@ -274,6 +289,13 @@ och_op_purge(struct ochre_db *db, struct ochre_error *err)
     status = purge(db, err);
     atomic_flag_clear(&db->is_tidied);
     return status;
+}
+
+ochre_status
+och_op_purge(struct ochre_db *db, struct ochre_error *err)
+{
+    ochre_status status = och_op_purge_all_but_kept(db, err);
+    return status == OCHRE_OK ? check_settled(db, err) : status;
 }
 
 ochre_status
@@ -288,5 +310,5 @@ och_op_purge_due(struct ochre_db *db, bool *was_due_out, struct ochre_error *err
     if (*was_due_out)
         status = purge(db, err);
     atomic_flag_clear(&db->is_tidied);
-    return status;
+    return status == OCHRE_OK && *was_due_out ? check_settled(db, err) : status;
 }

@@ -85,11 +85,16 @@ OCH_MUST_CHECK ochre_status och_op_compact(struct ochre_db *db, struct ochre_err
  * Collections that are made meanwhile come to their turn too: a fork may have what its
  * source had.
  *
- * Errors: OCHRE_UNAVAILABLE  new ones came without end;
+ * What was there before an upgrade is kept until that is settled (api/upgrade.h), and what
+ * was deleted since with it: then all else is done, and the answer is an error that says so.
+ *
+ * Errors: OCHRE_UNAVAILABLE  new ones came without end; or an upgrade is not settled
  *         those of och_op_compact, and of och_engine_purge_end
  */
 OCH_MUST_CHECK ochre_status och_op_purge(struct ochre_db *db, struct ochre_error *err);
-/* The same, unless nothing was written since the last one. */
+/* The same, and what an upgrade keeps may have it still: for who has just begun to keep it. */
+OCH_MUST_CHECK ochre_status och_op_purge_all_but_kept(struct ochre_db *db, struct ochre_error *err);
+/* As och_op_purge, unless nothing was written since the last one. */
 OCH_MUST_CHECK ochre_status och_op_purge_due(
         struct ochre_db *db, bool *was_due_out, struct ochre_error *err);
 

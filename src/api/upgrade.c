@@ -260,6 +260,32 @@ look_at_log(void *context, const char *name, bool is_dir)
     return status;
 }
 
+/* What somebody sees of what collections are in. */
+static ochre_status
+digest_names(struct upgrade *upgrade, struct ochre_error *err)
+{
+    struct och_catalog *catalog = upgrade->db->catalog;
+    struct och_arena arena;
+    struct och_tenant_row *tenants = NULL;
+    size_t n_tenants = 0;
+    och_arena_init(&arena, &upgrade->db->mem);
+    ochre_status status = catalog->ops->tenant_list(catalog, &arena, &tenants, &n_tenants, err);
+    for (size_t i = 0; i < n_tenants && status == OCHRE_OK; i++) {
+        struct och_database_row *rows = NULL;
+        size_t n = 0;
+        add_to_digest(upgrade, tenants[i].name.data, tenants[i].name.size);
+        add_to_digest(upgrade, tenants[i].resource_name.data, tenants[i].resource_name.size);
+        status = catalog->ops->database_list(
+                catalog, &arena, tenants[i].name, UINT64_MAX, 0, &rows, &n, err);
+        for (size_t j = 0; j < n && status == OCHRE_OK; j++) {
+            add_to_digest(upgrade, rows[j].id.bytes, sizeof(rows[j].id.bytes));
+            add_to_digest(upgrade, rows[j].name.data, rows[j].name.size);
+        }
+    }
+    och_arena_clear(&arena);
+    return status;
+}
+
 /* All that is old, and what is visible; old segments are written anew on the way, if that
  * is wanted. */
 static ochre_status
@@ -270,6 +296,8 @@ survey(struct upgrade *upgrade, struct ochre_error *err)
     upgrade->n_old = 0;
     upgrade->digest = 0;
     ochre_status status = look_at_collections(upgrade, err);
+    if (status == OCHRE_OK)
+        status = digest_names(upgrade, err);
     if (status == OCHRE_OK)
         status = och_vfs_list(upgrade->vfs, "log", look_at_log, upgrade, err);
     if (status == OCHRE_OK)
@@ -337,7 +365,7 @@ rewrite(struct upgrade *upgrade, struct ochre_error *err)
     if (status == OCHRE_OK && phase.progress != NULL)
         och_db_watch(upgrade->db, och_read_phase_tell, &phase);
     if (status == OCHRE_OK)
-        status = och_op_purge(upgrade->db, err);
+        status = och_op_purge_all_but_kept(upgrade->db, err);
     close_db(upgrade);
     upgrade->rewrites = false;
     if (status == OCHRE_OK)
@@ -427,7 +455,7 @@ check_unchanged(struct upgrade *upgrade, struct ochre_error *err)
         status = survey_readable(upgrade, err);
     if (status == OCHRE_OK && was.digest != upgrade->digest)
         return och_fail(err, OCHRE_EXISTS,
-                "records or collections were written after the upgrade, and would be lost; say "
+                "something was written or made after the upgrade, and would be lost; say "
                 "--discard-writes if that is meant, or --commit to keep the upgrade");
     return status;
 }

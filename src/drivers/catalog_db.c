@@ -105,6 +105,7 @@ static const char *const texts[] = {
         [OCH_SQL_TENANT_GET] = "SELECT resource_name FROM tenants WHERE name = ?",
         [OCH_SQL_TENANT_ADD] = "INSERT INTO tenants VALUES (?, NULL)",
         [OCH_SQL_TENANT_NAME_RESOURCE] = "UPDATE tenants SET resource_name = ? WHERE name = ?",
+        [OCH_SQL_TENANT_LIST] = "SELECT name, resource_name FROM tenants ORDER BY name",
         [OCH_SQL_TENANT_BY_RESOURCE] = "SELECT name FROM tenants WHERE resource_name = ?",
 
         [OCH_SQL_DATABASE_GET] = "SELECT id, key FROM databases WHERE tenant = ? AND name = ?",

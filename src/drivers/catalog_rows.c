@@ -320,6 +320,30 @@ och_rows_get_database(struct och_catalog_db *db, struct och_arena *arena,
 }
 
 ochre_status
+och_rows_list_tenants(struct och_catalog_db *db, struct och_rows *list, struct ochre_error *err)
+{
+    struct och_call call;
+    bool has_row = false;
+    och_call_init(&call, db, OCH_SQL_TENANT_LIST);
+    for (;;) {
+        ochre_status status = och_call_step(&call, &has_row, err);
+        if (status != OCHRE_OK || !has_row)
+            return status;
+        struct och_tenant_row *rows = make_room(list, sizeof(*rows));
+        if (rows == NULL)
+            return och_fail_memory(err);
+        struct och_tenant_row *row = &rows[list->n];
+        *row = (struct och_tenant_row){.name = {.data = NULL}};
+        status = och_call_bytes(&call, 0, list->arena, &row->name, err);
+        if (status == OCHRE_OK)
+            status = och_call_bytes(&call, 1, list->arena, &row->resource_name, err);
+        if (status != OCHRE_OK)
+            return status;
+        list->n++;
+    }
+}
+
+ochre_status
 och_rows_list_databases(struct och_catalog_db *db, struct och_rows *list, struct ochre_error *err)
 {
     struct och_call call;

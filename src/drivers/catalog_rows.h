@@ -41,6 +41,10 @@ OCH_MUST_CHECK ochre_status och_rows_get_by_resource(struct och_catalog_db *db,
         struct och_arena *arena, struct ochre_bytes resource_name, struct ochre_bytes *name_out,
         struct ochre_error *err);
 
+/* Rows: struct och_tenant_row. */
+OCH_MUST_CHECK ochre_status och_rows_list_tenants(
+        struct och_catalog_db *db, struct och_rows *list, struct ochre_error *err);
+
 OCH_MUST_CHECK ochre_status och_rows_add_database(
         struct och_catalog_db *db, const struct och_database_row *row, struct ochre_error *err);
 /* row->tenant and row->name are given, and are copied into the arena. */

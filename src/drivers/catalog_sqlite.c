@@ -129,6 +129,27 @@ database_get(struct och_catalog *base, struct och_arena *arena, struct ochre_byt
 }
 
 static ochre_status
+tenant_list(struct och_catalog *base, struct och_arena *arena, struct och_tenant_row **rows_out,
+        size_t *n_out, struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    struct och_rows list = {.arena = arena};
+    *rows_out = NULL;
+    *n_out = 0;
+    och_mutex_lock(&catalog->lock);
+    ochre_status status = och_catalog_db_begin_read(&catalog->db, err);
+    if (status == OCHRE_OK)
+        status = och_rows_list_tenants(&catalog->db, &list, err);
+    status = och_catalog_db_end_read(&catalog->db, status);
+    och_mutex_unlock(&catalog->lock);
+    if (status == OCHRE_OK) {
+        *rows_out = list.rows;
+        *n_out = list.n;
+    }
+    return status;
+}
+
+static ochre_status
 database_list(struct och_catalog *base, struct och_arena *arena, struct ochre_bytes tenant,
         uint64_t limit, uint64_t offset, struct och_database_row **rows_out, size_t *n_out,
         struct ochre_error *err)
@@ -604,6 +625,7 @@ static const struct och_catalog_ops ops = {
         .tenant_get = tenant_get,
         .tenant_set_resource_name = tenant_set_resource_name,
         .tenant_by_resource_name = tenant_by_resource_name,
+        .tenant_list = tenant_list,
         .database_create = database_create,
         .database_get = database_get,
         .database_list = database_list,

@@ -40,6 +40,11 @@ struct och_arena;
 struct och_buf;
 struct och_catalog;
 
+struct och_tenant_row {
+    struct ochre_bytes name;
+    struct ochre_bytes resource_name; /* NULL data: none was set */
+};
+
 struct och_database_row {
     struct och_uuid id;
     struct ochre_bytes tenant, name;
@@ -90,6 +95,10 @@ struct och_catalog_ops {
     ochre_status (*tenant_by_resource_name)(struct och_catalog *catalog, struct och_arena *arena,
             struct ochre_bytes resource_name, struct ochre_bytes *name_out,
             struct ochre_error *err);
+
+    /* All of them, by name in byte order. */
+    ochre_status (*tenant_list)(struct och_catalog *catalog, struct och_arena *arena,
+            struct och_tenant_row **rows_out, size_t *n_out, struct ochre_error *err);
 
     ochre_status (*database_create)(struct och_catalog *catalog, const struct och_database_row *row,
             struct ochre_error *err);

@@ -295,6 +295,61 @@ what_was_written_since_is_not_lost_unless_that_is_said(void **state)
     check(read_all(f, f->disk) == f->contents);
 }
 
+/* What has no record, nor a collection, would be lost as well. */
+static void
+what_was_made_since_is_not_lost_either(void **state)
+{
+    struct fixture *f = *state;
+    struct och_upgrade_totals totals;
+    const struct ochre_bytes tenant = text("a-tenant");
+    for (int what = 0; what < 3; what++) {
+        struct sim_disk *disk = sim_disk_clone(f->disk);
+        check_ok(work(f, disk, och_upgrade, false, &totals), &f->err);
+        check(totals.n_old > 0);
+        check_ok(open_db(f, disk), &f->err);
+        if (what == 0)
+            check_ok(och_op_tenant_create(f->db, tenant, &f->err), &f->err);
+        else if (what == 1)
+            check_ok(och_op_tenant_update(f->db, text("default_tenant"), text("named"), &f->err),
+                    &f->err);
+        else
+            check_ok(och_op_database_create(f->db, text("default_tenant"), text("more"), &f->err),
+                    &f->err);
+        och_db_close(f->db);
+        f->db = NULL;
+        check(work(f, disk, och_upgrade_revert, false, &totals) == OCHRE_EXISTS);
+        check_ok(work(f, disk, och_upgrade_revert, true, &totals), &f->err);
+        check(read_all(f, disk) == f->contents);
+        sim_disk_close(disk);
+    }
+}
+
+/* A purge says that what is kept has what was deleted, and does the rest. */
+static void
+a_purge_says_that_an_upgrade_is_not_settled(void **state)
+{
+    struct fixture *f = *state;
+    struct och_upgrade_totals totals;
+    bool was_due = false;
+    check_ok(work(f, f->disk, och_upgrade, false, &totals), &f->err);
+    check(totals.state == OCH_KEPT_WHOLE);
+    check_ok(open_db(f, f->disk), &f->err);
+    check(och_op_purge(f->db, &f->err) == OCHRE_UNAVAILABLE);
+    check(strstr(f->err.message, "--commit") != NULL);
+    /* It is told once for what was written, not every hour. */
+    check_ok(och_op_purge_due(f->db, &was_due, &f->err), &f->err);
+    check(!was_due);
+    put(f, &f->things, 300, 1);
+    check(och_op_purge_due(f->db, &was_due, &f->err) == OCHRE_UNAVAILABLE && was_due);
+    och_db_close(f->db);
+    f->db = NULL;
+    check_ok(work(f, f->disk, och_upgrade_commit, false, &totals), &f->err);
+    check_ok(open_db(f, f->disk), &f->err);
+    check_ok(och_op_purge(f->db, &f->err), &f->err);
+    och_db_close(f->db);
+    f->db = NULL;
+}
+
 /* Damage is neither upgraded nor put back. */
 static void
 damage_is_left_as_it_is(void **state)
@@ -378,6 +433,8 @@ main(void)
             TEST(what_is_old_is_written_anew_and_put_back),
             TEST(settled_it_stays),
             TEST(what_was_written_since_is_not_lost_unless_that_is_said),
+            TEST(what_was_made_since_is_not_lost_either),
+            TEST(a_purge_says_that_an_upgrade_is_not_settled),
             TEST(damage_is_left_as_it_is),
             TEST(a_crash_of_an_upgrade_leaves_it_as_before_or_upgraded),
             TEST(a_crash_of_its_undoing_and_of_its_settling_too),
