@@ -34,7 +34,8 @@ ports_of(struct ochre_db *db)
     db->log_options = (struct och_wal_options){.mem = &db->mem,
             .vfs = options->vfs,
             .machine = options->machine,
-            .database = db->directory.database};
+            .database = db->directory.database,
+            .defers_syncs = options->defers_syncs};
     return (struct och_ports){.mem = &db->mem,
             .vfs = options->vfs,
             .machine = options->machine,

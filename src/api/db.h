@@ -37,6 +37,7 @@ struct och_db_options {
     bool read_only; /* beside whoever writes; then `create` is not */
     bool allow_reset;
     const char *backup_dir;  /* borrowed: where och_op_backup writes; NULL: it is refused */
+    bool defers_syncs;       /* of the log: och_wal_sync_files, after it is closed */
     struct och_vfs *archive; /* borrowed: where the log is archived (api/archive.h); NULL: not */
     struct och_engine_options engine;
 };

@@ -535,7 +535,8 @@ och_replay(const struct och_backup_options *options, struct och_vfs *vfs, struct
             .vfs = vfs,
             .machine = options->machine,
             .kernels = och_kernels_choose(och_cpu_detect().sets, NULL),
-            .n_cpus = 1};
+            .n_cpus = 1,
+            .defers_syncs = true};
     status = och_db_open(&db_options, &replay.db, err);
     och_arena_init(&replay.arena, options->mem);
     och_buf_init(&replay.pending, options->mem, SIZE_MAX / 2);
@@ -544,7 +545,7 @@ och_replay(const struct och_backup_options *options, struct och_vfs *vfs, struct
     och_buf_clear(&replay.pending);
     och_arena_clear(&replay.arena);
     och_db_close(replay.db);
-    return status;
+    return status == OCHRE_OK ? och_wal_sync_files(vfs, err) : status;
 }
 
 /* --- all of it ------------------------------------------------------------------------ */

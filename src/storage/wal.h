@@ -57,6 +57,9 @@ struct och_wal_options {
     uint64_t lsn_first;       /* of a log without files; 0: it begins at 1 */
     bool read_only;           /* check: change nothing, append never */
     uint64_t first_number;    /* with it: files below are passed over, damaged or not */
+    /* What is appended is durable after och_wal_sync_files only: for who lets nobody have what
+     * he makes before that, and begins anew after a crash. */
+    bool defers_syncs;
 };
 
 /*
@@ -72,6 +75,9 @@ OCH_MUST_CHECK ochre_status och_wal_open(const struct och_wal_options *options, 
 /* The database whose log lies here, as the headers of all its files say that can be
  * read; false when none can, or they do not agree. */
 bool och_wal_find_database(struct och_vfs *vfs, struct och_uuid *database_out);
+
+/* Make all files of a log durable that was written with defers_syncs, and is closed. */
+OCH_MUST_CHECK ochre_status och_wal_sync_files(struct och_vfs *vfs, struct ochre_error *err);
 
 /* Close without syncing: appended records are durable already.  NULL is fine. */
 void och_wal_close(struct och_wal *wal);

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -245,6 +246,35 @@ done:
     return status;
 }
 
+struct syncing {
+    struct och_vfs *vfs;
+    struct ochre_error *err;
+};
+
+static ochre_status
+sync_one(void *context, const char *name, bool is_dir)
+{
+    struct syncing *syncing = context;
+    char path[OCH_PATH_SIZE_MAX];
+    struct och_file *file = NULL;
+    int size = snprintf(path, sizeof(path), WAL_DIR "/%s", name);
+    if (is_dir || size < 0 || size >= OCH_PATH_SIZE_MAX)
+        return OCHRE_OK;
+    ochre_status status = och_vfs_open(syncing->vfs, path, OCH_OPEN_WRITE, &file, syncing->err);
+    if (status == OCHRE_OK)
+        status = och_file_sync(file, syncing->err);
+    och_file_close(file);
+    return status;
+}
+
+ochre_status
+och_wal_sync_files(struct och_vfs *vfs, struct ochre_error *err)
+{
+    struct syncing syncing = {vfs, err};
+    ochre_status status = och_vfs_list(vfs, WAL_DIR, sync_one, &syncing, err);
+    return status == OCHRE_OK ? och_vfs_sync_dir(vfs, WAL_DIR, err) : status;
+}
+
 /* --- appending -------------------------------------------------------------- */
 
 static ochre_status
@@ -322,7 +352,7 @@ och_wal_append(
     }
     put_group(wal, records, n, (size_t) size);
     status = och_file_write(wal->file, wal->file_used, wal->buffer, (size_t) size, err);
-    if (status == OCHRE_OK) {
+    if (status == OCHRE_OK && !wal->options.defers_syncs) {
         wal->stats.n_syncs++;
         status = och_file_sync(wal->file, err);
     }

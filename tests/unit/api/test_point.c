@@ -462,6 +462,7 @@ check_point(
 {
     struct sim_disk *disk = sim_disk_open(&f->own, 5);
     check_ok(restore_from(f, backup, f->archive, point, disk), &f->err);
+    sim_disk_recover(disk, SIM_NONE_KEPT, 1); /* all of it is durable */
     check_ok(och_check_vfs(sim_disk_vfs(disk), &f->machine.machine, NULL, NULL, &f->err), &f->err);
     struct ochre_db *db = open_disk(f, disk, NULL);
     check(db != NULL);

@@ -2,14 +2,20 @@
  * test_public.c - what include/ochre promises, in a real directory, through
  * nothing but its headers.
  */
+#include <dirent.h>
 #include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/backup.h"
+#include "api/restore_point.h"
+#include "base/mem.h"
 #include "ochre/ochre.h"
+#include "os/clock.h"
 #include "support/check.h"
 
 enum { DIM = 2 };
@@ -1116,6 +1122,77 @@ what_was_deleted_is_in_no_file_after_a_purge(void **state)
     }
 }
 
+/* The bytes of the files of the log in a directory. */
+static uint64_t
+log_bytes(const char *dir)
+{
+    char path[256];
+    struct dirent *entry;
+    struct stat about;
+    uint64_t n_bytes = 0;
+    (void) snprintf(path, sizeof(path), "%s/log", dir);
+    DIR *log = opendir(path);
+    if (log == NULL)
+        return 0;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): a directory of its own */
+    while ((entry = readdir(log)) != NULL) {
+        (void) snprintf(path, sizeof(path), "%.100s/log/%.100s", dir, entry->d_name);
+        if (entry->d_name[0] != '.' && stat(path, &about) == 0)
+            n_bytes += (uint64_t) about.st_size;
+    }
+    (void) closedir(log);
+    return n_bytes;
+}
+
+/* What was written is in the archive when it was asked for, and without being asked when the
+ * database was closed; a restore has all of it. */
+static void
+the_log_is_archived_when_it_is_asked_for(void **state)
+{
+    (void) state;
+    char archive[128], source[128], backup[128], restored[128];
+    (void) snprintf(archive, sizeof(archive), "%s/archive", directory);
+    (void) snprintf(source, sizeof(source), "%s/archived", directory);
+    (void) snprintf(backup, sizeof(backup), "%s/archived-backup", directory);
+    (void) snprintf(restored, sizeof(restored), "%s/archived-again", directory);
+    check(ochre_archive(db, &err) == OCHRE_INVALID);
+    ochre_close(db);
+    db = NULL;
+    struct ochre_options options = {.size = sizeof(options), .archive = archive};
+    check_ok(ochre_open(source, &options, &db, &err), &err);
+    ochre_collection *collection = create("archived");
+    check_ok(add_numbers(collection, 0, 12), &err);
+    check_ok(ochre_backup(db, backup, NULL, &err), &err);
+    uint64_t before = log_bytes(archive);
+    check_ok(add_numbers(collection, 100, 30), &err);
+    check(log_bytes(archive) == before);
+    check_ok(ochre_archive(db, &err), &err);
+    uint64_t after = log_bytes(archive);
+    check(after > before);
+    /* There is nothing new. */
+    check_ok(ochre_archive(db, &err), &err);
+    check(log_bytes(archive) == after);
+    check_ok(add_numbers(collection, 200, 5), &err);
+    ochre_collection_close(collection);
+    ochre_close(db);
+    db = NULL;
+
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    struct och_backup_totals totals;
+    struct och_point_reached reached;
+    const struct och_backup_options how = {.mem = &mem, .machine = och_machine_posix()};
+    const struct och_restore_point_paths paths = {
+            .backup = backup, .archive = archive, .to = restored};
+    const struct och_point now = {.lsn = UINT64_MAX, .time_ns = UINT64_MAX};
+    check_ok(och_restore_point(&how, &paths, &now, &reached, &totals, &err), &err);
+    check(reached.n_writes == 2 && och_mem_used(&mem) == 0);
+    check_ok(ochre_open(restored, NULL, &db, &err), &err);
+    check_ok(ochre_collection_open(db, NULL, NULL, "archived", &collection, &err), &err);
+    check(count_of(collection) == 47);
+    ochre_collection_close(collection);
+}
+
 static void
 a_database_in_use_is_backed_up(void **state)
 {
@@ -1247,6 +1324,8 @@ main(void)
                     a_memory_limit_is_an_answer_and_not_the_end, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     what_was_deleted_is_in_no_file_after_a_purge, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    the_log_is_archived_when_it_is_asked_for, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_database_in_use_is_backed_up, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     compacting_changes_nothing_but_the_number_of_files, set_up, tear_down),

@@ -674,6 +674,25 @@ count_visit(void *context, struct och_uuid id, uint32_t number,
 }
 
 static void
+tenants_are_listed_by_name(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct och_tenant_row *rows = NULL;
+    size_t n = 0;
+    check_ok(ops->tenant_create(f->catalog, bytes("zebra"), &f->err), &f->err);
+    check_ok(ops->tenant_create(f->catalog, bytes("ant"), &f->err), &f->err);
+    check_ok(ops->tenant_set_resource_name(f->catalog, bytes("ant"), bytes("hill"), &f->err),
+            &f->err);
+    check_ok(ops->tenant_list(f->catalog, &f->arena, &rows, &n, &f->err), &f->err);
+    check(n == 3);
+    check(rows[0].name.size == 3 && memcmp(rows[0].name.data, "ant", 3) == 0);
+    check(rows[0].resource_name.size == 4 && memcmp(rows[0].resource_name.data, "hill", 4) == 0);
+    check(rows[1].resource_name.data == NULL);
+    check(rows[2].name.size == 5 && memcmp(rows[2].name.data, "zebra", 5) == 0);
+}
+
+static void
 every_collection_is_visited_once(void **state)
 {
     struct fixture *f = *state;
@@ -1332,8 +1351,7 @@ an_id_of_another_size_is_damage(void **state)
             f->catalog, &f->arena, tenant, database, &dropped, &n, &f->err);
     check_said(f, status, OCHRE_CORRUPT, "catalog: a value of 15 bytes where 16 belong");
     struct visits visits = {.catalog = f->catalog};
-    status = f->catalog->ops->each_collection(
-            f->catalog, &f->arena, count_visit, &visits, &f->err);
+    status = f->catalog->ops->each_collection(f->catalog, &f->arena, count_visit, &visits, &f->err);
     check_said(f, status, OCHRE_CORRUPT, "catalog: a value of 15 bytes where 16 belong");
     check(visits.n == 0);
 }
@@ -1343,6 +1361,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup_teardown(a_new_catalog_holds_the_defaults, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(tenants_are_listed_by_name, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     without_create_a_missing_catalog_is_not_found, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
