@@ -158,6 +158,189 @@ a_transaction_that_fails_and_is_undone_is_in_no_copy(void **state)
     check(n_failed > 100);
 }
 
+/* --- in the middle of a transaction ------------------------------------------ */
+
+/* The two files as they are between two calls of one transaction. */
+struct moment {
+    struct och_buf db, journal;
+    bool has_journal;
+};
+
+enum { MOMENTS_MAX = 64 };
+static struct moment moments[MOMENTS_MAX];
+static unsigned n_moments;
+static bool is_noted;
+
+static void
+note_file(struct och_file *file, struct och_buf *bytes)
+{
+    struct ochre_error err;
+    uint64_t size;
+    och_buf_init(bytes, &mem, SIZE_MAX / 2);
+    check_ok(och_file_size(file, &size, &err), &err);
+    if (size == 0)
+        return;
+    char *room = och_buf_extend(bytes, (size_t) size);
+    check(room != NULL);
+    check_ok(och_file_read_all(file, 0, room, (size_t) size, &err), &err);
+}
+
+static void
+note_moment(void)
+{
+    struct ochre_error err;
+    struct och_file *file;
+    check(n_moments < MOMENTS_MAX);
+    struct moment *moment = &moments[n_moments++];
+    struct och_vfs *vfs = sim_disk_vfs(disk);
+    check_ok(och_vfs_open(vfs, OCH_CATALOG_FILE, OCH_OPEN_READ, &file, &err), &err);
+    note_file(file, &moment->db);
+    och_file_close(file);
+    och_buf_init(&moment->journal, &mem, SIZE_MAX / 2);
+    ochre_status status = och_vfs_open(vfs, OCH_CATALOG_JOURNAL, OCH_OPEN_READ, &file, &err);
+    moment->has_journal = status == OCHRE_OK;
+    if (!moment->has_journal)
+        return;
+    note_file(file, &moment->journal);
+    och_file_close(file);
+}
+
+static ochre_status
+before_write(void *context, bool changes, struct ochre_error *err)
+{
+    (void) context;
+    (void) err;
+    if (is_noted && changes)
+        note_moment();
+    return OCHRE_OK;
+}
+
+/* All moments of one transaction, the first of before and the last of after it. */
+static void
+note_transaction(void)
+{
+    struct ochre_error err;
+    catalog->ops->close(catalog);
+    struct sim_watch *watch = sim_watch_open(sim_disk_vfs(disk), before_write, NULL);
+    check_ok(och_catalog_sqlite_open(&mem, sim_watch_vfs(watch), true, &catalog, &err), &err);
+    change(); /* the copy is in step from here on */
+    n_moments = 0;
+    is_noted = true;
+    note_moment();
+    change();
+    is_noted = false;
+    note_moment();
+    catalog->ops->close(catalog);
+    sim_watch_close(watch);
+    check_ok(och_catalog_sqlite_open(&mem, sim_disk_vfs(disk), true, &catalog, &err), &err);
+}
+
+static void
+forget_moments(void)
+{
+    for (unsigned i = 0; i < n_moments; i++) {
+        och_buf_clear(&moments[i].db);
+        och_buf_clear(&moments[i].journal);
+    }
+    n_moments = 0;
+}
+
+static void
+put_file(struct sim_disk *stage, const char *name, const struct och_buf *bytes)
+{
+    struct ochre_error err;
+    struct och_file *file;
+    check_ok(och_vfs_open(sim_disk_vfs(stage), name, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &file, &err),
+            &err);
+    check_ok(och_file_truncate(file, bytes->size, &err), &err);
+    if (bytes->size > 0)
+        check_ok(och_file_write(file, 0, bytes->data, bytes->size, &err), &err);
+    och_file_close(file);
+}
+
+/* Which moments there are for who copies, and from which of its calls on. */
+struct play {
+    struct sim_disk *stage;
+    uint64_t n_calls, second_at, last_at;
+    unsigned second;
+};
+
+static void
+show(const struct play *play, unsigned i)
+{
+    put_file(play->stage, OCH_CATALOG_FILE, &moments[i].db);
+    if (moments[i].has_journal)
+        put_file(play->stage, OCH_CATALOG_JOURNAL, &moments[i].journal);
+}
+
+static ochre_status
+before_scene(void *context, bool changes, struct ochre_error *err)
+{
+    struct play *play = context;
+    (void) err;
+    check(!changes);
+    play->n_calls++;
+    if (play->n_calls == play->second_at)
+        show(play, play->second);
+    if (play->n_calls == play->last_at)
+        show(play, n_moments - 1);
+    return OCHRE_OK;
+}
+
+/* Copy while there is the second moment from one call on, and the last from another;
+ * false: the copy takes fewer calls than the first of them. */
+static bool
+copy_in_play(struct sim_disk *stage, unsigned second, uint64_t second_at, uint64_t last_at)
+{
+    struct ochre_error err;
+    struct och_catalog_image *image;
+    struct och_buf copy;
+    bool changed;
+    struct play play = {
+            .stage = stage, .second = second, .second_at = second_at, .last_at = last_at};
+    show(&play, 0);
+    och_buf_init(&copy, &mem, SIZE_MAX / 2);
+    struct sim_watch *watch = sim_watch_open(sim_disk_vfs(stage), before_scene, &play);
+    check_ok(och_catalog_image_make(&mem, sim_watch_vfs(watch), &image, &err), &err);
+    check_ok(och_catalog_image_look(image, &changed, &err), &err);
+    bool happened = play.n_calls >= second_at;
+    play.second_at = play.last_at = 0;
+    och_catalog_image_take(image);
+    read_all(och_catalog_image_vfs(image), &copy);
+    check(is_equal(&copy, &moments[0].db) || is_equal(&copy, &moments[n_moments - 1].db));
+    show(&play, n_moments - 1);
+    check_ok(och_catalog_image_look(image, &changed, &err), &err);
+    if (changed)
+        och_catalog_image_take(image);
+    read_all(och_catalog_image_vfs(image), &copy);
+    check(is_equal(&copy, &moments[n_moments - 1].db));
+    och_catalog_image_release(image);
+    sim_watch_close(watch);
+    och_buf_clear(&copy);
+    return happened;
+}
+
+/* A transaction that is begun at one call of who copies and done at another: between the
+ * two its pages stand still, and are of no state at all. */
+static void
+a_copy_from_within_a_transaction_is_not_believed(void **state)
+{
+    (void) state;
+    enum { LONGEST = 8 }; /* calls between the two */
+    fail_at = 0;
+    note_transaction();
+    check(n_moments > 6);
+    struct sim_disk *stage = sim_disk_open(&mem, 3);
+    for (unsigned second = 1; second + 1 < n_moments; second++) {
+        bool happened = true;
+        for (uint64_t at = 1; happened; at++)
+            for (uint64_t length = 1; length <= LONGEST; length++)
+                happened = copy_in_play(stage, second, at, at + length);
+    }
+    sim_disk_close(stage);
+    forget_moments();
+}
+
 static ochre_status
 change_at_once(void *context, bool changes, struct ochre_error *err)
 {
@@ -224,6 +407,8 @@ main(void)
                     a_copy_is_of_one_moment_whatever_is_committed_meanwhile, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_transaction_that_fails_and_is_undone_is_in_no_copy, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_copy_from_within_a_transaction_is_not_believed, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_catalog_that_changes_at_every_call_is_not_copied, set_up, tear_down),
             cmocka_unit_test_setup_teardown(any_allocation_may_fail, set_up, tear_down),
