@@ -25,15 +25,33 @@ och_arena_init(struct och_arena *arena, struct och_mem *mem)
 }
 
 void
+och_arena_init_apart(struct och_arena *arena, struct och_mem *mem)
+{
+    och_arena_init(arena, mem);
+    arena->is_apart = true;
+}
+
+static void
+release_block(struct och_arena *arena, struct och_arena_block *block)
+{
+    if (arena->is_apart)
+        och_mem_release_apart(arena->mem, block, block->size);
+    else
+        och_mem_release(arena->mem, block, block->size);
+}
+
+void
 och_arena_clear(struct och_arena *arena)
 {
     struct och_arena_block *block = arena->blocks;
     while (block != NULL) {
         struct och_arena_block *older = block->older;
-        och_mem_release(arena->mem, block, block->size);
+        release_block(arena, block);
         block = older;
     }
+    bool is_apart = arena->is_apart;
     och_arena_init(arena, arena->mem);
+    arena->is_apart = is_apart;
 }
 
 struct och_arena_mark
@@ -48,7 +66,7 @@ och_arena_rewind(struct och_arena *arena, const struct och_arena_mark *mark)
     while (arena->blocks != mark->blocks) {
         struct och_arena_block *block = arena->blocks;
         arena->blocks = block->older;
-        och_mem_release(arena->mem, block, block->size);
+        release_block(arena, block);
     }
     arena->next = mark->next;
     arena->left = mark->left;
@@ -62,7 +80,9 @@ add_block(struct och_arena *arena, size_t size)
     size_t total;
     if (!och_size_add(size, sizeof(struct och_arena_block), &total))
         return NULL;
-    struct och_arena_block *block = och_mem_take_aligned(arena->mem, ALIGNMENT, total);
+    struct och_arena_block *block = arena->is_apart
+            ? och_mem_take_apart(arena->mem, total)
+            : och_mem_take_aligned(arena->mem, ALIGNMENT, total);
     if (block == NULL)
         return NULL;
     block->older = arena->blocks;

@@ -14,6 +14,7 @@
 #ifndef OCH_BASE_ARENA_H
 #define OCH_BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/compiler.h"
@@ -27,10 +28,15 @@ struct och_arena {
     char *next;                     /* first free byte of the shared block */
     size_t left;                    /* free bytes there */
     size_t block_size;              /* of the next shared block */
+    bool is_apart;                  /* large blocks have pages of their own */
 };
 
 /* An empty arena; allocates nothing. */
 void och_arena_init(struct och_arena *arena, struct och_mem *mem);
+
+/* The same, for much that lives long: its large blocks go back to the system with it
+ * (och_mem_take_apart). */
+void och_arena_init_apart(struct och_arena *arena, struct och_mem *mem);
 
 /* Give everything back and leave an empty arena, ready for reuse. */
 void och_arena_clear(struct och_arena *arena);

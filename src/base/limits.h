@@ -65,6 +65,7 @@
 
 #define OCH_HEAD_ROWS_MAX 8192u
 #define OCH_HEAD_BYTES_MAX (32u << 20)
+#define OCH_HEAD_DEAD_MIN (1u << 20) /* a head of so many bytes, all dead, is sealed at once */
 #define OCH_LOG_FILE_SIZE_MIN (1u << 20)
 #define OCH_LOG_FILE_SIZE_MAX (64u << 20)
 #define OCH_LOG_SIZE_SEAL (256u << 20) /* past this the oldest heads are sealed */

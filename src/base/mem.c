@@ -9,6 +9,15 @@
 /* Below this the pages that alignment wastes cost more than they save. */
 #define HUGE_WORTH ((size_t) 8 << 20)
 
+/* From here on a block that is taken apart has pages of its own.  The sanitizers see every
+ * block when none has. */
+#ifdef OCH_INSTRUMENTED
+#define APART_MIN SIZE_MAX
+#else
+#define APART_MIN ((size_t) 128 << 10)
+#endif
+#define APART_ALIGNMENT ((size_t) 64)
+
 void
 och_mem_init(struct och_mem *mem, struct och_mem *parent)
 {
@@ -122,6 +131,33 @@ och_mem_take_huge(struct och_mem *mem, size_t size)
     if (block != NULL)
         (void) madvise(block, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     return block;
+}
+
+void *
+och_mem_take_apart(struct och_mem *mem, size_t size)
+{
+    if (size < APART_MIN)
+        return och_mem_take_aligned(mem, APART_ALIGNMENT, size);
+    if (!charge(mem, size))
+        return NULL;
+    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED) {
+        refund(mem, NULL, size);
+        return NULL;
+    }
+    return block;
+}
+
+void
+och_mem_release_apart(struct och_mem *mem, void *ptr, size_t size)
+{
+    if (ptr == NULL || size < APART_MIN) {
+        och_mem_release(mem, ptr, size);
+        return;
+    }
+    refund(mem, NULL, size);
+    int failed = munmap(ptr, size);
+    och_assert(failed == 0);
 }
 
 void

@@ -60,6 +60,17 @@ OCH_MUST_CHECK void *och_mem_take_aligned(struct och_mem *mem, size_t alignment,
  */
 OCH_MUST_CHECK void *och_mem_take_huge(struct och_mem *mem, size_t size);
 
+/*
+ * A new block for much that lives long, aligned to 64.  From 128 KiB on it is pages of its
+ * own, which the system has back as soon as it is released: nothing else lies on them, and
+ * the C library does not keep them.  Give it back with och_mem_release_apart.  A call to the
+ * system and faults for its pages make it dearer than the above, so not for one request's work.
+ */
+OCH_MUST_CHECK void *och_mem_take_apart(struct och_mem *mem, size_t size);
+
+/* Give back such a block.  NULL is allowed, with any size. */
+void och_mem_release_apart(struct och_mem *mem, void *ptr, size_t size);
+
 /* Give back a block of `size` bytes.  NULL is allowed, with any size. */
 void och_mem_release(struct och_mem *mem, void *ptr, size_t size);
 

@@ -73,6 +73,8 @@ fill_options(struct och_engine_options *options)
     options->head_rows_max = or_default(options->head_rows_max, OCH_HEAD_ROWS_MAX);
     if (options->head_bytes_max == 0)
         options->head_bytes_max = OCH_HEAD_BYTES_MAX;
+    if (options->head_dead_min == 0)
+        options->head_dead_min = OCH_HEAD_DEAD_MIN;
     if (options->log_size_seal == 0)
         options->log_size_seal = OCH_LOG_SIZE_SEAL;
     merge->tier_rows = or_default(merge->tier_rows, options->head_rows_max);

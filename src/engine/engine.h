@@ -37,6 +37,7 @@ enum { OCH_ENGINE_TABLE_SIZE = 1024 };
 struct och_engine_options {
     uint32_t head_rows_max;  /* seal a head at this many rows (0: the default) */
     uint64_t head_bytes_max; /* or this many bytes */
+    uint64_t head_dead_min;  /* or once all its rows are dead and took so many */
     uint64_t log_size_seal;  /* past this log size the oldest heads are sealed */
     /* 0 in any of these: the default; tier_rows: head_rows_max. */
     struct och_merge_policy merge;

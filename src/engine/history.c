@@ -100,11 +100,14 @@ is_much(const struct och_history *history, const struct och_history_load *load)
             load->n_entries > OCH_HISTORY_ENTRIES;
 }
 
+/* Let go of what is too old, or too much beside the bytes of memory that come. */
 static void
-trim(struct och_history *history, struct och_history_entry **freed) OCH_REQUIRES(history->lock)
+trim(struct och_history *history, uint64_t coming, struct och_history_entry **freed)
+        OCH_REQUIRES(history->lock)
 {
     uint64_t now = och_machine_monotonic_ns(history->machine);
     struct och_history_load load = history->load; /* but for what is leased */
+    load.memory += coming;
     for (struct och_history_entry *entry = history->oldest; entry != NULL; entry = entry->next)
         if (is_leased(history, entry, now))
             subtract(&load, &entry->load);
@@ -123,16 +126,29 @@ trim(struct och_history *history, struct och_history_entry **freed) OCH_REQUIRES
     }
 }
 
-bool
-och_history_trim(struct och_history *history)
+static bool
+trim_for(struct och_history *history, uint64_t coming)
 {
     struct och_history_entry *freed = NULL;
     och_mutex_lock(&history->lock);
-    trim(history, &freed);
+    trim(history, coming, &freed);
     bool is_left = history->oldest != NULL;
     och_mutex_unlock(&history->lock);
     free_entries(history, freed);
     return is_left;
+}
+
+bool
+och_history_trim(struct och_history *history)
+{
+    return trim_for(history, 0);
+}
+
+void
+och_history_make_room(struct och_history *history, uint64_t bytes)
+{
+    bool is_left = trim_for(history, bytes);
+    (void) is_left;
 }
 
 void
@@ -230,7 +246,7 @@ och_history_keep(struct och_history *history, struct och_uuid collection,
     history->newest = entry;
     history->load.n_entries++;
     history->load.memory += entry->load.memory;
-    trim(history, &freed);
+    trim(history, 0, &freed);
     och_mutex_unlock(&history->lock);
     free_entries(history, freed);
 }
@@ -258,7 +274,7 @@ och_history_retire(
         /* The file is there until the last of those that hold it goes. */
         last->load.disk += segment->file_size;
         history->load.disk += segment->file_size;
-        trim(history, &freed);
+        trim(history, 0, &freed);
     }
     och_mutex_unlock(&history->lock);
     free_entries(history, freed);

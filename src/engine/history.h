@@ -88,6 +88,10 @@ void och_history_clear(struct och_history *history);
 void och_history_keep(struct och_history *history, struct och_uuid collection,
         const struct och_view *view, uint64_t end, bool files);
 
+/* A head of so many bytes will come to be kept when it is sealed: what goes then goes now, so
+ * that the two are not held at a time. */
+void och_history_make_room(struct och_history *history, uint64_t bytes);
+
 /* A segment left the collection's view, and its file the directory: what keeps it pays. */
 void och_history_retire(
         struct och_history *history, struct och_uuid collection, const struct och_segment *segment);

@@ -127,6 +127,8 @@ och_maintain_freeze(struct och_collection *collection, struct ochre_error *err)
                     .first_lsn = collection->unsealed_lsn};
     collection->unsealed_lsn = 0;
     collection->n_sealed_kills = 0;
+    if (old->head != NULL)
+        och_history_make_room(&collection->engine->history, old->head->bytes);
     och_collection_set_view(collection, view, 0);
     return OCHRE_OK;
 }
@@ -164,13 +166,22 @@ och_maintain_queue_seal(struct och_collection *collection)
         collection->seal_queued = submit(collection->engine, collection, run_seal, false);
 }
 
+/* What is dead is written nowhere: sealing such a head costs a line in the catalog, and its
+ * memory and its part of the log are free again. */
+static bool
+is_full(const struct och_engine_options *options, const struct och_head *head)
+{
+    if (head->n_rows >= options->head_rows_max || head->bytes >= options->head_bytes_max)
+        return true;
+    return head->bytes >= options->head_dead_min && och_head_is_dead(head);
+}
+
 static void
 freeze_if_full(struct och_collection *collection)
 {
     const struct och_engine_options *options = &collection->engine->options;
     const struct och_head *head = collection->view->head;
-    bool full = head != NULL &&
-            (head->n_rows >= options->head_rows_max || head->bytes >= options->head_bytes_max);
+    bool full = head != NULL && is_full(options, head);
     full = full || collection->n_sealed_kills >= options->head_rows_max;
     if (!full)
         return;

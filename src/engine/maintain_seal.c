@@ -292,7 +292,7 @@ seal_oldest(struct sealing *s, bool committer, struct ochre_error *err)
 static ochre_status
 check_space(struct och_engine *engine, const struct och_head *head, struct ochre_error *err)
 {
-    bool has_rows = head != NULL && head->n_rows > 0;
+    bool has_rows = head != NULL && !och_head_is_dead(head);
     return och_space_spare(&engine->space, has_rows ? head->bytes + FILE_OVERHEAD : 0, err);
 }
 

@@ -22,7 +22,7 @@ och_head_make(struct och_mem *mem, uint32_t dim, struct och_head **head_out)
     head->dim = dim;
     atomic_init(&head->in_order, true);
     atomic_init(&head->n_owners, 1);
-    och_arena_init(&head->texts, mem);
+    och_arena_init_apart(&head->texts, mem);
     return OCHRE_OK;
 }
 
@@ -41,7 +41,7 @@ och_head_release(struct och_head *head)
     if (atomic_fetch_sub_explicit(&head->n_owners, 1, memory_order_acq_rel) != 1)
         return;
     for (unsigned c = 0; c < OCH_HEAD_CHUNKS_MAX; c++)
-        och_mem_release(head->mem, head->chunks[c].vectors, head->chunk_bytes[c]);
+        och_mem_release_apart(head->mem, head->chunks[c].vectors, head->chunk_bytes[c]);
     och_arena_clear(&head->texts);
     och_mem_release(head->mem, head->slots, head->n_slots * sizeof(uint32_t));
     och_mem_release(head->mem, head->hashes, head->n_slots * sizeof(uint32_t));
@@ -155,7 +155,7 @@ reserve_chunk(struct och_head *head, unsigned chunk)
             sizeof(struct och_row_texts) + 3 * sizeof(uint64_t) + sizeof(uint32_t) + sizeof(float);
     size_t codes = rows * och_tail_row_size(head->dim);
     size_t total = vectors + codes + rows * row_size;
-    char *block = och_mem_take_aligned(head->mem, VECTOR_ALIGNMENT, total);
+    char *block = och_mem_take_apart(head->mem, total); /* aligned to 64 */
     if (block == NULL)
         return OCHRE_NO_MEMORY;
     head->chunk_bytes[chunk] = total;
@@ -261,6 +261,12 @@ och_head_undo_append(struct och_head *head, const struct och_arena_mark *mark)
     head->bytes -= row_bytes(head, &chunk->texts[at]);
     och_arena_rewind(&head->texts, mark);
     head->n_rows--;
+}
+
+bool
+och_head_is_dead(const struct och_head *head)
+{
+    return atomic_load_explicit(&head->n_dead, memory_order_relaxed) == head->n_rows;
 }
 
 void

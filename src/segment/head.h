@@ -98,6 +98,9 @@ OCH_MUST_CHECK ochre_status och_head_append(
  * its texts: `mark` is where head->texts stood before it. */
 void och_head_undo_append(struct och_head *head, const struct och_arena_mark *mark);
 
+/* Is nothing in it alive?  Its rows are there for snapshots of the past alone. */
+bool och_head_is_dead(const struct och_head *head);
+
 void och_head_kill(struct och_head *head, uint32_t row, uint64_t position);
 void och_head_undo_kill(struct och_head *head, uint32_t row);
 

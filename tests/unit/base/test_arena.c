@@ -96,32 +96,42 @@ sizes_that_overflow_are_refused(void **state)
 }
 
 static void
-rewinding_gives_back_what_was_taken_since(void **state)
+check_rewinding(struct och_mem *mem, struct och_arena *arena)
 {
-    (void) state;
     static const size_t sizes[] = {1, 100, 5000, 3, 1u << 21, 40, 2000, 2000, 2000};
     enum { n_sizes = sizeof(sizes) / sizeof(sizes[0]) };
-    struct och_mem mem;
-    struct och_arena arena;
-    och_mem_init(&mem, NULL);
-    och_arena_init(&arena, &mem);
     struct och_arena_mark marks[n_sizes];
     size_t used[n_sizes];
     for (size_t i = 0; i < n_sizes; i++) {
-        marks[i] = och_arena_mark(&arena);
-        used[i] = och_mem_used(&mem);
-        char *bytes = och_arena_take(&arena, sizes[i]);
+        marks[i] = och_arena_mark(arena);
+        used[i] = och_mem_used(mem);
+        char *bytes = och_arena_take(arena, sizes[i]);
         check(bytes != NULL);
         memset(bytes, (int) i, sizes[i]);
     }
     for (size_t i = n_sizes; i > 0; i--) {
-        och_arena_rewind(&arena, &marks[i - 1]);
-        check(och_mem_used(&mem) == used[i - 1]);
-        check(och_arena_take(&arena, 10) != NULL);
-        och_arena_rewind(&arena, &marks[i - 1]);
+        och_arena_rewind(arena, &marks[i - 1]);
+        check(och_mem_used(mem) == used[i - 1]);
+        check(och_arena_take(arena, 10) != NULL);
+        och_arena_rewind(arena, &marks[i - 1]);
     }
-    check(och_mem_used(&mem) == 0);
-    och_arena_clear(&arena);
+    check(och_mem_used(mem) == 0);
+    och_arena_clear(arena);
+}
+
+static void
+rewinding_gives_back_what_was_taken_since(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    struct och_arena arena;
+    och_mem_init(&mem, NULL);
+    och_arena_init(&arena, &mem);
+    check_rewinding(&mem, &arena);
+    check(!arena.is_apart);
+    och_arena_init_apart(&arena, &mem);
+    check_rewinding(&mem, &arena);
+    check(arena.is_apart); /* after having been cleared too */
 }
 
 static bool

@@ -1,4 +1,6 @@
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/mem.h"
 #include "support/check.h"
@@ -80,6 +82,7 @@ a_refusal_further_up_leaves_no_charge_below(void **state)
     check(och_mem_take(&collection, 11) == NULL);
     check(och_mem_take_zeroed(&collection, 11) == NULL);
     check(och_mem_take_aligned(&collection, 64, 11) == NULL);
+    check(och_mem_take_apart(&collection, 1 << 20) == NULL);
     check(och_mem_used(&collection) == 0 && och_mem_used(&database) == 0);
     check(och_mem_used(&process) == 0);
 }
@@ -129,6 +132,7 @@ what_the_heap_refuses_is_not_charged(void **state)
     check(och_mem_take(&mem, huge) == NULL);
     check(och_mem_take_zeroed(&mem, huge) == NULL);
     check(och_mem_take_aligned(&mem, 16, huge) == NULL);
+    check(och_mem_take_apart(&mem, huge) == NULL);
     check(och_mem_used(&mem) == 0);
 }
 
@@ -151,6 +155,52 @@ zeroed_blocks_are_zero_and_aligned_ones_are_aligned(void **state)
     och_mem_release(&mem, NULL, 77);
     check(och_mem_used(&mem) == 0);
 }
+
+static void
+blocks_apart_are_bytes_like_others(void **state)
+{
+    (void) state;
+    static const size_t sizes[] = {1, 100, (128 << 10) - 1, 128 << 10, (128 << 10) + 1, 5 << 20};
+    enum { n_sizes = sizeof(sizes) / sizeof(sizes[0]) };
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    unsigned char *blocks[n_sizes] = {NULL};
+    size_t sum = 0;
+    for (size_t i = 0; i < n_sizes; i++) {
+        blocks[i] = och_mem_take_apart(&mem, sizes[i]);
+        check(blocks[i] != NULL && (uintptr_t) blocks[i] % 64 == 0);
+        memset(blocks[i], (int) i + 1, sizes[i]);
+        sum += sizes[i];
+        check(och_mem_used(&mem) == sum);
+    }
+    for (size_t i = 0; i < n_sizes; i++) {
+        check(blocks[i][0] == i + 1 && blocks[i][sizes[i] - 1] == i + 1);
+        och_mem_release_apart(&mem, blocks[i], sizes[i]);
+    }
+    och_mem_release_apart(&mem, NULL, 1 << 20);
+    check(och_mem_used(&mem) == 0);
+}
+
+#ifndef OCH_INSTRUMENTED
+static void
+the_system_has_a_block_apart_back_at_once(void **state)
+{
+    (void) state;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    const size_t size = 1 << 20;
+    char *block = och_mem_take_apart(&mem, size);
+    check(block != NULL);
+    unsigned char is_resident = 0;
+    for (size_t at = 0; at < size; at += 65536) {
+        block[at] = 1;
+        check(mincore(block + at, 1, &is_resident) == 0 && (is_resident & 1) != 0);
+    }
+    och_mem_release_apart(&mem, block, size);
+    for (size_t at = 0; at < size; at += 65536)
+        check(mincore(block + at, 1, &is_resident) == -1 && errno == ENOMEM);
+}
+#endif
 
 static void
 a_test_can_refuse_one_grant_or_all_from_one_on(void **state)
@@ -188,6 +238,10 @@ main(void)
             cmocka_unit_test(a_refused_growth_leaves_the_block_as_it_was),
             cmocka_unit_test(what_the_heap_refuses_is_not_charged),
             cmocka_unit_test(zeroed_blocks_are_zero_and_aligned_ones_are_aligned),
+            cmocka_unit_test(blocks_apart_are_bytes_like_others),
+#ifndef OCH_INSTRUMENTED
+            cmocka_unit_test(the_system_has_a_block_apart_back_at_once),
+#endif
             cmocka_unit_test(a_test_can_refuse_one_grant_or_all_from_one_on),
     };
     return cmocka_run_group_tests_name("mem", tests, NULL, NULL);

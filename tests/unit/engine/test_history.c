@@ -333,6 +333,30 @@ the_past_takes_little_memory(void **state)
     end(collection);
 }
 
+/* What a head that waits for being sealed will take is free before it comes. */
+static void
+room_is_made_for_what_comes(void **state)
+{
+    (void) state;
+    struct och_collection *collection = begin(20);
+    struct och_history *history = &rig.engine->history;
+    history->memory_min = history->memory_max = history->disk_max = UINT64_MAX;
+    for (uint32_t i = 0; i < 5; i++)
+        put_head(collection, i * 20);
+    uint64_t n = history->load.n_entries, memory = history->load.memory;
+    check(n == 5);
+    history->memory_min = history->memory_max = memory + 1000;
+    och_history_make_room(history, 1000);
+    check(history->load.n_entries == n);
+    uint64_t oldest = history->oldest->load.memory;
+    och_history_make_room(history, 1001);
+    check(history->load.n_entries == n - 1 && history->load.memory == memory - oldest);
+    check_from(&rig, collection, oldest_of(collection));
+    och_history_make_room(history, UINT64_C(1) << 60);
+    check(history->load.n_entries == 0 && history->load.memory == 0);
+    end(collection);
+}
+
 static void
 the_past_takes_little_of_the_disk(void **state)
 {
@@ -529,6 +553,7 @@ main(void)
             cmocka_unit_test(what_is_not_there_is_said),
             cmocka_unit_test(the_past_ends_with_time),
             cmocka_unit_test(the_past_takes_little_memory),
+            cmocka_unit_test(room_is_made_for_what_comes),
             cmocka_unit_test(the_past_takes_little_of_the_disk),
             cmocka_unit_test(where_memory_is_short_nothing_is_kept),
             cmocka_unit_test(what_cannot_be_kept_is_not),

@@ -227,6 +227,40 @@ a_head_of_dead_rows_leaves_no_file(void **state)
     end(collection);
 }
 
+/* What is left of a head when all in it has died is not kept until the next write. */
+static void
+a_head_is_sealed_when_all_in_it_is_dead(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    uint64_t n;
+    struct och_collection *collection = begin(1000000);
+    rig.engine->options.head_dead_min = 2000;
+    add(collection, 0, 30, 1);
+    add(collection, 30, 30, 2);
+    check(collection->view->head->bytes >= 2000);
+    check_ok(rig_delete_tag(&rig, collection, 1, UINT64_MAX, &n, &err), &err);
+    (void) model_delete_tag(&model, 1, UINT64_MAX);
+    check(collection->view->head != NULL && !och_head_is_dead(collection->view->head));
+    check_ok(rig_delete_tag(&rig, collection, 2, UINT64_MAX, &n, &err), &err);
+    (void) model_delete_tag(&model, 2, UINT64_MAX);
+    check(collection->view->head == NULL && collection->view->n_frozen == 0);
+    check(collection->view->n_segments == 0 && collection->unsealed_lsn == 0);
+    check_collection(&rig, collection, &model);
+
+    add(collection, 60, 1, 3); /* too little to be worth it */
+    check_ok(rig_delete_tag(&rig, collection, 3, UINT64_MAX, &n, &err), &err);
+    (void) model_delete_tag(&model, 3, UINT64_MAX);
+    check(collection->view->head != NULL && och_head_is_dead(collection->view->head));
+    check_collection(&rig, collection, &model);
+    och_collection_release(collection);
+    rig_reopen(&rig);
+    collection = rig_collection(&rig, "things");
+    check(collection->published.next_ordinal == 61);
+    check_collection(&rig, collection, &model);
+    end(collection);
+}
+
 static void
 writers_wait_their_turn_when_sealing_fails(void **state)
 {
@@ -882,6 +916,7 @@ main(void)
             cmocka_unit_test(a_head_is_full_by_bytes_too),
             cmocka_unit_test(deletes_are_sealed_into_one_file_for_each_segment),
             cmocka_unit_test(a_head_of_dead_rows_leaves_no_file),
+            cmocka_unit_test(a_head_is_sealed_when_all_in_it_is_dead),
             cmocka_unit_test(writers_wait_their_turn_when_sealing_fails),
             cmocka_unit_test(heads_that_could_not_be_sealed_are_there_after_a_restart),
             cmocka_unit_test(a_seal_that_fails_anywhere_is_tried_again),

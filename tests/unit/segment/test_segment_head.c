@@ -232,6 +232,7 @@ random_work_and_undo_agree_with_a_list(void **state)
         check((int) och_head_vector(head, row, &norm)[0] == model.rows[row].id);
     }
     check(atomic_load(&head->n_dead) == n_dead);
+    check(och_head_is_dead(head) == (n_dead == head->n_rows));
     for (int id = 0; id < N_IDS; id++) {
         char bytes[16];
         check(och_head_find(head, id_text(id, bytes)) == newest_of(&model, id));
