@@ -171,7 +171,7 @@ next_file(struct och_wal *wal, uint64_t need, uint64_t *size_out, uint64_t *numb
     if (!fits)
         wal->next_number++;
     /* Sustained writing fills files: each is twice the one before. */
-    if (wal->next_size < OCH_LOG_FILE_SIZE_MAX)
+    if (wal->next_size < OCH_LOG_FILE_SIZE_GROWN)
         wal->next_size *= 2;
     uint64_t want = wal->next_size / 2;
     och_mutex_unlock(&wal->lock);
