@@ -593,6 +593,52 @@ any_allocation_of_a_merge_may_be_refused(void **state)
     check(n_points > 20);
 }
 
+/* Lists of many segments take memory of their own, at one place or another as they are
+ * longer: whichever is refused, the merge is tried again. */
+static void
+without_memory_for_its_lists_a_merge_is_tried_again(void **state)
+{
+    (void) state;
+    static const uint32_t counts[] = {10, 16, 24, 28, 40, 70};
+    struct ochre_error err;
+    struct och_collection *collection = begin(1, 1000);
+    uint32_t next = 0;
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        while (collection->view->n_segments < counts[i])
+            add(collection, next++, 1);
+        ochre_status status = OCHRE_NO_MEMORY;
+        unsigned n = 0;
+        while (status != OCHRE_OK) {
+            check(collection->view->n_segments == counts[i]);
+            rig.mem.fail_at = atomic_load(&rig.mem.n_grants) + ++n;
+            status = och_engine_compact(rig.engine, collection, &err);
+            rig.mem.fail_at = 0;
+            check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+        }
+        check(n > 5 && collection->view->n_segments == 1);
+        check_collection(&rig, collection, &model);
+    }
+    collection = reopen(collection);
+    check_collection(&rig, collection, &model);
+    end(collection);
+}
+
+/* The catalog answers once that it cannot say which segments there are. */
+static void
+a_merge_that_cannot_ask_for_the_list_is_tried_again(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_collection *collection = begin_failing();
+    check_ok(och_engine_seal_all(rig.engine, &err), &err);
+    uint32_t before = collection->view->n_segments;
+    between.n_blind = 1;
+    check(och_engine_compact(rig.engine, collection, &err) == OCHRE_IO);
+    check(between.n_blind == 0 && collection->view->n_segments == before);
+    check(count_files(collection) == count_listed(collection));
+    check_survival(collection);
+}
+
 /* The catalog answers an error, having listed the new segment or not, and perhaps
  * cannot be asked which: either way nothing is lost and nothing stays behind. */
 static void
@@ -949,6 +995,114 @@ a_collection_at_rest_is_tidied_up(void **state)
     check(och_mem_used(&mem) == 0);
 }
 
+/* Wait until something of the past is kept, or nothing. */
+static void
+wait_for_past(bool wanted)
+{
+    struct och_engine *engine = rig.engine;
+    bool has = !wanted;
+    while (has != wanted) {
+        och_mutex_lock(&engine->work_lock);
+        (void) och_cond_wait_for(&engine->work_done, &engine->work_lock, 1);
+        och_mutex_unlock(&engine->work_lock);
+        och_mutex_lock(&engine->history.lock);
+        has = engine->history.oldest != NULL;
+        och_mutex_unlock(&engine->history.lock);
+    }
+}
+
+/* The timer leaves a collection alone that does not work, looks after the others, and lets
+ * go of the past where memory is short though nobody writes. */
+static void
+at_rest_what_is_broken_is_left_and_the_past_makes_way(void **state)
+{
+    (void) state;
+    enum { BALLAST = 16 << 20 };
+    struct ochre_error err;
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    struct och_collection *collection = begin(1000, 100);
+    och_collection_release(collection);
+    och_collection_release(rig_create(&rig, "broken"));
+    rig_close(&rig);
+    check_ok(och_executor_open(&mem, 0, 1, &rig.executor, &err), &err);
+    rig.options.idle_ms = 3;
+    rig.options.idle_rows_min = 10;
+    check_ok(rig_open(&rig, &err), &err);
+    collection = rig_collection(&rig, "things");
+    struct och_collection *broken = rig_collection(&rig, "broken");
+    rig_add(&rig, broken, 0, 5, 1); /* too little to be sealed; then it breaks, and has more */
+    struct ochre_error why = {.status = OCHRE_CORRUPT, .message = "broken"};
+    och_commit_enter(rig.engine->commit);
+    och_collection_fail(broken, &why);
+    rig.engine->options.idle_rows_min = 5;
+    och_commit_leave(rig.engine->commit);
+    add(collection, 0, 12);
+    wait_for_past(true); /* of before it was sealed */
+    wait_for_vouch();
+    check(broken->view->head != NULL && broken->view->head->n_rows == 5);
+    check(broken->view->n_frozen == 0 && broken->view->n_segments == 0);
+    void *ballast = och_mem_take(&rig.mem, BALLAST);
+    check(ballast != NULL);
+    och_commit_enter(rig.engine->commit);
+    rig.mem.limit = och_mem_used(&rig.mem) + BALLAST / 5;
+    och_commit_leave(rig.engine->commit);
+    wait_for_past(false);
+    och_commit_enter(rig.engine->commit);
+    rig.mem.limit = SIZE_MAX;
+    och_commit_leave(rig.engine->commit);
+    och_mem_release(&rig.mem, ballast, BALLAST);
+    check_collection(&rig, collection, &model);
+    och_collection_release(broken);
+    och_collection_release(collection);
+    rig_end(&rig);
+    och_executor_close(rig.executor);
+    check(och_mem_used(&mem) == 0);
+}
+
+/* Refuse the n-th allocation from now on, 0: none; the background reads it, too. */
+static void
+refuse_in_role(uint64_t n)
+{
+    och_commit_enter(rig.engine->commit);
+    rig.mem.fail_at = n == 0 ? 0 : atomic_load(&rig.mem.n_grants) + n;
+    och_commit_leave(rig.engine->commit);
+}
+
+/* Work that finds no memory to be handed over with is handed over with the next write. */
+static void
+work_that_cannot_be_handed_over_waits_for_the_next_write(void **state)
+{
+    (void) state;
+    enum { N_ROUNDS = 40, EACH = 20 };
+    struct ochre_error err;
+    struct och_mem mem;
+    unsigned n_left = 0;
+    struct och_collection *collection = begin_background(&mem, 1, 1000);
+    for (uint32_t round = 0; round < N_ROUNDS; round++) {
+        uint32_t numbers[EACH];
+        for (uint32_t i = 0; i < EACH; i++)
+            numbers[i] = round * EACH + i;
+        struct rig_write write = {
+                .op = OCH_WRITE_ADD, .numbers = numbers, .n = EACH, .tag = 1, .columns = RIG_ALL};
+        refuse_in_role(1 + round);
+        ochre_status status = rig_write(&rig, collection, &write, &err);
+        och_maintain_drain(rig.engine);
+        refuse_in_role(0);
+        check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+        if (status == OCHRE_OK)
+            model_write(&model, &write);
+        n_left += collection->view->n_frozen > 0;
+        add(collection, 5000 + round, 1);
+        och_maintain_drain(rig.engine);
+        check(collection->view->n_frozen == 0);
+    }
+    check(n_left > 0);
+    check_collection(&rig, collection, &model);
+    och_collection_release(collection);
+    end_background(&mem);
+}
+
 /* A segment of its own pages, one of which in the table of ids is damaged. */
 static void
 damage_the_id_table(struct och_collection *collection)
@@ -1100,6 +1254,8 @@ main(void)
             cmocka_unit_test(a_merge_that_fails_anywhere_is_tried_again),
             cmocka_unit_test(while_the_disk_fails_a_merge_changes_nothing),
             cmocka_unit_test(any_allocation_of_a_merge_may_be_refused),
+            cmocka_unit_test(without_memory_for_its_lists_a_merge_is_tried_again),
+            cmocka_unit_test(a_merge_that_cannot_ask_for_the_list_is_tried_again),
             cmocka_unit_test(a_listing_in_doubt_is_settled),
             cmocka_unit_test(a_damaged_segment_is_left_alone_and_the_others_are_merged),
             cmocka_unit_test(a_merge_does_not_fill_the_disk),
@@ -1108,6 +1264,8 @@ main(void)
             cmocka_unit_test(writers_seal_for_themselves_when_the_background_is_busy),
             cmocka_unit_test(closing_does_not_wait_for_a_merge_to_end),
             cmocka_unit_test(a_collection_at_rest_is_tidied_up),
+            cmocka_unit_test(at_rest_what_is_broken_is_left_and_the_past_makes_way),
+            cmocka_unit_test(work_that_cannot_be_handed_over_waits_for_the_next_write),
             cmocka_unit_test(what_is_derived_is_made_anew_when_it_is_damaged),
             cmocka_unit_test(random_histories_agree_with_the_model),
     };
