@@ -9,7 +9,9 @@
 #include "base/mem.h"
 #include "engine/collection.h"
 #include "engine/commit.h"
+#include "os/vfs.h"
 #include "segment/head.h"
+#include "segment/segment.h"
 #include "sim/sim_disk.h"
 #include "support/check.h"
 #include "unit/engine/rig.h"
@@ -231,6 +233,44 @@ a_write_that_fails_anywhere_has_not_happened(void **state)
     }
 }
 
+/* An update needs what it leaves as it was; what does not need it goes on. */
+static void
+an_update_of_a_damaged_record_is_refused(void **state)
+{
+    (void) state;
+    enum { N = 5900 }; /* so that their ids lie elsewhere */
+    static uint32_t numbers[N];
+    struct ochre_error err;
+    char path[OCH_PATH_SIZE_MAX];
+    struct och_collection *collection = begin();
+    for (uint32_t i = 0; i < N; i++)
+        numbers[i] = i;
+    struct rig_write all = {
+            .op = OCH_WRITE_ADD, .numbers = numbers, .n = N, .tag = 1, .columns = RIG_ALL};
+    check_ok(rig_write(&rig, collection, &all, &err), &err);
+    model_write(&model, &all);
+    check_ok(och_engine_seal_all(rig.engine, &err), &err);
+    const struct och_segment *segment = collection->view->segments[0];
+    och_segment_path(path, sizeof(path), collection->id, segment->id);
+    uint64_t offset = segment->sections[OCH_SECTION_ROWS].offset;
+    och_collection_release(collection);
+    rig_reopen(&rig);
+    collection = rig_collection(&rig, "things");
+    check(sim_disk_flip(rig.disk, path, offset + 8 * (N / 2), 1));
+    check(try_write(collection, OCH_WRITE_UPDATE, N / 2, 1, RIG_DOCUMENT, &err) == OCHRE_CORRUPT);
+    check(strstr(err.message, path) != NULL);
+    put(collection, OCH_WRITE_ADD, N, 2, RIG_ALL);
+    put(collection, OCH_WRITE_UPDATE, N, 1, RIG_DOCUMENT);
+    check(sim_disk_flip(rig.disk, path, offset + 8 * (N / 2), 1));
+    och_collection_release(collection);
+    rig_reopen(&rig);
+    collection = rig_collection(&rig, "things");
+    check_collection(&rig, collection, &model);
+    put(collection, OCH_WRITE_UPDATE, N / 2, 1, RIG_DOCUMENT);
+    check_collection(&rig, collection, &model);
+    end(collection);
+}
+
 int
 main(void)
 {
@@ -238,6 +278,7 @@ main(void)
             cmocka_unit_test(a_row_of_a_cosine_collection_knows_its_length),
             cmocka_unit_test(an_update_that_makes_metadata_too_large_is_refused),
             cmocka_unit_test(a_write_that_fails_anywhere_has_not_happened),
+            cmocka_unit_test(an_update_of_a_damaged_record_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
