@@ -14,6 +14,7 @@
 #include "api/stats.h"
 #include "distance/distance.h"
 #include "os/vfs.h"
+#include "segment/deletes.h"
 #include "segment/segment.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_machine.h"
@@ -292,6 +293,22 @@ damaged_records_are_their_collections_problem(void **state)
     check(check_offline(f) == OCHRE_CORRUPT);
 }
 
+/* What says which records are deleted: without it nobody knows. */
+static void
+a_damaged_file_of_deletes_is_found(void **state)
+{
+    struct fixture *f = *state;
+    struct och_check_totals totals;
+    char path[OCH_PATH_SIZE_MAX];
+    struct och_segment_row row = first_segment(f, &f->things);
+    check(row.deletes_id != 0);
+    och_deletes_path(path, sizeof(path), f->things.id, row.id, row.deletes_id);
+    check(sim_disk_flip(f->disk, path, 20, 1));
+    check(scrub(f, 0, &totals) == OCHRE_CORRUPT);
+    check(f->n_damaged == 1 && f->n_derived == 0);
+    check(problem_of(f, "things") != NULL && problem_of(f, "others") == NULL);
+}
+
 /* A page that the index of metadata has for itself. */
 static void
 what_follows_from_records_is_made_anew(void **state)
@@ -455,6 +472,7 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+            TEST(a_damaged_file_of_deletes_is_found),
             TEST(a_sound_database_is_read_to_its_end),
             TEST(the_pace_is_kept),
             TEST(damaged_records_are_their_collections_problem),

@@ -140,6 +140,8 @@ set_up(void **state)
     put(f, &others, 0, 5);
     check_ok(och_engine_seal_all(f->db->engine, &f->err), &f->err);
     put(f, &f->things, 5, 3);
+    check_ok(och_engine_seal_all(f->db->engine, &f->err), &f->err); /* a file of deletes */
+    put(f, &f->things, 9, 2);
     put(f, &others, 100, 4);
     och_db_close(f->db);
     f->db = NULL;
@@ -387,12 +389,23 @@ check_after(struct fixture *f, struct sim_disk *disk, work_fn *what)
     check_sound(f, disk);
 }
 
+/* Could it be put back? */
+static bool
+is_kept(struct fixture *f, struct sim_disk *disk)
+{
+    enum och_kept_state state = OCH_KEPT_NONE;
+    check_ok(och_kept_look(sim_disk_vfs(disk), &state, &f->err), &f->err);
+    return state == OCH_KEPT_WHOLE;
+}
+
 static unsigned
 sweep(struct fixture *f, work_fn *what)
 {
     struct och_upgrade_totals totals;
     unsigned n_points = 0;
     bool has_crashed = true;
+    sim_disk_recover(f->disk, SIM_ALL_KEPT, 1); /* nothing of before is pending */
+    uint64_t files = files_of(f, f->disk);
     for (uint64_t n = 1; has_crashed; n++) {
         struct sim_disk *crashed = sim_disk_clone(f->disk);
         sim_disk_crash(crashed, n, SIM_BEFORE);
@@ -401,6 +414,7 @@ sweep(struct fixture *f, work_fn *what)
         check(has_crashed || status == OCHRE_OK);
         /* One way to lose what was not synced at each call, in turn. */
         sim_disk_recover(crashed, (enum sim_mode)(n % SIM_N_MODES), n);
+        check(what != och_upgrade || is_kept(f, crashed) || files_of(f, crashed) == files);
         check_after(f, crashed, what);
         n_points++;
         sim_disk_close(crashed);
