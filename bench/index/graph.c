@@ -107,6 +107,34 @@ store_section(void *context, uint16_t number, const void **bytes_out, uint64_t *
     return OCHRE_OK;
 }
 
+static void
+find_section(void *context, uint16_t number, const void **bytes_out, uint64_t *size_out)
+{
+    (void) store_section(context, number, bytes_out, size_out, NULL);
+}
+
+static ochre_status
+touch_section(
+        void *context, uint16_t number, uint64_t offset, uint64_t size, struct ochre_error *err)
+{
+    (void) context;
+    (void) number;
+    (void) offset;
+    (void) size;
+    (void) err;
+    return OCHRE_OK;
+}
+
+static ochre_status
+read_section(void *context, uint16_t number, uint64_t offset, void *to, size_t size,
+        struct ochre_error *err)
+{
+    const struct store *store = context;
+    (void) err;
+    memcpy(to, (const char *) store->bytes[number] + offset, size);
+    return OCHRE_OK;
+}
+
 /* --- rows --------------------------------------------------------------------- */
 
 static ochre_space
@@ -262,7 +290,12 @@ main(int argc, char **argv)
         bench_give_up("graph", "no such kind of index");
     load(&b);
     build(&b, options.n_threads);
-    struct och_vector_source source = {.section = store_section, .context = &b.store};
+    struct och_vector_source source = {.section = store_section,
+            .find = find_section,
+            .touch = touch_section,
+            .read = read_section,
+            .context = &b.store};
+    bool warm;
     struct och_vector_open opening = {.mem = &b.mem,
             .kernels = b.kernels,
             .rows = &b.rows,
@@ -270,6 +303,7 @@ main(int argc, char **argv)
             .dim = set.dim,
             .source = &source};
     must(b.kind->open(&opening, &b.index, &err), "open", &err);
+    must(b.kind->warm(b.index, UINT64_MAX, &warm, &err), "warm", &err);
     search(&b, &options);
     struct och_vector_stats stats;
     b.kind->stats(b.index, 0.99F, &stats);

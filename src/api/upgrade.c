@@ -96,7 +96,8 @@ why_old(const struct upgrade *upgrade, struct och_segment *segment)
 {
     if (!och_segment_has_index(segment) && segment->n_rows >= OCH_GRAPH_CODES_MIN)
         return "it has no codes of its vectors";
-    if (och_segment_has_index(segment) && och_segment_index(segment, upgrade->kernels) == NULL)
+    if (och_segment_has_index(segment) &&
+            och_segment_whole_index(segment, upgrade->kernels) == NULL)
         return "its index of vectors is of an older form";
     if (segment->sections[OCH_SECTION_COLUMNS].offset == 0 &&
             segment->sections[OCH_SECTION_FIELD_BYTES].size > 0)

@@ -26,6 +26,7 @@
 #include "engine/catalog.h"
 #include "engine/find.h"
 #include "engine/settings.h"
+#include "engine/warm.h"
 #include "index/meta/keys.h"
 #include "ochre/status.h"
 #include "ochre/types.h"
@@ -79,6 +80,7 @@ struct och_collection {
     uint32_t n_changes OCH_GUARDED_BY(lock); /* of the settings, since it was loaded */
     bool dropped OCH_GUARDED_BY(lock);
     struct och_audit audit OCH_GUARDED_BY(lock);
+    struct och_warming warming OCH_GUARDED_BY(lock);
     /* Why nothing can be done with it: damage found while recovering. */
     struct ochre_error failure OCH_GUARDED_BY(lock);
 

@@ -232,6 +232,8 @@ och_engine_put(struct och_engine *engine, struct och_collection *collection)
     collection->next_in_table = old == NULL ? NULL : old->next_in_table;
     *link = och_collection_retain(collection);
     och_mutex_unlock(&engine->table_lock);
+    if (old != NULL && old != collection) /* nobody comes to it any more */
+        atomic_store_explicit(&old->pace.stop, true, memory_order_relaxed);
     och_collection_release(old);
 }
 

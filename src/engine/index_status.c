@@ -5,6 +5,7 @@
 #include "engine/collection.h"
 #include "engine/engine.h"
 #include "engine/snapshot.h"
+#include "engine/warm.h"
 #include "index/vector/graph.h"
 #include "segment/segment.h"
 
@@ -19,8 +20,7 @@ add_source(const struct och_source *source, struct och_collection *collection,
         return;
     }
     status->n_graph_segments++;
-    const struct och_vector_index *index =
-            och_segment_index(segment, collection->engine->ports.kernels);
+    const struct och_vector_index *index = och_warm_index(collection, segment);
     if (index == NULL)
         return;
     struct och_vector_stats stats;

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "engine/maintain.h"
 #include "engine/result.h"
+#include "engine/warm.h"
 #include "index/vector/flat.h"
 #include "index/vector/topk.h"
 #include "os/clock.h"
@@ -19,6 +20,7 @@ struct piece {
 /* A query batch in progress. */
 struct fan_out {
     struct och_result *result;
+    struct och_collection *collection;
     const struct och_machine *machine;
     const struct och_query *query;
     const struct och_selected *rows;
@@ -102,13 +104,21 @@ static ochre_status
 search_any(
         struct fan_out *fan, uint32_t index, struct och_vector_work *work, struct ochre_error *err)
 {
-    const struct och_source *source = &fan->result->snapshot.sources[index];
-    const struct och_vector_index *vectors = source->segment == NULL
-            ? NULL
-            : och_segment_index(source->segment, fan->prepared[0].kernels);
+    struct och_segment *segment = fan->result->snapshot.sources[index].segment;
+    const struct och_vector_index *vectors =
+            segment == NULL ? NULL : och_warm_index(fan->collection, segment);
     if (vectors == NULL)
         return search_rows(fan, index, work, err);
-    return search_index(fan, index, vectors, work, err);
+    ochre_status status = search_index(fan, index, vectors, work, err);
+    if (!work->is_unreadable)
+        return status;
+    /* As if it had no index: what this one came to does not count. */
+    och_segment_fail_index(segment, status);
+    fan->n_pieces--;
+    for (size_t i = 0; i < fan->query->n_queries; i++)
+        och_topk_withdraw(&fan->best[i], fan->n_pieces);
+    *work = (struct och_vector_work){.n_distances = 0};
+    return search_rows(fan, index, work, err);
 }
 
 static ochre_plan
@@ -311,6 +321,7 @@ run(struct och_result *result, struct och_collection *collection, const struct o
                 (int) (missing.size < 200 ? missing.size : 200), missing.data);
     struct och_collection_settings settings = och_collection_settings(collection);
     struct fan_out fan = {.result = result,
+            .collection = collection,
             .machine = collection->engine->ports.machine,
             .query = query,
             .rows = rows,
@@ -329,7 +340,8 @@ run(struct och_result *result, struct och_collection *collection, const struct o
     if (status == OCHRE_OK && query->explain)
         status = end_explain(&fan, err);
     och_selected_clear(rows, result->snapshot.n_sources);
-    if (status == OCHRE_OK && fan.walked)
+    bool cold = any && och_warm_consider(collection, result->snapshot.view);
+    if (status == OCHRE_OK && fan.walked && !cold)
         och_audit_consider(collection, query);
     return status;
 }

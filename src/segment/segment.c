@@ -295,6 +295,7 @@ read_bytes(struct och_segment *segment, uint64_t offset, char *buffer, size_t si
     return status;
 }
 
+/* Read a page, the last one as far as it goes, and verify it. */
 static ochre_status
 verify_page(struct och_segment *segment, uint32_t page, char *buffer, struct ochre_error *err)
 {
@@ -508,22 +509,77 @@ och_segment_ordinals(const struct och_segment *segment)
     return (const uint64_t *) (const void *) bytes;
 }
 
+void
+och_segment_find_section(const struct och_segment *segment, unsigned kind, const void **bytes_out,
+        uint64_t *size_out)
+{
+    och_assert(kind >= OCH_SECTION_DERIVED && kind < OCH_SECTION_KINDS);
+    const struct och_section *section = &segment->sections[kind];
+    *bytes_out = section->offset == 0 ? NULL : segment->map + section->offset;
+    *size_out = section->offset == 0 ? 0 : section->size;
+}
+
 ochre_status
 och_segment_section(struct och_segment *segment, unsigned kind, const void **bytes_out,
         uint64_t *size_out, struct ochre_error *err)
 {
-    och_assert(kind >= OCH_SECTION_DERIVED && kind < OCH_SECTION_KINDS);
-    const struct och_section *section = &segment->sections[kind];
-    *bytes_out = NULL;
-    *size_out = 0;
-    if (section->offset == 0)
+    och_segment_find_section(segment, kind, bytes_out, size_out);
+    if (*bytes_out == NULL)
         return OCHRE_OK;
-    ochre_status status = load_bytes(segment, section->offset, section->size, err);
-    if (status != OCHRE_OK)
-        return status;
-    *bytes_out = segment->map + section->offset;
-    *size_out = section->size;
-    return OCHRE_OK;
+    ochre_status status = load_bytes(segment, segment->sections[kind].offset, *size_out, err);
+    if (status != OCHRE_OK) {
+        *bytes_out = NULL;
+        *size_out = 0;
+    }
+    return status;
+}
+
+ochre_status
+och_segment_touch_section(struct och_segment *segment, unsigned kind, uint64_t offset,
+        uint64_t size, struct ochre_error *err)
+{
+    const struct och_section *section = &segment->sections[kind];
+    och_assert(offset <= section->size && size <= section->size - offset);
+    return load_bytes(segment, section->offset + offset, size, err);
+}
+
+/* The bytes begin .. end - 1 of a page, by way of a buffer of a page. */
+static ochre_status
+read_part(struct och_segment *segment, uint32_t page, uint64_t begin, uint64_t end, char *to,
+        struct ochre_error *err)
+{
+    char *buffer = och_mem_take(segment->mem, OCH_PAGE_SIZE);
+    if (buffer == NULL)
+        return och_fail_memory(err);
+    ochre_status status = verify_page(segment, page, buffer, err);
+    if (status == OCHRE_OK)
+        memcpy(to, buffer + begin % OCH_PAGE_SIZE, (size_t) (end - begin));
+    och_mem_release(segment->mem, buffer, OCH_PAGE_SIZE);
+    return status;
+}
+
+ochre_status
+och_segment_read_section(struct och_segment *segment, unsigned kind, uint64_t offset, void *to,
+        size_t size, struct ochre_error *err)
+{
+    const struct och_section *section = &segment->sections[kind];
+    och_assert(offset <= section->size && size <= section->size - offset);
+    ochre_status status = OCHRE_OK;
+    char *next = to;
+    uint64_t end = section->offset + offset + size;
+    for (uint64_t at = end - size; at < end && status == OCHRE_OK;) {
+        uint32_t page = (uint32_t) (at / OCH_PAGE_SIZE);
+        uint64_t page_end = ((uint64_t) page + 1) * OCH_PAGE_SIZE;
+        uint64_t stop = page_end < end ? page_end : end;
+        /* A whole page can be verified where it is wanted. */
+        if (stop - at == OCH_PAGE_SIZE)
+            status = verify_page(segment, page, next, err);
+        else
+            status = read_part(segment, page, at, stop, next, err);
+        next += stop - at;
+        at = stop;
+    }
+    return status;
 }
 
 static ochre_status

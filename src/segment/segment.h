@@ -77,8 +77,9 @@ struct och_segment {
     _Atomic(uint64_t) newest_death;                /* no row died at a later position */
     _Atomic(struct och_columns *) columns;         /* owned: the index of metadata, once opened */
     atomic_bool columns_failed;                    /* it is damaged: do without */
-    struct och_mutex vectors_lock;                 /* held while the index of vectors is opened */
+    struct och_mutex vectors_lock;                 /* held while that is opened, or warmed */
     _Atomic(struct och_segment_vectors *) vectors; /* owned: once opened */
+    atomic_bool vectors_whole;                     /* nothing of it is still to be read */
     atomic_bool vectors_failed;                    /* it is damaged: do without */
     _Atomic(uint64_t *) id_table;                  /* owned: made anew, the file's is damaged */
     atomic_bool worn;                              /* something derived could not be used */
@@ -150,6 +151,22 @@ OCH_MUST_CHECK ochre_status och_segment_section(struct och_segment *segment, uns
         const void **bytes_out, uint64_t *size_out, struct ochre_error *err);
 
 /*
+ * The same for sections of which not all is needed: where it lies, without reading it;
+ * part of it made safe to touch there; part of it read into memory of the caller's, and
+ * verified there.  `offset` and `size` lie within the section.
+ *
+ * Errors: as och_segment_section.
+ * Cost:   touching what was touched before: a look at a bit.  Reading reads, and whole
+ *         pages at that: let it be many of them.
+ */
+void och_segment_find_section(const struct och_segment *segment, unsigned kind,
+        const void **bytes_out, uint64_t *size_out);
+OCH_MUST_CHECK ochre_status och_segment_touch_section(struct och_segment *segment, unsigned kind,
+        uint64_t offset, uint64_t size, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_segment_read_section(struct och_segment *segment, unsigned kind,
+        uint64_t offset, void *to, size_t size, struct ochre_error *err);
+
+/*
  * The index of the segment's metadata, opened when it is first asked for; NULL:
  * the file has none, or it is damaged or cannot be read now, and the metadata itself
  * is the answer.  The index reads and verifies what it needs; when that fails, say
@@ -189,9 +206,30 @@ bool och_segment_has_graph(const struct och_segment *segment);
 /*
  * The index of the file's vectors, opened now if it was not; NULL: there is none,
  * or it is damaged, or cannot be read now: do without.  It stays as long as the
- * segment.
+ * segment.  A search of it reads and verifies what it needs; when that fails
+ * (och_vector_work.is_unreadable), say with what (OCHRE_CORRUPT: for good).
  */
 const struct och_vector_index *och_segment_index(
+        struct och_segment *segment, const struct och_kernels *kernels);
+void och_segment_fail_index(struct och_segment *segment, ochre_status status);
+
+/* Was it opened, but is not whole: do searches still have to see to what they read? */
+bool och_segment_is_cold(const struct och_segment *segment);
+
+/*
+ * Read and verify the next part of the index, some `size_max` bytes; the last one makes it
+ * whole: from then on searches find it in memory, where there was room, or in verified
+ * pages.  Opens it, if need be.  *done_out: there is no more to do.
+ *
+ * Errors:  OCHRE_CORRUPT: do without it, for good; OCHRE_IO and OCHRE_NO_MEMORY: it goes
+ *          on from here when it is asked to again.
+ * Threads: several may call it: they take turns.  Searches go on beside it.
+ */
+OCH_MUST_CHECK ochre_status och_segment_warm(struct och_segment *segment,
+        const struct och_kernels *kernels, uint64_t size_max, bool *done_out);
+
+/* The index, made whole first; NULL as above. */
+const struct och_vector_index *och_segment_whole_index(
         struct och_segment *segment, const struct och_kernels *kernels);
 
 void och_segment_close_index(struct och_segment *segment); /* och_segment_release's */

@@ -56,7 +56,7 @@ find_largest(
             n_rows < (part->graph_rows != 0 ? part->graph_rows : OCH_GRAPH_ROWS_MIN))
         return status;
     struct och_segment *segment = seal->sources[source].segment;
-    largest->kept.index = och_segment_index(segment, part->kernels);
+    largest->kept.index = och_segment_whole_index(segment, part->kernels);
     if (largest->kept.index == NULL)
         return OCHRE_OK;
     largest->n_map = segment->n_rows;

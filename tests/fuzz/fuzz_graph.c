@@ -6,8 +6,8 @@
  * Then come changes, four bytes each: which section, where, and what is there instead;
  * of bytes that are left the first two cut a section short (all of it: it is not
  * there; all but one: it cannot be read), and a third is the grant of memory that is
- * refused.  Opened and searched, the answer is an
- * error, or rows that are there and allowed; without changes none comes twice, and who
+ * refused.  Opened and searched, once as it is and once when it was warmed, the answer is
+ * an error, or rows that are there and allowed; without changes none comes twice, and who
  * asks for everything gets exactly the nearest.
  */
 #include <stddef.h>
@@ -128,23 +128,52 @@ make(void)
 
 /* --- searching ---------------------------------------------------------------------- */
 
+static size_t
+index_of(uint16_t number)
+{
+    size_t i = 0;
+    while (numbers[i] != number)
+        i++;
+    return i;
+}
+
+static void
+find_section(void *context, uint16_t number, const void **bytes_out, uint64_t *size_out)
+{
+    const struct stored *stored = context;
+    size_t i = index_of(number);
+    *bytes_out = stored->sizes[i] > 0 ? stored->bytes[i] : NULL;
+    *size_out = stored->sizes[i];
+}
+
 static ochre_status
-find_section(void *context, uint16_t number, const void **bytes_out, uint64_t *size_out,
+touch_section(
+        void *context, uint16_t number, uint64_t offset, uint64_t size, struct ochre_error *err)
+{
+    const struct stored *stored = context;
+    size_t i = index_of(number);
+    (void) err;
+    och_assert(offset <= stored->sizes[i] && size <= stored->sizes[i] - offset);
+    return stored->is_unreadable[i] ? OCHRE_IO : OCHRE_OK;
+}
+
+static ochre_status
+read_section(void *context, uint16_t number, uint64_t offset, void *to, size_t size,
         struct ochre_error *err)
 {
     const struct stored *stored = context;
-    (void) err;
-    *bytes_out = NULL;
-    *size_out = 0;
-    for (size_t i = 0; i < N_SECTIONS; i++) {
-        if (numbers[i] == number && stored->is_unreadable[i])
-            return OCHRE_IO;
-        if (numbers[i] == number && stored->sizes[i] > 0) {
-            *bytes_out = stored->bytes[i];
-            *size_out = stored->sizes[i];
-        }
-    }
-    return OCHRE_OK;
+    ochre_status status = touch_section(context, number, offset, size, err);
+    if (status == OCHRE_OK)
+        memcpy(to, stored->bytes[index_of(number)] + offset, size);
+    return status;
+}
+
+static ochre_status
+load_section(void *context, uint16_t number, const void **bytes_out, uint64_t *size_out,
+        struct ochre_error *err)
+{
+    find_section(context, number, bytes_out, size_out);
+    return touch_section(context, number, 0, *size_out, err);
 }
 
 /* Rows that are there and allowed; and, where nothing is damaged, come once: links
@@ -232,7 +261,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (size > 0)
         cut(&damaged, data[0] % N_SECTIONS, size > 1 ? data[1] : 1);
-    struct och_vector_source source = {find_section, &damaged};
+    struct och_vector_source source = {
+            load_section, find_section, touch_section, read_section, &damaged};
     struct och_vector_open open = {.mem = &made.mem,
             .kernels = made.kernels,
             .rows = &made.rows,
@@ -247,6 +277,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (status == OCHRE_OK) {
         struct och_vector_stats stats;
         index->kind->stats(index, 0.99F, &stats);
+        ask(index, space, how, is_whole);
+        bool done = false;
+        status = index->kind->warm(index, 1000, &done, NULL);
+        while (status == OCHRE_OK && !done)
+            status = index->kind->warm(index, 1000, &done, NULL);
+        och_assert(status == OCHRE_OK || !is_whole);
         ask(index, space, how, is_whole);
         och_vector_index_close(index);
     }

@@ -1,6 +1,7 @@
 #include "index/vector/graph.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/bitset.h"
@@ -9,6 +10,7 @@
 #include "base/mem.h"
 #include "index/vector/calibrate.h"
 #include "index/vector/graph_builder.h"
+#include "index/vector/graph_parts.h"
 #include "index/vector/graph_search.h"
 #include "index/vector/quant.h"
 #include "index/vector/rows.h"
@@ -22,13 +24,22 @@ struct graph_index {
     struct och_vector_index base;
     struct och_mem *mem;
     struct och_quant quant;
-    struct och_graph_view view;
     struct och_calibration calibration;
     uint32_t *numbers; /* owned: entries, strays, copies */
     size_t n_numbers;
-    void *codes, *links; /* owned copies on huge pages; NULL: what is mapped is used */
-    size_t codes_size, links_size;
+    struct och_graph_parts parts;
+    struct och_graph_view view;                     /* codes and links as they are mapped */
+    struct och_graph_view warm;                     /* all of them read and verified; once ... */
+    _Atomic(const struct och_graph_view *) current; /* ... this leads there; NULL before */
 };
+
+/* What searches may look at without seeing to it first; NULL: not yet.  Acquires what
+ * graph_warm released. */
+static const struct och_graph_view *
+warm_view(const struct graph_index *graph)
+{
+    return atomic_load_explicit(&graph->current, memory_order_acquire);
+}
 
 static const struct graph_index *
 graph_of(const struct och_vector_index *index)
@@ -139,55 +150,16 @@ read_main(struct graph_index *graph, const struct och_vector_open *open, const v
     return read_numbers(graph, &reader, n_copies, err);
 }
 
-/* A copy on huge pages, or NULL where memory does not allow one. */
-static void *
-copy_hot(struct och_mem *mem, const void *bytes, size_t size)
-{
-    void *copy = och_mem_take_huge(mem, size);
-    if (copy != NULL)
-        memcpy(copy, bytes, size);
-    return copy;
-}
-
-/* Links must lead to rows; checksums do not protect from a bug. */
-static bool
-links_are_rows(const uint32_t *links, size_t n, uint32_t n_rows)
-{
-    bool bad = false;
-    for (size_t i = 0; i < n; i++)
-        bad |= links[i] >= n_rows && links[i] != OCH_ROW_NONE;
-    return !bad;
-}
-
 static ochre_status
-read_large(
+find_parts(
         struct graph_index *graph, const struct och_vector_source *source, struct ochre_error *err)
 {
-    const void *codes = NULL, *links = NULL;
-    uint64_t codes_size, links_size;
-    size_t n_rows = graph->view.coded.rows->n_rows;
-    ochre_status status =
-            source->section(source->context, OCH_GRAPH_SECTION_CODES, &codes, &codes_size, err);
-    if (status != OCHRE_OK)
-        return status;
-    graph->codes_size = n_rows * graph->quant.stride4;
-    if (codes == NULL || codes_size != graph->codes_size)
-        return fail_damaged("codes do not fit the rows", err);
-    graph->codes = copy_hot(graph->mem, codes, graph->codes_size);
-    graph->view.coded.codes = graph->codes != NULL ? graph->codes : codes;
-    if (graph->view.n_entries == 0)
-        return OCHRE_OK; /* codes only */
-    status = source->section(source->context, OCH_GRAPH_SECTION_LINKS, &links, &links_size, err);
-    if (status != OCHRE_OK)
-        return status;
-    graph->links_size = n_rows * OCH_GRAPH_DEGREE * sizeof(uint32_t);
-    if (links == NULL || links_size != graph->links_size)
-        return fail_damaged("links do not fit the rows", err);
-    if (!links_are_rows(links, n_rows * OCH_GRAPH_DEGREE, (uint32_t) n_rows))
-        return fail_damaged("a link leads to a row that is not there", err);
-    graph->links = copy_hot(graph->mem, links, graph->links_size);
-    graph->view.links = graph->links != NULL ? graph->links : links;
-    return OCHRE_OK;
+    struct och_graph_view *view = &graph->view;
+    ochre_status status = och_graph_parts_open(&graph->parts, graph->mem, source,
+            view->coded.rows->n_rows, graph->quant.stride4, view->n_entries != 0, err);
+    view->coded.codes = graph->parts.codes.mapped;
+    view->links = graph->parts.links.mapped;
+    return status;
 }
 
 static void
@@ -197,8 +169,7 @@ graph_close(struct och_vector_index *index)
         return;
     struct graph_index *graph = (struct graph_index *) (void *) index;
     struct och_mem *mem = graph->mem;
-    och_mem_release(mem, graph->codes, graph->codes_size);
-    och_mem_release(mem, graph->links, graph->links_size);
+    och_graph_parts_close(&graph->parts);
     och_mem_release(mem, graph->numbers, graph->n_numbers * sizeof(uint32_t));
     och_quant_clear(&graph->quant);
     och_mem_release(mem, graph, sizeof(*graph));
@@ -226,7 +197,7 @@ graph_open(const struct och_vector_open *open, struct och_vector_index **index_o
     graph->view.coded.quant = &graph->quant;
     status = read_main(graph, open, bytes, size, err);
     if (status == OCHRE_OK)
-        status = read_large(graph, open->source, err);
+        status = find_parts(graph, open->source, err);
     if (status != OCHRE_OK) {
         graph_close(&graph->base);
         return status;
@@ -235,7 +206,66 @@ graph_open(const struct och_vector_open *open, struct och_vector_index **index_o
     return OCHRE_OK;
 }
 
+static ochre_status
+graph_warm(
+        struct och_vector_index *index, uint64_t size_max, bool *done_out, struct ochre_error *err)
+{
+    struct graph_index *graph = (struct graph_index *) (void *) index;
+    och_assert(index->kind == &och_graph_kind);
+    *done_out = true;
+    if (warm_view(graph) != NULL)
+        return OCHRE_OK;
+    ochre_status status = och_graph_parts_warm(&graph->parts, size_max, done_out, err);
+    if (status != OCHRE_OK || !*done_out)
+        return status;
+    graph->warm = graph->view;
+    graph->warm.coded.codes = och_graph_part_bytes(&graph->parts.codes);
+    graph->warm.links = och_graph_part_bytes(&graph->parts.links);
+    atomic_store_explicit(&graph->current, &graph->warm, memory_order_release); /* warm_view's */
+    return OCHRE_OK;
+}
+
 /* --- searching -------------------------------------------------------------- */
+
+/* One search of what is not all read yet. */
+struct touching {
+    const struct och_graph_parts *parts;
+    bool failed;
+};
+
+static ochre_status
+touch_codes(void *context, uint32_t row, uint32_t n, struct ochre_error *err)
+{
+    struct touching *touching = context;
+    ochre_status status = och_graph_parts_touch_codes(touching->parts, row, n, err);
+    touching->failed |= status != OCHRE_OK;
+    return status;
+}
+
+static ochre_status
+touch_links(void *context, uint32_t row, uint32_t n, struct ochre_error *err)
+{
+    struct touching *touching = context;
+    ochre_status status = och_graph_parts_touch_links(touching->parts, row, n, err);
+    touching->failed |= status != OCHRE_OK;
+    return status;
+}
+
+static ochre_status
+search_touching(const struct graph_index *graph, const struct och_vector_search *search,
+        uint32_t effort, struct och_topk *best, struct och_vector_work *work,
+        struct ochre_error *err)
+{
+    struct touching touching = {.parts = &graph->parts};
+    struct och_graph_view view = graph->view;
+    view.coded.touch = touch_codes;
+    view.coded.context = &touching;
+    view.touch_links = touch_links;
+    ochre_status status = och_graph_search(&view, search, effort, best, work, err);
+    if (work != NULL)
+        work->is_unreadable |= touching.failed;
+    return status;
+}
 
 static ochre_status
 graph_search(const struct och_vector_index *index, const struct och_vector_search *search,
@@ -253,19 +283,23 @@ graph_search(const struct och_vector_index *index, const struct och_vector_searc
         effort = needed == 0 || needed >= search->effort_min ? needed : search->effort_min;
     if (effort > OCH_GRAPH_EFFORT_MAX)
         effort = 0; /* a scan costs less, and is exact */
-    return och_graph_search(&graph->view, search, effort, best, work, err);
+    const struct och_graph_view *warm = warm_view(graph);
+    if (warm == NULL)
+        return search_touching(graph, search, effort, best, work, err);
+    return och_graph_search(warm, search, effort, best, work, err);
 }
 
 static void
 graph_stats(const struct och_vector_index *index, float recall, struct och_vector_stats *stats_out)
 {
     const struct graph_index *graph = graph_of(index);
-    *stats_out = (struct och_vector_stats){.memory = sizeof(*graph) +
-                    graph->n_numbers * sizeof(uint32_t) +
-                    (graph->codes == NULL ? 0 : graph->codes_size) +
-                    (graph->links == NULL ? 0 : graph->links_size),
+    *stats_out = (struct och_vector_stats){
+            .memory = sizeof(*graph) + graph->n_numbers * sizeof(uint32_t),
             .effort = och_calibration_effort(&graph->calibration, 10, recall),
             .recall = 1};
+    if (warm_view(graph) != NULL)
+        stats_out->memory += och_graph_part_memory(&graph->parts.codes) +
+                och_graph_part_memory(&graph->parts.links);
     if (stats_out->effort != 0)
         stats_out->recall = och_calibration_recall(&graph->calibration, recall);
 }
@@ -303,11 +337,12 @@ graph_build(const struct och_vector_build *build, struct och_vector_builder **bu
     if (building == NULL)
         return och_fail_memory(err);
     building->mem = build->mem;
-    if (build->kept != NULL && build->kept->index->kind == &och_graph_kind) {
-        const struct och_graph_view *view = &graph_of(build->kept->index)->view;
+    const struct och_graph_view *kept = NULL;
+    if (build->kept != NULL && build->kept->index->kind == &och_graph_kind)
+        kept = warm_view(graph_of(build->kept->index));
+    if (kept != NULL)
         building->builder.kept = (struct och_graph_kept){
-                .links = view->links, .map = build->kept->map, .n_rows = view->coded.rows->n_rows};
-    }
+                .links = kept->links, .map = build->kept->map, .n_rows = kept->coded.rows->n_rows};
     ochre_status status = och_graph_builder_run(&building->builder, build, err);
     if (status != OCHRE_OK) {
         graph_discard((struct och_vector_builder *) (void *) building);
@@ -404,6 +439,7 @@ const struct och_vector_index_kind och_graph_kind = {
         .discard = graph_discard,
         .open = graph_open,
         .close = graph_close,
+        .warm = graph_warm,
         .search = graph_search,
         .stats = graph_stats,
 };

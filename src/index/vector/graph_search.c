@@ -32,6 +32,8 @@ struct searching {
 struct walking {
     const struct och_graph_view *graph;
     const struct och_quant_query *prepared;
+    ochre_status status; /* of touching codes and links */
+    struct ochre_error *err;
 };
 
 static const struct och_code4 *
@@ -54,6 +56,34 @@ measure_codes(void *context, const uint32_t *nodes, size_t n, float *distances_o
     for (size_t i = 0; i < n; i++)
         distances_out[i] =
                 och_quant_estimate(walking->prepared, code_of(walking->graph, nodes[i]), dots[i]);
+}
+
+/* The same where codes are to be touched.  After a failure nothing is near any more, and
+ * the walk soon ends. */
+static void
+touch_and_measure(void *context, const uint32_t *nodes, size_t n, float *distances_out)
+{
+    struct walking *walking = context;
+    const struct och_coded_rows *coded = &walking->graph->coded;
+    for (size_t i = 0; i < n && walking->status == OCHRE_OK; i++)
+        walking->status = coded->touch(coded->context, nodes[i], 1, walking->err);
+    if (walking->status == OCHRE_OK) {
+        measure_codes(context, nodes, n, distances_out);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        distances_out[i] = INFINITY;
+}
+
+/* An och_walk's `reach`. */
+static bool
+touch_links(void *context, uint32_t node)
+{
+    struct walking *walking = context;
+    const struct och_graph_view *graph = walking->graph;
+    if (walking->status == OCHRE_OK)
+        walking->status = graph->touch_links(graph->coded.context, node, 1, walking->err);
+    return walking->status == OCHRE_OK;
 }
 
 static bool
@@ -136,6 +166,23 @@ measure_found(struct searching *s, const struct och_distance_query *query,
     return OCHRE_OK;
 }
 
+/* Rows that no walk comes to. */
+static ochre_status
+measure_strays(struct searching *s, const struct och_distance_query *query, struct och_topk *best,
+        struct ochre_error *err)
+{
+    const struct och_graph_view *graph = s->graph;
+    const struct och_coded_rows *coded = &graph->coded;
+    ochre_status status = OCHRE_OK;
+    for (uint32_t i = 0; i < graph->n_strays && status == OCHRE_OK; i++) {
+        if (coded->touch != NULL)
+            status = coded->touch(coded->context, graph->strays[i], 1, err);
+        if (status == OCHRE_OK)
+            status = measure_group(s, query, graph->strays[i], best, err);
+    }
+    return status;
+}
+
 /* --- plans ------------------------------------------------------------------- */
 
 /* The exact plan, for one query. */
@@ -157,7 +204,7 @@ walk_one(struct searching *s, size_t q, struct och_topk *best, struct ochre_erro
     struct och_quant_query *prepared;
     if (och_scan_prepare(graph->coded.quant, query, 1, s->search->scratch, &prepared) != OCHRE_OK)
         return och_fail_memory(err);
-    struct walking walking = {graph, prepared};
+    struct walking walking = {.graph = graph, .prepared = prepared, .err = err};
     struct och_walk walk = {.links = graph->links,
             .entries = graph->entries,
             .n_entries = graph->n_entries,
@@ -165,19 +212,20 @@ walk_one(struct searching *s, size_t q, struct och_topk *best, struct ochre_erro
             .allowed = s->wanted,
             .through = s->cost.plan == OCH_PLAN_TWO_HOP,
             .budget = s->cost.budget,
-            .measure = measure_codes,
+            .measure = graph->coded.touch == NULL ? measure_codes : touch_and_measure,
+            .reach = graph->touch_links == NULL ? NULL : touch_links,
             .context = &walking};
     uint64_t measured = s->walk.n_measured, followed = s->walk.n_followed;
     bool enough = och_walk_run(&s->walk, &walk);
     s->work->n_estimates += s->walk.n_measured - measured;
     s->work->n_hops += s->walk.n_followed - followed;
+    if (walking.status != OCHRE_OK)
+        return walking.status;
     if (!enough)
         return scan_one(s, q, best, err);
     s->work->plan = s->cost.plan;
     ochre_status status = measure_found(s, query, prepared, best, err);
-    for (uint32_t i = 0; i < graph->n_strays && status == OCHRE_OK; i++)
-        status = measure_group(s, query, graph->strays[i], best, err);
-    return status;
+    return status == OCHRE_OK ? measure_strays(s, query, best, err) : status;
 }
 
 static ochre_status

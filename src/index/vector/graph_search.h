@@ -37,6 +37,8 @@ struct och_graph_view {
     uint32_t n_strays;
     const uint32_t *copies; /* [n_copies][2]: row, its equal; by row */
     uint32_t n_copies;
+    /* As coded.touch, of links, and with its context; NULL: all may be looked at. */
+    ochre_status (*touch_links)(void *context, uint32_t row, uint32_t n, struct ochre_error *err);
 };
 
 /* What och_code4.flags says of a row. */

@@ -94,6 +94,7 @@ struct och_vector_work {
     uint64_t cost_ns;          /* what it was expected to take */
     uint32_t effort;           /* candidates kept, at the last search */
     enum och_vector_plan plan; /* of the last query */
+    bool is_unreadable;        /* what failed is the index, not rows: do without it */
 };
 
 /* What an open index is like. */
@@ -119,15 +120,27 @@ struct och_vector_sink {
     void *context;
 };
 
-/* How an index finds its sections again: verified bytes that stay until close. */
+/*
+ * How an index finds its sections again; *bytes_out NULL: there is no such section.
+ * Bytes stay until close.
+ */
 struct och_vector_source {
+    /* A whole one, verified. */
     ochre_status (*section)(void *context, uint16_t number, const void **bytes_out,
             uint64_t *size_out, struct ochre_error *err);
+    /* Of one that is large: where it lies, to be looked at as far as it was touched; */
+    void (*find)(void *context, uint16_t number, const void **bytes_out, uint64_t *size_out);
+    /* part of it read and verified there, which costs next to nothing the next time; */
+    ochre_status (*touch)(void *context, uint16_t number, uint64_t offset, uint64_t size,
+            struct ochre_error *err);
+    /* part of it read into memory, and verified there. */
+    ochre_status (*read)(void *context, uint16_t number, uint64_t offset, void *to, size_t size,
+            struct ochre_error *err);
     void *context;
 };
 
 /* An index over other rows, of which some are among these: what it cost to make is
- * not to be paid again.  All borrowed. */
+ * not to be paid again, if it is warm to the end.  All borrowed. */
 struct och_vector_kept {
     const struct och_vector_index *index;
     const uint32_t *map; /* its rows to rows here; OCH_ROW_NONE: is no more */
@@ -200,11 +213,22 @@ struct och_vector_index_kind {
     void (*close)(struct och_vector_index *index); /* NULL is fine */
 
     /*
+     * Read and verify the next some `size_max` bytes of what is large, into memory where
+     * there is room; NULL for a kind that has nothing to read.  *done_out: that was the last, and searches need not see to what they
+     * read any more.  Searches go on meanwhile, and find the same.
+     *
+     * Errors: OCHRE_CORRUPT: the index is of no use; OCHRE_IO, OCHRE_NO_MEMORY: the next
+     *         call goes on from here.
+     */
+    ochre_status (*warm)(struct och_vector_index *index, uint64_t size_max, bool *done_out,
+            struct ochre_error *err);
+
+    /*
      * Offer to best[i] the rows nearest to queries[i].  The lists may hold what
      * other segments offered, and keep the best of both.  `work` may be NULL.
      *
-     * Errors: what reading rows or sections answers; OCHRE_NO_MEMORY from
-     * scratch.  `best` then holds part of the rows: throw it away.
+     * Errors: what reading rows or sections answers (work->is_unreadable tells which);
+     * OCHRE_NO_MEMORY from scratch.  `best` then holds part of the rows: throw it away.
      */
     ochre_status (*search)(const struct och_vector_index *index,
             const struct och_vector_search *search, struct och_topk *best,

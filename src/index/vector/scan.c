@@ -222,10 +222,28 @@ look(struct scanning *scan, struct finding *finding, const uint32_t *rows, size_
 
 /* --- all queries ------------------------------------------------------------ */
 
+/* Codes of a block of rows are to be looked at. */
+static ochre_status
+touch_block(
+        const struct och_coded_rows *coded, const uint32_t *rows, size_t n, struct ochre_error *err)
+{
+    if (coded->touch == NULL)
+        return OCHRE_OK;
+    if (rows[n - 1] - rows[0] == n - 1)
+        return coded->touch(coded->context, rows[0], (uint32_t) n, err);
+    ochre_status status = OCHRE_OK;
+    for (size_t i = 0; i < n && status == OCHRE_OK; i++)
+        status = coded->touch(coded->context, rows[i], 1, err);
+    return status;
+}
+
 static ochre_status
 scan_block(struct scanning *scan, const uint32_t *rows, size_t n, struct ochre_error *err)
 {
     int32_t dots[QUERIES_AT_ONCE * BLOCK_ROWS];
+    ochre_status status = touch_block(scan->coded, rows, n, err);
+    if (status != OCHRE_OK)
+        return status;
     const struct och_quant *quant = scan->coded->quant;
     const struct och_code_kernels *codes = quant->kernels->codes;
     const uint8_t *elements = scan->coded->codes + OCH_CODE_HEADER;
@@ -240,7 +258,6 @@ scan_block(struct scanning *scan, const uint32_t *rows, size_t n, struct ochre_e
     och_quant_terms(quant, scan->coded->codes, rows, n, &scan->terms);
     if (scan->work != NULL)
         scan->work->n_estimates += n * scan->n;
-    ochre_status status = OCHRE_OK;
     for (size_t q = 0; q < scan->n && status == OCHRE_OK; q++)
         status = look(scan, &scan->findings[q], rows, n, dots + q * n, err);
     return status;

@@ -32,6 +32,9 @@ struct och_coded_rows {
     const struct och_quant *quant;
     const uint8_t *codes; /* [n_rows] of quant->stride4 bytes */
     const struct och_vector_rows *rows;
+    /* Codes of rows row .. row + n - 1 are to be looked at; NULL: all may be. */
+    ochre_status (*touch)(void *context, uint32_t row, uint32_t n, struct ochre_error *err);
+    void *context; /* touch's */
 };
 
 /* A row and a distance: canonical, or a bound of the squared one. */
@@ -44,7 +47,7 @@ struct och_scan_row {
  * Offer to best[i] the distance of every allowed row that may be among the
  * nearest to queries[i], and thereby these.
  *
- * Errors: what touching rows answers; OCHRE_NO_MEMORY from search->scratch.
+ * Errors: what touching rows or codes answers; OCHRE_NO_MEMORY from search->scratch.
  */
 OCH_MUST_CHECK ochre_status och_scan_search(const struct och_coded_rows *coded,
         const struct och_vector_search *search, struct och_topk *best, struct och_vector_work *work,

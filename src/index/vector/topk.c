@@ -81,6 +81,22 @@ och_topk_offer(struct och_topk *best, struct och_near candidate)
 }
 
 void
+och_topk_withdraw(struct och_topk *best, uint32_t source)
+{
+    och_assert(!best->sorted);
+    uint32_t n_held = best->n;
+    best->n = 0;
+    /* What stays goes back in, behind where it is read. */
+    for (uint32_t i = 0; i < n_held; i++) {
+        struct och_near item = best->items[i];
+        if (item.source != source)
+            sift_up(best->items, best->n++, item);
+    }
+    if (best->capacity > 0 && best->n < best->capacity)
+        best->bound = INFINITY;
+}
+
+void
 och_topk_sort(struct och_topk *best)
 {
     if (best->sorted)

@@ -70,6 +70,15 @@ och_topk_admits(const struct och_topk *best, float distance)
  */
 bool och_topk_offer(struct och_topk *best, struct och_near candidate);
 
+/*
+ * Take out what `source` offered, which is then to offer all it has anew: in between the
+ * list may lack some that others offered, but none that will belong to it in the end,
+ * because what took their place comes back.
+ *
+ * Cost: O(n).
+ */
+void och_topk_withdraw(struct och_topk *best, uint32_t source);
+
 /* Order items[0] to items[n - 1] by (distance, ordinal).  Cost: O(n log n).
  * Sorting twice is harmless. */
 void och_topk_sort(struct och_topk *best);

@@ -152,12 +152,20 @@ flush(struct och_walk_state *state, const struct och_walk *walk, struct batch *b
     batch->n = 0;
 }
 
+static inline bool
+can_reach(const struct och_walk *walk, uint32_t node)
+{
+    return walk->reach == NULL || walk->reach(walk->context, node);
+}
+
 /* A neighbour that is not allowed: its allowed neighbours in its stead. */
 static void
 pass_through(struct och_walk_state *state, const struct och_walk *walk, uint32_t node,
         struct batch *batch, uint32_t soon)
 {
     const uint32_t *links = walk->links + (size_t) node * OCH_GRAPH_DEGREE;
+    if (!can_reach(walk, node))
+        return;
     for (size_t i = 0; i < OCH_GRAPH_DEGREE && links[i] != OCH_ROW_NONE; i++) {
         if (!och_bitset_has(walk->allowed, links[i]) || !och_walk_see(state, links[i]))
             continue;
@@ -234,6 +242,8 @@ follow(struct och_walk_state *state, const struct och_walk *walk, uint32_t next)
     batch.first = state->front.capacity;
     for (size_t g = 0; g < n_group; g++) {
         const uint32_t *links = walk->links + (size_t) group[g] * OCH_GRAPH_DEGREE;
+        if (!can_reach(walk, group[g]))
+            continue;
         size_t n_links = och_link_count(links);
         if (walk->through) {
             follow_allowed(state, walk, links, n_links, &batch, soon);

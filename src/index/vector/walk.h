@@ -123,7 +123,10 @@ struct och_walk {
     bool through;                     /* measure allowed nodes only, pass through others */
     uint64_t budget;                  /* nodes that may be measured; 0: any number */
     och_walk_measure measure;
-    void *context;
+    /* A node's links are to be looked at; false: they are not to be followed.  NULL: all
+     * may be looked at. */
+    bool (*reach)(void *context, uint32_t node);
+    void *context; /* of both */
 };
 
 /*

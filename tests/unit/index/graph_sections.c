@@ -44,6 +44,46 @@ section(void *context, uint16_t number, const void **bytes_out, uint64_t *size_o
     return OCHRE_OK;
 }
 
+static void
+find(void *context, uint16_t number, const void **bytes_out, uint64_t *size_out)
+{
+    const struct graph_sections *from = context;
+    *bytes_out = from->mapped[number - OCH_GRAPH_SECTION_MAIN];
+    *size_out = from->sizes[number - OCH_GRAPH_SECTION_MAIN];
+}
+
+/* What the bytes are, or the failure that they meet. */
+static ochre_status
+copy(const struct graph_sections *from, int index, size_t offset, void *to, size_t size)
+{
+    check(offset <= from->sizes[index] && size <= from->sizes[index] - offset);
+    if (from->failure != OCHRE_OK && from->failing_section == index &&
+            from->failing_byte - offset < size)
+        return from->failure;
+    memcpy(to, from->bytes[index] + offset, size);
+    return OCHRE_OK;
+}
+
+static ochre_status
+touch(void *context, uint16_t number, uint64_t offset, uint64_t size, struct ochre_error *err)
+{
+    struct graph_sections *from = context;
+    int index = number - OCH_GRAPH_SECTION_MAIN;
+    (void) err;
+    from->n_touched += size;
+    return copy(from, index, offset, from->mapped[index] + offset, size);
+}
+
+static ochre_status
+read_bytes(void *context, uint16_t number, uint64_t offset, void *to, size_t size,
+        struct ochre_error *err)
+{
+    struct graph_sections *from = context;
+    (void) err;
+    from->n_read += size;
+    return copy(from, number - OCH_GRAPH_SECTION_MAIN, offset, to, size);
+}
+
 struct och_vector_sink
 graph_sections_sink(struct graph_sections *sections)
 {
@@ -53,14 +93,28 @@ graph_sections_sink(struct graph_sections *sections)
 struct och_vector_source
 graph_sections_source(struct graph_sections *sections)
 {
-    return (struct och_vector_source){.section = section, .context = sections};
+    for (size_t i = 0; i < GRAPH_SECTIONS; i++) {
+        if (sections->mapped_sizes[i] >= sections->sizes[i])
+            continue;
+        free(sections->mapped[i]);
+        sections->mapped[i] = calloc(1, sections->sizes[i]);
+        check(sections->mapped[i] != NULL);
+        sections->mapped_sizes[i] = sections->sizes[i];
+    }
+    return (struct och_vector_source){.section = section,
+            .find = find,
+            .touch = touch,
+            .read = read_bytes,
+            .context = sections};
 }
 
 void
 graph_sections_clear(struct graph_sections *sections)
 {
-    for (size_t i = 0; i < GRAPH_SECTIONS; i++)
+    for (size_t i = 0; i < GRAPH_SECTIONS; i++) {
         free(sections->bytes[i]);
+        free(sections->mapped[i]);
+    }
     *sections = (struct graph_sections){.open = 0};
 }
 

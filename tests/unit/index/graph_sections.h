@@ -19,9 +19,18 @@ struct graph_sections {
     char *bytes[GRAPH_SECTIONS]; /* owned */
     size_t sizes[GRAPH_SECTIONS];
     int open;
+    /* What is seen of them where they are "mapped": zeros, until they are touched. */
+    char *mapped[GRAPH_SECTIONS]; /* owned */
+    size_t mapped_sizes[GRAPH_SECTIONS];
+    /* Touching or reading a byte of this section fails, if `failure` is not OCHRE_OK. */
+    ochre_status failure;
+    int failing_section;
+    size_t failing_byte;
+    size_t n_touched, n_read; /* bytes, those touched again included */
 };
 
 struct och_vector_sink graph_sections_sink(struct graph_sections *sections);
+/* The sections stay where they are until the index is closed. */
 struct och_vector_source graph_sections_source(struct graph_sections *sections);
 void graph_sections_clear(struct graph_sections *sections);
 

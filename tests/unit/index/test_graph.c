@@ -439,7 +439,9 @@ make_old(struct old *old, enum kind kind, ochre_space space)
             .space = space,
             .dim = DIM,
             .source = &old->source};
+    bool done;
     check(och_graph_kind.open(&open, &old->index, NULL) == OCHRE_OK);
+    check(och_graph_kind.warm(old->index, UINT64_MAX, &done, NULL) == OCHRE_OK && done);
     old->kept = (struct och_vector_kept){old->index, old->map};
 }
 
@@ -580,6 +582,168 @@ threads_and_instruction_sets_make_the_same_bytes(void **state)
     check(och_mem_used(&mem) == 0);
 }
 
+/* Every plan, with and without a filter. */
+enum { WAYS = 6 };
+
+static void
+choose_way(int way, const struct och_bitset *some, struct och_vector_search *search)
+{
+    static const enum och_vector_plan plans[] = {OCH_PLAN_ANY, OCH_PLAN_SCAN, OCH_PLAN_WALK,
+            OCH_PLAN_WALK, OCH_PLAN_SCAN, OCH_PLAN_TWO_HOP};
+    *search = (struct och_vector_search){.n_queries = 5,
+            .recall = 0.99F,
+            .effort = 30,
+            .plan = plans[way],
+            .allowed = way < 3 ? NULL : some};
+}
+
+static void
+get_answers(const struct och_vector_index *index, const struct och_bitset *some,
+        struct answers answers[WAYS])
+{
+    for (int way = 0; way < WAYS; way++) {
+        struct och_vector_search search;
+        choose_way(way, some, &search);
+        ask(index, &search, K, &answers[way]);
+        check(!answers[way].work.is_unreadable);
+    }
+}
+
+/* To the bit, and for as much work. */
+static void
+check_same(const struct answers a[WAYS], const struct answers b[WAYS])
+{
+    for (int way = 0; way < WAYS; way++) {
+        for (size_t q = 0; q < 5; q++)
+            check(same_answers(&a[way].found[q], &b[way].found[q]));
+        check(a[way].work.n_estimates == b[way].work.n_estimates);
+        check(a[way].work.n_hops == b[way].work.n_hops);
+    }
+}
+
+static void
+make_some(struct och_bitset *some)
+{
+    och_bitset_init(some, &mem);
+    for (uint32_t row = 0; row < ROWS; row += 3)
+        check(och_bitset_add(some, row) == OCHRE_OK);
+}
+
+/* Codes and links where they are mapped, half of them in memory, all of them there, and
+ * where memory is refused. */
+static void
+what_is_not_read_yet_is_answered_the_same(void **state)
+{
+    (void) state;
+    static struct answers cold[WAYS], warm[WAYS];
+    struct och_bitset some;
+    make_world(FEW_VALUES, OCHRE_SPACE_L2, 93);
+    make_some(&some);
+    check(build_with(&mem, NULL, sets[n_sets - 1], OCHRE_SPACE_L2, false) == OCHRE_OK);
+    for (int has_room = 0; has_room < 2; has_room++) {
+        struct och_vector_index *index;
+        struct och_vector_stats before, after;
+        bool done = false;
+        check(open_with(&mem, OCHRE_SPACE_L2, &index) == OCHRE_OK);
+        get_answers(index, &some, cold);
+        och_graph_kind.stats(index, 0.99F, &before);
+        mem.limit = has_room ? SIZE_MAX : och_mem_used(&mem);
+        check(och_graph_kind.warm(index, 1, &done, NULL) == OCHRE_OK && !done);
+        mem.limit = SIZE_MAX;
+        get_answers(index, &some, warm);
+        check_same(cold, warm);
+        mem.limit = has_room ? SIZE_MAX : och_mem_used(&mem);
+        check(och_graph_kind.warm(index, UINT64_MAX, &done, NULL) == OCHRE_OK && done);
+        check(och_graph_kind.warm(index, 1, &done, NULL) == OCHRE_OK && done);
+        mem.limit = SIZE_MAX;
+        och_graph_kind.stats(index, 0.99F, &after);
+        check(after.memory - before.memory == (has_room ? store.sizes[1] + store.sizes[2] : 0));
+        /* Nothing is touched any more; and nothing but the copies is looked at. */
+        size_t n_touched = store.n_touched;
+        for (int section = 1; has_room && section < SECTIONS; section++)
+            memset(store.mapped[section], 0, store.sizes[section]);
+        get_answers(index, &some, warm);
+        check_same(cold, warm);
+        check(store.n_touched == n_touched);
+        och_vector_index_close(index);
+        och_arena_clear(&arena);
+    }
+    och_bitset_clear(&some);
+    graph_sections_clear(&store);
+    check(och_mem_used(&mem) == 0);
+}
+
+/* Ask in every way: what fails says that it was the index, the rest is as it was. */
+static unsigned
+count_failures(const struct och_vector_index *index, const struct och_bitset *some,
+        const struct answers wanted[WAYS])
+{
+    unsigned n_failed = 0;
+    for (int way = 0; way < WAYS; way++) {
+        struct och_vector_search search;
+        struct och_topk lists[5];
+        struct och_vector_work work = {.n_hops = 0};
+        choose_way(way, some, &search);
+        search.queries = queries;
+        search.source = 4;
+        search.scratch = &arena;
+        for (size_t q = 0; q < 5; q++)
+            check(och_topk_make(&lists[q], &arena, K, ROWS) == OCHRE_OK);
+        ochre_status status = och_vector_index_search(index, &search, lists, &work, NULL);
+        check(status == OCHRE_OK || status == store.failure);
+        check(work.is_unreadable == (status != OCHRE_OK));
+        for (size_t q = 0; q < 5 && status == OCHRE_OK; q++) {
+            och_topk_sort(&lists[q]);
+            check(same_answers(&lists[q], &wanted[way].found[q]));
+        }
+        n_failed += status != OCHRE_OK;
+    }
+    return n_failed;
+}
+
+static void
+damage_is_met_where_it_is_looked_at(void **state)
+{
+    (void) state;
+    static struct answers whole[WAYS];
+    struct och_bitset some;
+    struct och_vector_index *index;
+    uint64_t seed = 94;
+    unsigned n_failed = 0, n_asked = 0;
+    make_world(CLUSTERED, OCHRE_SPACE_COSINE, 94);
+    make_some(&some);
+    check(build_with(&mem, NULL, sets[n_sets - 1], OCHRE_SPACE_COSINE, false) == OCHRE_OK);
+    check(open_with(&mem, OCHRE_SPACE_COSINE, &index) == OCHRE_OK);
+    get_answers(index, &some, whole);
+    och_vector_index_close(index);
+    struct och_arena_mark mark = och_arena_mark(&arena);
+    for (int round = 0; round < 40; round++) {
+        bool done = true;
+        store.failing_section = 1 + round % 2;
+        store.failing_byte = och_random_below(&seed, store.sizes[store.failing_section]);
+        store.failure = round % 4 < 2 ? OCHRE_CORRUPT : OCHRE_IO;
+        check(open_with(&mem, OCHRE_SPACE_COSINE, &index) == OCHRE_OK);
+        n_failed += count_failures(index, &some, whole);
+        n_asked += WAYS;
+        size_t used = och_mem_used(&mem);
+        check(och_graph_kind.warm(index, UINT64_MAX, &done, NULL) == store.failure && !done);
+        check(store.failure == OCHRE_IO || och_mem_used(&mem) == used);
+        n_failed += count_failures(index, &some, whole);
+        n_asked += WAYS;
+        /* What failed for a moment goes on. */
+        store.failure = OCHRE_OK;
+        check(och_graph_kind.warm(index, UINT64_MAX, &done, NULL) == OCHRE_OK && done);
+        check(count_failures(index, &some, whole) == 0);
+        och_vector_index_close(index);
+        och_arena_rewind(&arena, &mark);
+    }
+    och_arena_clear(&arena);
+    check(n_failed > 40 && n_failed < n_asked);
+    och_bitset_clear(&some);
+    graph_sections_clear(&store);
+    check(och_mem_used(&mem) == 0);
+}
+
 /* Damage past the checksums: refused, or searched without leaving the sections. */
 static void
 damaged_sections_are_refused_or_harmless(void **state)
@@ -610,7 +774,13 @@ damaged_sections_are_refused_or_harmless(void **state)
                     .effort = 20,
                     .scratch = &arena};
             check(och_topk_make(&best, &arena, K, ROWS) == OCHRE_OK);
-            check(och_vector_index_search(index, &search, &best, NULL, NULL) == OCHRE_OK);
+            /* Damage is met where it is looked at; a look at everything misses none. */
+            bool done = false;
+            ochre_status found = och_vector_index_search(index, &search, &best, NULL, NULL);
+            ochre_status all = och_graph_kind.warm(index, UINT64_MAX, &done, NULL);
+            check(all == OCHRE_OK ? done && found == OCHRE_OK : all == OCHRE_CORRUPT);
+            check(found == OCHRE_OK || found == OCHRE_CORRUPT);
+            n_refused += all == OCHRE_CORRUPT;
             och_arena_clear(&arena);
             och_vector_index_close(index);
         }
@@ -658,6 +828,20 @@ search_once(struct och_mem *account)
     return status == OCHRE_OK;
 }
 
+/* Where copies are refused the index stays where it is mapped: no failure. */
+static bool
+warm_once(struct och_mem *account)
+{
+    struct och_vector_index *index;
+    bool done = false;
+    ochre_status status = open_with(account, OCHRE_SPACE_L2, &index);
+    if (status != OCHRE_OK)
+        return false;
+    check(och_graph_kind.warm(index, UINT64_MAX, &done, NULL) == OCHRE_OK && done);
+    och_vector_index_close(index);
+    return true;
+}
+
 /* The `grant`-th allocation of a build is refused. */
 static void
 build_short_of_memory(uint64_t grant)
@@ -678,6 +862,13 @@ without_memory_nothing_is_left(void **state)
     check(build_with(&mem, NULL, sets[n_sets - 1], OCHRE_SPACE_L2, false) == OCHRE_OK);
     check_each_allocation_failing(open_once);
     check_each_allocation_failing(search_once);
+    for (uint64_t refused = 1; refused < 10; refused++) {
+        struct och_mem account;
+        och_mem_init(&account, NULL);
+        account.fail_at = refused;
+        (void) warm_once(&account);
+        check(och_mem_used(&account) == 0);
+    }
     /* Building takes seconds: some of its allocations only. */
     for (uint64_t grant = 1; grant < 40; grant += grant < 8 ? 1 : 9)
         build_short_of_memory(grant);
@@ -707,6 +898,8 @@ main(void)
             cmocka_unit_test(what_comes_from_elsewhere_is_found),
             cmocka_unit_test(a_kept_graph_is_the_same_from_any_thread),
             cmocka_unit_test(threads_and_instruction_sets_make_the_same_bytes),
+            cmocka_unit_test(what_is_not_read_yet_is_answered_the_same),
+            cmocka_unit_test(damage_is_met_where_it_is_looked_at),
             cmocka_unit_test(damaged_sections_are_refused_or_harmless),
             cmocka_unit_test(without_memory_nothing_is_left),
     };

@@ -234,7 +234,9 @@ hash_of_kept(const struct world *world, const struct och_vector_rows *rows,
             .dim = world->dim,
             .source = &source};
     struct och_vector_index *index;
+    bool done;
     check(och_graph_kind.open(&open, &index, NULL) == OCHRE_OK);
+    check(och_graph_kind.warm(index, UINT64_MAX, &done, NULL) == OCHRE_OK && done);
     struct och_vector_kept kept = {index, map};
     build.rows = rows;
     build.seed = 7;

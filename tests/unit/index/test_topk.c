@@ -222,6 +222,48 @@ stop(void **state)
     return och_mem_used(&mem) == 0 ? 0 : 1;
 }
 
+/* What one source offered is taken out and offered anew: as if it had offered once. */
+static void
+what_is_withdrawn_can_be_offered_anew(void **state)
+{
+    (void) state;
+    uint64_t seed = 17;
+    for (int round = 0; round < 300; round++) {
+        uint32_t k = 1 + (uint32_t) och_random_below(&seed, 12);
+        struct och_topk once = make(k, 1000), twice = make(k, 1000);
+        struct och_near offered[3][20];
+        for (uint32_t source = 0; source < 3; source++)
+            for (uint32_t i = 0; i < 20; i++)
+                offered[source][i] =
+                        (struct och_near){.distance = (float) och_random_below(&seed, 9),
+                                .source = source,
+                                .ordinal = source * 20 + i};
+        uint32_t n_before = (uint32_t) och_random_below(&seed, 21);
+        for (uint32_t source = 0; source < 3; source++) {
+            for (uint32_t i = 0; i < 20; i++)
+                (void) och_topk_offer(&once, offered[source][i]);
+            for (uint32_t i = 0; source == 1 && i < n_before; i++)
+                (void) och_topk_offer(&twice, offered[source][i]);
+            if (source == 1)
+                och_topk_withdraw(&twice, source);
+            for (uint32_t i = 0; i < twice.n; i++)
+                check(source != 1 || twice.items[i].source != 1);
+            check(och_topk_admits(&twice, INFINITY) == (twice.n < twice.capacity));
+            for (uint32_t i = 0; i < 20; i++)
+                (void) och_topk_offer(&twice, offered[source][i]);
+        }
+        och_topk_sort(&once);
+        och_topk_sort(&twice);
+        check(once.n == twice.n && once.bound == twice.bound);
+        for (uint32_t i = 0; i < once.n; i++)
+            check(once.items[i].ordinal == twice.items[i].ordinal);
+        och_arena_clear(&arena);
+    }
+    struct och_topk none = make(0, 1);
+    och_topk_withdraw(&none, 0);
+    check(!och_topk_admits(&none, INFINITY));
+}
+
 int
 main(void)
 {
@@ -236,6 +278,7 @@ main(void)
             cmocka_unit_test(a_huge_k_costs_what_there_is_to_find),
             cmocka_unit_test(sorting_twice_changes_nothing),
             cmocka_unit_test(random_work_agrees_with_sorting_everything),
+            cmocka_unit_test(what_is_withdrawn_can_be_offered_anew),
             cmocka_unit_test(any_allocation_may_fail_without_harm),
     };
     return cmocka_run_group_tests_name("topk", tests, start, stop);

@@ -432,6 +432,55 @@ a_damaged_derived_section_leaves_the_rows_alone(void **state)
     rows_end(&rows);
 }
 
+/* Parts of a section, touched where they are and read elsewhere: the same bytes, or damage
+ * exactly where a page of theirs has some. */
+static void
+parts_of_a_section_are_verified_by_themselves(void **state)
+{
+    (void) state;
+    enum { SIZE = 300000 };
+    static unsigned char copy[SIZE];
+    struct rows rows;
+    struct ochre_error err;
+    rows_begin(&rows, 60, 3, 24);
+    struct example example = {.sizes = {70000, SIZE, 70000}, .n_sections = 3};
+    const struct och_seal_part part = {write_example, &example};
+    rows.parts = &part;
+    rows.n_parts = 1;
+    struct och_segment *segment = rows_segment(&rows, 1);
+    uint64_t first = segment->sections[EXAMPLE_KIND + 1].offset;
+    uint64_t bad = first + SIZE / 2;
+    och_segment_release(segment);
+    char path[OCH_PATH_SIZE_MAX];
+    och_segment_path(path, sizeof(path), rows.collection, 1);
+    check(sim_disk_flip(rows.disk, path, bad, 3));
+    uint64_t seed = 61;
+    unsigned n_bad = 0;
+    for (int round = 0; round < 200; round++) {
+        check_ok(och_segment_open(&rows.mem, rows.vfs, rows.collection, 1, &segment, &err), &err);
+        uint64_t offset = och_random_below(&seed, SIZE);
+        size_t size = (size_t) och_random_below(&seed, SIZE - offset + 1);
+        bool is_bad = size > 0 && (first + offset) / OCH_PAGE_SIZE <= bad / OCH_PAGE_SIZE &&
+                (first + offset + size - 1) / OCH_PAGE_SIZE >= bad / OCH_PAGE_SIZE;
+        ochre_status wanted = is_bad ? OCHRE_CORRUPT : OCHRE_OK;
+        n_bad += is_bad;
+        check(och_segment_read_section(segment, EXAMPLE_KIND + 1, offset, copy, size, &err) ==
+                wanted);
+        check(och_segment_touch_section(segment, EXAMPLE_KIND + 1, offset, size, &err) == wanted);
+        const void *bytes;
+        uint64_t found;
+        och_segment_find_section(segment, EXAMPLE_KIND + 1, &bytes, &found);
+        check(found == SIZE);
+        for (size_t at = 0; !is_bad && at < size; at++) {
+            check(copy[at] == example_byte(1, offset + at));
+            check(((const unsigned char *) bytes)[offset + at] == copy[at]);
+        }
+        och_segment_release(segment);
+    }
+    check(n_bad > 20 && n_bad < 180);
+    rows_end(&rows);
+}
+
 static void
 a_part_that_fails_leaves_no_file(void **state)
 {
@@ -621,6 +670,7 @@ main(void)
             cmocka_unit_test(merging_does_not_hold_texts_in_memory),
             cmocka_unit_test(parts_see_the_rows_and_their_sections_come_back),
             cmocka_unit_test(a_damaged_derived_section_leaves_the_rows_alone),
+            cmocka_unit_test(parts_of_a_section_are_verified_by_themselves),
             cmocka_unit_test(a_part_that_fails_leaves_no_file),
             cmocka_unit_test(any_call_of_the_disk_may_fail_in_a_merge),
             cmocka_unit_test(any_allocation_may_fail_in_a_merge),
