@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/random.h"
+#include "drivers/log_file.h"
 #include "engine/collection.h"
 #include "engine/follow.h"
 #include "os/executor.h"
@@ -809,6 +810,176 @@ a_catalog_that_never_rests_is_told_and_read_when_it_rests(void **state)
     end();
 }
 
+/* --- catalogs that answer otherwise ------------------------------------------------ */
+
+/* Between the reader's engine and its catalog. */
+static struct {
+    const struct och_catalog_ops *own;
+    struct och_catalog_ops ops;
+    unsigned n_looks; /* at the catalog */
+    unsigned fail_at; /* this one fails; 0: none */
+    void (*after)(unsigned n);
+} between;
+
+static ochre_status
+follow_catalog(struct och_catalog *catalog, bool *changed_out, struct ochre_error *err)
+{
+    unsigned n = ++between.n_looks;
+    if (n == between.fail_at)
+        return och_fail(err, OCHRE_IO, "catalog: no");
+    ochre_status status = between.own->follow(catalog, changed_out, err);
+    if (between.after != NULL)
+        between.after(n);
+    return status;
+}
+
+static void
+stand_between(void (*after)(unsigned n), unsigned fail)
+{
+    between.own = reader.catalog->ops;
+    between.ops = *between.own;
+    between.ops.follow = follow_catalog;
+    between.n_looks = 0;
+    between.fail_at = fail;
+    between.after = after;
+    reader.catalog->ops = &between.ops;
+}
+
+static void
+go_away(void)
+{
+    reader.catalog->ops = between.own;
+}
+
+static void
+change_after_each(unsigned n)
+{
+    struct ochre_error err;
+    char name[32];
+    (void) snprintf(name, sizeof(name), "late-%u", n);
+    check_ok(writer.catalog->ops->tenant_create(writer.catalog, text(name), &err), &err);
+}
+
+/* Whenever it is read it has changed: after so many looks that is said. */
+static void
+a_catalog_that_changes_after_each_look_is_told(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    uint64_t seed = 41;
+    begin();
+    create(0);
+    write_some(0, OCH_WRITE_UPSERT, &seed);
+    open_reader();
+    look();
+    write_some(0, OCH_WRITE_UPSERT, &seed);
+    stand_between(change_after_each, 0);
+    check(och_follow_now(reader.engine, 0, &err) == OCHRE_UNAVAILABLE);
+    check(strstr(err.message, "changed each of 16 times") != NULL);
+    go_away();
+    look();
+    rig_close(&reader);
+    end();
+}
+
+/* A collection that comes, with a record, after the first look at the catalog. */
+static void
+create_late(unsigned n)
+{
+    uint64_t seed = 43;
+    if (n != 1)
+        return;
+    create(1);
+    write_some(1, OCH_WRITE_UPSERT, &seed);
+}
+
+/* A segment of the new state that cannot be read, so that the catalog is asked again. */
+static char damaged_path[OCH_PATH_SIZE_MAX];
+
+static void
+seal_and_damage(void)
+{
+    struct ochre_error err;
+    char id[OCH_UUID_TEXT_SIZE + 1];
+    check_ok(och_engine_seal_all(writer.engine, &err), &err);
+    struct och_collection *collection = rig_collection(&writer, names[0]);
+    uint32_t last = collection->view->n_segments - 1;
+    och_uuid_put(collection->id, id);
+    (void) snprintf(damaged_path, sizeof(damaged_path), OCH_DIR_SEGMENTS "/%s/%016llx.seg", id,
+            (unsigned long long) collection->view->segments[last]->id);
+    och_collection_release(collection);
+    check_ok(och_vfs_rename(sim_disk_vfs(writer.disk), damaged_path, "aside", &err), &err);
+}
+
+/* The n-th look at the catalog fails, in the middle of a look at all; false: there are
+ * fewer.  It is said, and the next one shows all. */
+static bool
+fail_at_catalog(bool is_late, unsigned n)
+{
+    struct ochre_error err;
+    uint64_t seed = 47;
+    begin();
+    create(0);
+    write_some(0, OCH_WRITE_UPSERT, &seed);
+    open_reader();
+    look();
+    write_some(0, OCH_WRITE_UPSERT, &seed);
+    if (!is_late)
+        seal_and_damage();
+    stand_between(is_late ? create_late : NULL, n);
+    ochre_status status = och_follow_now(reader.engine, 0, &err);
+    bool failed = between.n_looks >= n;
+    check(status == OCHRE_OK || status == OCHRE_IO);
+    go_away();
+    if (!is_late) {
+        check_ok(och_vfs_rename(sim_disk_vfs(writer.disk), "aside", damaged_path, &err), &err);
+        rig_close(&reader); /* damage stays until then */
+        open_reader();
+    }
+    look();
+    rig_close(&reader);
+    end();
+    return failed;
+}
+
+static void
+a_look_whose_catalog_cannot_be_read_is_taken_again(void **state)
+{
+    (void) state;
+    for (unsigned is_late = 0; is_late < 2; is_late++) {
+        unsigned n = 1;
+        while (fail_at_catalog(is_late == 1, n))
+            n++;
+        check(n > 2);
+    }
+}
+
+static bool
+open_and_close(struct och_mem *mem)
+{
+    struct och_log_tail *tail;
+    const struct och_wal_options options = {.mem = mem,
+            .vfs = sim_disk_vfs(writer.disk),
+            .machine = &writer.machine.machine,
+            .database = {{9}}};
+    struct ochre_error err;
+    ochre_status status = och_log_file_tail(&options, &tail, &err);
+    check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+    check((tail != NULL) == (status == OCHRE_OK));
+    if (tail != NULL)
+        tail->ops->close(tail);
+    return status == OCHRE_OK;
+}
+
+static void
+any_allocation_for_the_tail_of_a_log_may_fail(void **state)
+{
+    (void) state;
+    begin();
+    check_each_allocation_failing(open_and_close);
+    end();
+}
+
 /* Nobody asks: what is written is shown all the same. */
 static void
 a_reader_with_a_background_looks_by_itself(void **state)
@@ -1085,6 +1256,9 @@ main(void)
             cmocka_unit_test(after_a_look_that_failed_the_next_one_shows_all),
             cmocka_unit_test(a_collection_whose_files_go_while_it_is_loaded_is_shown),
             cmocka_unit_test(a_catalog_that_never_rests_is_told_and_read_when_it_rests),
+            cmocka_unit_test(a_catalog_that_changes_after_each_look_is_told),
+            cmocka_unit_test(a_look_whose_catalog_cannot_be_read_is_taken_again),
+            cmocka_unit_test(any_allocation_for_the_tail_of_a_log_may_fail),
             cmocka_unit_test(a_reader_with_a_background_looks_by_itself),
             cmocka_unit_test(no_flipped_bit_of_the_log_is_an_answer),
             cmocka_unit_test(a_segment_that_is_missing_is_damage),

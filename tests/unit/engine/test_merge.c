@@ -599,7 +599,7 @@ static void
 without_memory_for_its_lists_a_merge_is_tried_again(void **state)
 {
     (void) state;
-    static const uint32_t counts[] = {10, 16, 24, 28, 40, 70};
+    static const uint32_t counts[] = {10, 40, 96};
     struct ochre_error err;
     struct och_collection *collection = begin(1, 1000);
     uint32_t next = 0;
@@ -1074,7 +1074,7 @@ static void
 work_that_cannot_be_handed_over_waits_for_the_next_write(void **state)
 {
     (void) state;
-    enum { N_ROUNDS = 40, EACH = 20 };
+    enum { N_ROUNDS = 120, EACH = 20 };
     struct ochre_error err;
     struct och_mem mem;
     unsigned n_left = 0;
