@@ -70,7 +70,7 @@
 /* Files of the log grow to so much: there are two, and with the reserve they are 80 MiB. */
 #define OCH_LOG_FILE_SIZE_GROWN (32u << 20)
 #define OCH_LOG_FILE_SIZE_MAX (64u << 20) /* one large write may need a longer one */
-#define OCH_LOG_SIZE_SEAL (256u << 20) /* past this the oldest heads are sealed */
+#define OCH_LOG_SIZE_SEAL (256u << 20)    /* past this the oldest heads are sealed */
 /* What is kept of the disk for deleting when it is full (engine/space.h): a sixteenth
  * of what is free, but enough for a log file and a transaction. */
 #define OCH_RESERVE_SIZE_MIN ((uint64_t) 128 << 10)
