@@ -3,10 +3,12 @@
 #include "api/archive.h"
 #include "api/schema.h"
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/limits.h"
 #include "drivers/catalog_sqlite.h"
 #include "drivers/log_file.h"
+#include "engine/catalog.h"
 #include "engine/commit.h"
 #include "engine/notes.h"
 #include "os/vfs.h"
@@ -193,6 +195,28 @@ och_db_end_change(struct ochre_db *db, const struct och_note *note, ochre_status
     och_notes_after(notes, note, status);
     och_commit_leave(db->engine->commit);
     return status;
+}
+
+static ochre_status
+list_id(void *context, struct och_uuid id, uint32_t number,
+        const struct och_collection_state *state, size_t n_segments)
+{
+    struct och_buf *ids = context;
+    (void) number;
+    (void) state;
+    (void) n_segments;
+    och_buf_put(ids, id.bytes, sizeof(id.bytes));
+    return OCHRE_OK;
+}
+
+ochre_status
+och_db_list_collections(struct ochre_db *db, struct och_buf *ids, struct ochre_error *err)
+{
+    struct och_arena arena;
+    och_arena_init(&arena, &db->mem);
+    ochre_status status = db->catalog->ops->each_collection(db->catalog, &arena, list_id, ids, err);
+    och_arena_clear(&arena);
+    return status == OCHRE_OK && och_buf_status(ids) != OCHRE_OK ? och_fail_memory(err) : status;
 }
 
 void

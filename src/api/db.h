@@ -102,6 +102,13 @@ ochre_status och_db_end_change(
  * moment ago: OCH_FOLLOW_LATE_MS.  Errors: those of och_follow_now. */
 OCH_MUST_CHECK ochre_status och_db_be_current(struct ochre_db *db, struct ochre_error *err);
 
+struct och_buf;
+
+/* Append the id of every collection there is, struct och_uuid after another: what is done with
+ * them, is done without a lock of the catalog. */
+OCH_MUST_CHECK ochre_status och_db_list_collections(
+        struct ochre_db *db, struct och_buf *ids, struct ochre_error *err);
+
 /* Close: no verb may be in progress.  NULL is fine. */
 void och_db_close(struct ochre_db *db);
 

@@ -149,32 +149,13 @@ scrub_copy(struct scrub *scrub, struct ochre_error *err)
     return OCHRE_OK;
 }
 
-/* The catalog's lock is held while it is asked: only remember. */
-static ochre_status
-list_id(void *context, struct och_uuid id, uint32_t number,
-        const struct och_collection_state *state, size_t n_segments)
-{
-    struct och_buf *ids = context;
-    (void) number;
-    (void) state;
-    (void) n_segments;
-    och_buf_put(ids, id.bytes, sizeof(id.bytes));
-    return OCHRE_OK;
-}
-
 static ochre_status
 scrub_collections(struct scrub *scrub, struct ochre_error *err)
 {
     struct ochre_db *db = scrub->db;
-    struct och_arena arena;
     struct och_buf ids;
-    och_arena_init(&arena, &db->mem);
     och_buf_init(&ids, &db->mem, SIZE_MAX / 2);
-    ochre_status status =
-            db->catalog->ops->each_collection(db->catalog, &arena, list_id, &ids, err);
-    och_arena_clear(&arena);
-    if (status == OCHRE_OK && och_buf_status(&ids) != OCHRE_OK)
-        status = och_fail_memory(err);
+    ochre_status status = och_db_list_collections(db, &ids, err);
     for (size_t at = 0; status == OCHRE_OK && at < ids.size; at += sizeof(struct och_uuid)) {
         struct och_uuid id;
         memcpy(id.bytes, ids.data + at, sizeof(id.bytes));

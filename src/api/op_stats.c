@@ -260,19 +260,6 @@ compare_rows(const void *a_bytes, const void *b_bytes)
     return order;
 }
 
-/* The catalog's lock is held while it is asked: only remember. */
-static ochre_status
-remember(void *context, struct och_uuid id, uint32_t number,
-        const struct och_collection_state *state, size_t n_segments)
-{
-    struct och_buf *ids = context;
-    (void) number;
-    (void) state;
-    (void) n_segments;
-    och_buf_put(ids, id.bytes, sizeof(id.bytes));
-    return OCHRE_OK;
-}
-
 static ochre_status
 read_rows(struct stats *stats, const struct och_buf *ids, struct ochre_error *err)
 {
@@ -300,18 +287,12 @@ read_rows(struct stats *stats, const struct och_buf *ids, struct ochre_error *er
 static ochre_status
 list_rows(struct stats *stats, struct ochre_error *err)
 {
-    struct och_catalog *catalog = stats->db->catalog;
-    struct och_arena arena;
     struct och_buf ids;
-    och_arena_init(&arena, &stats->db->mem);
     och_buf_init(&ids, &stats->db->mem, SIZE_MAX / 2);
-    ochre_status status = catalog->ops->each_collection(catalog, &arena, remember, &ids, err);
-    if (status == OCHRE_OK && och_buf_status(&ids) != OCHRE_OK)
-        status = och_fail_memory(err);
+    ochre_status status = och_db_list_collections(stats->db, &ids, err);
     if (status == OCHRE_OK)
         status = read_rows(stats, &ids, err);
     och_buf_clear(&ids);
-    och_arena_clear(&arena);
     return status;
 }
 

@@ -205,31 +205,12 @@ look_at_collection(struct upgrade *upgrade, struct och_uuid id, struct ochre_err
     return status;
 }
 
-/* The catalog's lock is held while it is asked: only remember. */
-static ochre_status
-list_id(void *context, struct och_uuid id, uint32_t number,
-        const struct och_collection_state *state, size_t n_segments)
-{
-    struct och_buf *ids = context;
-    (void) number;
-    (void) state;
-    (void) n_segments;
-    och_buf_put(ids, id.bytes, sizeof(id.bytes));
-    return OCHRE_OK;
-}
-
 static ochre_status
 look_at_collections(struct upgrade *upgrade, struct ochre_error *err)
 {
-    struct och_catalog *catalog = upgrade->db->catalog;
-    struct och_arena arena;
     struct och_buf ids;
-    och_arena_init(&arena, &upgrade->db->mem);
     och_buf_init(&ids, &upgrade->db->mem, SIZE_MAX / 2);
-    ochre_status status = catalog->ops->each_collection(catalog, &arena, list_id, &ids, err);
-    och_arena_clear(&arena);
-    if (status == OCHRE_OK && och_buf_status(&ids) != OCHRE_OK)
-        status = och_fail_memory(err);
+    ochre_status status = och_db_list_collections(upgrade->db, &ids, err);
     for (size_t at = 0; status == OCHRE_OK && at < ids.size; at += sizeof(struct och_uuid)) {
         struct och_uuid id;
         if (upgrade->rewrites && upgrade->options->progress != NULL)
