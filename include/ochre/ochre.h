@@ -106,7 +106,8 @@ OCHRE_API ochre_status ochre_compact(ochre_db *db, struct ochre_error *err);
 /*
  * Compact, and let the log go that held what was deleted, replaced or dropped before
  * this call: nothing of it is in a file of the database afterwards.  Backups, and blocks
- * that the file system has freed, are not looked at.
+ * that the file system has freed, are not looked at.  What pins show (ochre_pin_create) was not
+ * deleted there and stays, which is no error: ochre_stats says how many there are.
  *
  * Errors: those of ochre_compact: after OCHRE_CORRUPT it may still be in the damaged file
  *         OCHRE_UNAVAILABLE  a backup that is being made still needs some of these files
@@ -167,13 +168,14 @@ struct ochre_collection_stats {
     uint32_t dim;            /* 0 until the first vector is stored */
     bool is_fork;            /* it began as another collection */
     uint64_t forks;          /* as of ochre_collection_fork_count */
+    uint64_t pins;           /* that it has (ochre_pin_create) */
     uint64_t records;        /* that there are */
     uint64_t dead_rows;      /* deleted and replaced ones that still take space */
     uint64_t unsealed_rows;  /* records in the log only; UINT64_MAX: not known */
     uint64_t segments;       /* files with records, */
     uint64_t graph_segments; /* of them those with a graph */
     uint64_t delete_files;
-    uint64_t shared_files; /* of all its files: those that another collection has, too */
+    uint64_t shared_files; /* of all its files: those that another collection or a pin has, too */
     uint64_t shared_bytes;
     uint64_t live_bytes; /* of `bytes`: what its records take, about */
     uint64_t n_bytes;    /* of all its files */
@@ -184,11 +186,12 @@ struct ochre_collection_stats {
 /* What a database holds and costs.  A file that several collections have counts once. */
 struct ochre_stats {
     size_t size; /* sizeof(struct ochre_stats), set by the caller */
-    uint64_t collections, forks;
+    uint64_t collections, forks, pins;
     uint64_t records, dead_rows, unsealed_rows; /* as of the collections */
     uint64_t segments, delete_files;
     struct ochre_file_bytes bytes; /* of these, */
-    uint64_t segment_bytes;        /* and all of that */
+    uint64_t segment_bytes;        /* and all of that, */
+    uint64_t pinned_bytes;         /* of it what only pins still have */
     uint64_t live_bytes;
     uint64_t log_files, log_bytes;
     uint64_t catalog_bytes;                  /* its copy included */
@@ -329,6 +332,44 @@ OCHRE_API ochre_status ochre_collection_list(ochre_db *db, const char *tenant, c
 /* The id Chroma's API knows it by: 36 characters and a NUL. */
 OCHRE_API void ochre_collection_id(const ochre_collection *collection, char id_out[37]);
 
+/* --- pins ----------------------------------------------------------------------- */
+
+/* A position of a collection that stays readable (see `as_of` below), over merges, purges and
+ * restarts, until it is unpinned or the collection is deleted. */
+struct ochre_pin {
+    size_t size;             /* sizeof(struct ochre_pin), set by the caller */
+    struct ochre_bytes name; /* of a visit: for that only; else in `text` */
+    uint64_t position;       /* to be read `as_of` */
+    uint64_t created_unix_s;
+    uint64_t n_bytes; /* of files that it keeps and the collection does not need any more */
+    char text[513];   /* the name, with a NUL, where one pin is answered */
+};
+
+/*
+ * Pin what the collection is at this moment, under a name of its own among the collection's
+ * pins; NULL: one is made up.  Takes no copying: a pin has the files in common with the
+ * collection, and keeps them when that merges or deletes.  A pin is no collection: it is in no
+ * list of them, and its name is no collection's.
+ *
+ * Errors: OCHRE_INVALID    the name, or there are 64 pins already, or `size` of *pin_out,
+ *                          which may be NULL, is another
+ *         OCHRE_EXISTS     the collection has a pin of that name
+ *         OCHRE_NOT_FOUND  the collection was deleted
+ *         OCHRE_FULL, OCHRE_IO, OCHRE_NO_MEMORY
+ * Cost:   as ochre_collection_fork.
+ */
+OCHRE_API ochre_status ochre_pin_create(ochre_collection *collection, const char *name,
+        struct ochre_pin *pin_out, struct ochre_error *err);
+
+/* Unpin.  The files that only the pin had go.  OCHRE_NOT_FOUND: there is none of that name. */
+OCHRE_API ochre_status ochre_pin_delete(
+        ochre_collection *collection, const char *name, struct ochre_error *err);
+
+/* Call `visit` for each pin, in the order in which they were made; returning false ends it. */
+OCHRE_API ochre_status ochre_pin_list(ochre_collection *collection,
+        bool (*visit)(void *context, const struct ochre_pin *pin), void *context,
+        struct ochre_error *err);
+
 /* --- writing ------------------------------------------------------------------- */
 
 /*
@@ -383,7 +424,7 @@ OCHRE_API uint64_t ochre_collection_written(const ochre_collection *collection);
  * the present is little: 4 MiB of memory, or a sixteenth of what there is in memory; 32 MiB of
  * files that were merged since.  It ends when
  * the database is closed, with a purge, and when memory or the disk gets short; a fork begins
- * with the position that it was made at.
+ * with the position that it was made at.  A position that is to stay is pinned (ochre_pin_create).
  *
  * Errors of reads with as_of: OCHRE_STALE, when the position cannot be read any more, or is not
  * there yet; the message says which ones are.

@@ -190,6 +190,7 @@ ask_catalog(struct och_catalog *catalog, struct och_arena *arena, const struct o
         return status;
     case OCH_NOTE_COLLECTION_CREATE:
     case OCH_NOTE_COLLECTION_FORK:
+    case OCH_NOTE_PIN:
     case OCH_NOTE_COLLECTION_DELETE:
         return is_there(ops->collection_by_id(catalog, arena, note->id, &row, err),
                 note->kind != OCH_NOTE_COLLECTION_DELETE, done_out);

@@ -269,7 +269,8 @@ find_row(struct ochre_db *db, struct och_arena *arena, const struct och_target *
             db->catalog->ops->collection_by_id(db->catalog, arena, target->id, row_out, err);
     if (status != OCHRE_OK && status != OCHRE_NOT_FOUND)
         return status;
-    if (status == OCHRE_OK && same_bytes(row_out->tenant, target->tenant) &&
+    if (status == OCHRE_OK && !och_collection_row_is_pin(row_out) &&
+            same_bytes(row_out->tenant, target->tenant) &&
             same_bytes(row_out->database, target->database))
         return OCHRE_OK;
     char id[OCH_UUID_TEXT_SIZE + 1];

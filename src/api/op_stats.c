@@ -32,7 +32,7 @@ struct stats {
     struct ochre_db *db;
     struct och_arena *arena; /* of the result */
     struct och_tally tally;
-    struct och_collection_row *rows; /* in the arena; by tenant, database and creation */
+    struct och_collection_row *rows; /* in the arena; by tenant, database and creation; pins last */
     size_t n_rows;
     uint32_t at; /* the collection that is looked at */
     struct ochre_collection_stats *collection;
@@ -252,7 +252,9 @@ compare_rows(const void *a_bytes, const void *b_bytes)
 {
     const struct och_collection_row *a = a_bytes;
     const struct och_collection_row *b = b_bytes;
-    int order = compare_bytes(a->tenant, b->tenant);
+    int order = (int) och_collection_row_is_pin(a) - (int) och_collection_row_is_pin(b);
+    if (order == 0)
+        order = compare_bytes(a->tenant, b->tenant);
     if (order == 0)
         order = compare_bytes(a->database, b->database);
     if (order == 0)
@@ -321,8 +323,25 @@ look_at_all(struct stats *stats, struct och_stats *stats_out, struct ochre_error
         else
             n++;
     }
+    stats->n_rows = n;
+    while (n > 0 && och_collection_row_is_pin(&stats->rows[n - 1]))
+        n--;
     stats_out->n_collections = n;
+    stats_out->n_pins = stats->n_rows - n;
     return OCHRE_OK;
+}
+
+/* The collection of each pin, which is named after its id; one that was dropped meanwhile
+ * is nobody's. */
+static void
+count_pins(const struct stats *stats, struct och_stats *stats_out)
+{
+    for (size_t i = stats_out->n_collections; i < stats->n_rows; i++) {
+        const struct ochre_bytes source = stats->rows[i].database;
+        for (size_t j = 0; j < stats_out->n_collections; j++)
+            stats_out->collections[j].pins += source.size == sizeof(stats->rows[j].id.bytes) &&
+                    memcmp(stats->rows[j].id.bytes, source.data, source.size) == 0;
+    }
 }
 
 /* How far the log is, and the archive behind it. */
@@ -357,8 +376,10 @@ och_op_stats(struct ochre_db *db, struct och_arena *arena, struct och_stats *sta
         status = och_tally_walk(&stats.tally, err);
     if (status == OCHRE_OK)
         status = och_vfs_space_free(db->options.vfs, &stats_out->totals.free_bytes, err);
-    if (status == OCHRE_OK)
+    if (status == OCHRE_OK) {
         och_tally_sum_up(&stats.tally, stats_out);
+        count_pins(&stats, stats_out);
+    }
     och_mutex_lock(&db->scrub.lock);
     stats_out->totals.scrubbed_unix_s = db->scrub.ended_unix_s;
     stats_out->totals.scrub_damaged = db->scrub.totals.n_damaged;

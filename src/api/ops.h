@@ -80,7 +80,8 @@ OCH_MUST_CHECK ochre_status och_op_compact(struct ochre_db *db, struct ochre_err
 /*
  * Have nothing of what was deleted, replaced or dropped before this call in any file:
  * every file that has dead records is written anew without them, and the log that held them goes.  Backups are not looked at,
- * nor blocks that the file system freed.
+ * nor blocks that the file system freed.  What a pin shows was not deleted there, and stays: who
+ * wants that gone, too, asks och_op_pin_count.
  *
  * Collections that are made meanwhile come to their turn too: a fork may have what its
  * source had.
@@ -187,6 +188,39 @@ OCH_MUST_CHECK ochre_status och_op_collection_update(struct ochre_db *db,
         const struct och_target *target, const struct och_update *update, struct ochre_error *err);
 OCH_MUST_CHECK ochre_status och_op_collection_delete(struct ochre_db *db, struct ochre_bytes tenant,
         struct ochre_bytes database, struct ochre_bytes name, struct ochre_error *err);
+
+/* --- pins (op_pin.c) ---------------------------------------------------------- */
+
+/* What an answer shows of a pin; in the caller's arena. */
+struct och_pin_info {
+    struct ochre_bytes name;
+    uint64_t position;       /* that can be read (`as_of`) until it is unpinned */
+    uint64_t created_unix_s; /* 0: not known */
+    uint64_t n_bytes;        /* of files that the collection itself does not need any more */
+};
+
+/*
+ * Pin what the target is at this moment: its position can be read from then on, after merges,
+ * purges and restarts, until och_op_unpin, or until the collection is dropped.  A name with
+ * data NULL: one is made up.
+ *
+ * Errors: OCHRE_INVALID (the name, or there are OCH_PINS_MAX already), OCHRE_EXISTS (the
+ *         collection has a pin of that name), OCHRE_NOT_FOUND; those of och_engine_fork
+ * Cost:   as och_engine_fork.
+ */
+OCH_MUST_CHECK ochre_status och_op_pin(struct ochre_db *db, struct och_arena *arena,
+        const struct och_target *target, struct ochre_bytes name, struct och_pin_info *info_out,
+        struct ochre_error *err);
+/* In the order in which they were made. */
+OCH_MUST_CHECK ochre_status och_op_pin_list(struct ochre_db *db, struct och_arena *arena,
+        const struct och_target *target, struct och_pin_info **infos_out, size_t *n_out,
+        struct ochre_error *err);
+/* OCHRE_NOT_FOUND: no such collection, or it has no pin of that name. */
+OCH_MUST_CHECK ochre_status och_op_unpin(struct ochre_db *db, const struct och_target *target,
+        struct ochre_bytes name, struct ochre_error *err);
+/* Pins of all collections. */
+OCH_MUST_CHECK ochre_status och_op_pin_count(
+        struct ochre_db *db, uint64_t *count_out, struct ochre_error *err);
 
 /* --- records (op_write.c, op_read.c) ----------------------------- */
 

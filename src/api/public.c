@@ -509,6 +509,65 @@ ochre_collection_fork_count(
     return och_op_collection_fork_count(collection->db, &target, count_out, err);
 }
 
+static struct ochre_pin
+pin_of(const struct och_pin_info *info)
+{
+    return (struct ochre_pin){.size = sizeof(struct ochre_pin),
+            .name = info->name,
+            .position = info->position,
+            .created_unix_s = info->created_unix_s,
+            .n_bytes = info->n_bytes};
+}
+
+ochre_status
+ochre_pin_create(ochre_collection *collection, const char *name, struct ochre_pin *pin_out,
+        struct ochre_error *err)
+{
+    struct och_target target = target_of(collection);
+    struct och_pin_info info;
+    struct och_arena arena;
+    if (pin_out != NULL && pin_out->size != sizeof(*pin_out))
+        return och_fail(err, OCHRE_INVALID, "pin.size is %zu; this library expects %zu",
+                pin_out->size, sizeof(*pin_out));
+    och_arena_init(&arena, &collection->db->mem);
+    ochre_status status = och_op_pin(collection->db, &arena, &target, bytes_of(name), &info, err);
+    if (status == OCHRE_OK && pin_out != NULL) {
+        *pin_out = pin_of(&info);
+        och_assert(info.name.size < sizeof(pin_out->text));
+        memcpy(pin_out->text, info.name.data, info.name.size);
+        pin_out->name.data = pin_out->text;
+    }
+    och_arena_clear(&arena);
+    return status;
+}
+
+ochre_status
+ochre_pin_delete(ochre_collection *collection, const char *name, struct ochre_error *err)
+{
+    struct och_target target = target_of(collection);
+    return och_op_unpin(collection->db, &target, bytes_of(name), err);
+}
+
+ochre_status
+ochre_pin_list(ochre_collection *collection,
+        bool (*visit)(void *context, const struct ochre_pin *pin), void *context,
+        struct ochre_error *err)
+{
+    struct och_target target = target_of(collection);
+    struct och_pin_info *infos = NULL;
+    struct och_arena arena;
+    size_t n = 0;
+    och_arena_init(&arena, &collection->db->mem);
+    ochre_status status = och_op_pin_list(collection->db, &arena, &target, &infos, &n, err);
+    for (size_t i = 0; status == OCHRE_OK && i < n; i++) {
+        const struct ochre_pin pin = pin_of(&infos[i]);
+        if (!visit(context, &pin))
+            break;
+    }
+    och_arena_clear(&arena);
+    return status;
+}
+
 /* Show one collection; *go_on_out is what the visit says. */
 static ochre_status
 show(ochre_db *db, const struct och_collection_info *info, ochre_collection_visit visit,

@@ -165,8 +165,11 @@ static ochre_status
 fork_again(struct replay *replay, const struct och_note *note, struct ochre_error *err)
 {
     struct och_collection *source = NULL;
-    struct och_collection_row row = {
-            .id = note->id, .tenant = note->tenant, .database = note->database, .name = note->name};
+    struct och_collection_row row = {.id = note->id,
+            .tenant = note->tenant,
+            .database = note->database,
+            .name = note->name,
+            .metadata = note->metadata};
     const struct och_fork_answer answer = {.arena = &replay->arena, .ready = ready};
     ochre_status status = find_by_id(replay, note->source, &source, err);
     if (status == OCHRE_OK)
@@ -216,6 +219,7 @@ change_again(struct replay *replay, const struct och_note *note, struct ochre_er
     case OCH_NOTE_COLLECTION_DELETE:
         return och_engine_drop(db->engine, note->id, err);
     case OCH_NOTE_COLLECTION_FORK:
+    case OCH_NOTE_PIN:
         return fork_again(replay, note, err);
     case OCH_NOTE_RESET:
         return och_engine_reset(db->engine, err);

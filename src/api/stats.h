@@ -26,6 +26,7 @@ struct och_stats {
     struct ochre_stats totals;
     struct ochre_collection_stats *collections; /* by tenant, database and creation */
     size_t n_collections;
+    size_t n_pins; /* behind the collections: as those, of what pins hold */
 };
 
 /*

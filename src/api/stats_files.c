@@ -258,6 +258,7 @@ static void
 count_collections(struct och_stats *stats)
 {
     struct ochre_stats *totals = &stats->totals;
+    totals->pins = stats->n_pins;
     for (size_t i = 0; i < stats->n_collections; i++) {
         const struct ochre_collection_stats *collection = &stats->collections[i];
         totals->collections++;
@@ -269,7 +270,7 @@ count_collections(struct och_stats *stats)
     }
 }
 
-/* The names of one file: it counts once, with most of what one of them has alive. */
+/* The names of one file, those of pins behind those of collections: it counts once, with most of what one of them has alive. */
 static void
 count_names(struct och_stats *stats, struct och_tally_file *names, size_t n)
 {
@@ -282,6 +283,8 @@ count_names(struct och_stats *stats, struct och_tally_file *names, size_t n)
         stats->collections[names[i].collection].shared_files++;
         stats->collections[names[i].collection].shared_bytes += names[i].size;
     }
+    bool is_pinned = n_listed > 0 && names[0].collection >= stats->n_collections;
+    stats->totals.pinned_bytes += is_pinned ? names[0].size : 0;
     count_file(&stats->totals, &names[0]);
 }
 

@@ -59,9 +59,9 @@ put_place(struct och_buf *buf, const struct ochre_collection_stats *collection)
 static void
 put_collection(struct och_buf *buf, const struct ochre_collection_stats *collection)
 {
-    const struct member members[] = {{"forks", collection->forks}, {"records", collection->records},
-            {"dead_rows", collection->dead_rows}, {"segments", collection->segments},
-            {"graph_segments", collection->graph_segments},
+    const struct member members[] = {{"forks", collection->forks}, {"pins", collection->pins},
+            {"records", collection->records}, {"dead_rows", collection->dead_rows},
+            {"segments", collection->segments}, {"graph_segments", collection->graph_segments},
             {"delete_files", collection->delete_files}, {"shared_files", collection->shared_files},
             {"shared_bytes", collection->shared_bytes}, {"live_bytes", collection->live_bytes},
             {"bytes", collection->n_bytes}};
@@ -130,6 +130,7 @@ static void
 put_totals(struct och_buf *buf, const struct ochre_stats *totals)
 {
     const struct member members[] = {{"collections", totals->collections}, {"forks", totals->forks},
+            {"pins", totals->pins}, {"pinned_bytes", totals->pinned_bytes},
             {"records", totals->records}, {"dead_rows", totals->dead_rows},
             {"unsealed_rows", totals->unsealed_rows}, {"segments", totals->segments},
             {"delete_files", totals->delete_files}, {"segment_bytes", totals->segment_bytes},

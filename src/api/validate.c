@@ -36,6 +36,8 @@ och_validate_target(struct ochre_db *db, const struct och_target *target,
     ochre_status current = och_db_be_current(db, err);
     if (current != OCHRE_OK)
         return current;
+    if (target->tenant.size == 0) /* pins have no tenant (engine/catalog.h) */
+        return fail_missing(target, err);
     struct och_collection *collection = och_engine_loaded(db->engine, target->id);
     if (collection == NULL) {
         struct och_arena arena;

@@ -120,6 +120,9 @@
 #define OCH_RETAIN_DISK_MAX ((uint64_t) 32 << 20)
 /* Who pages through a position comes again within so many seconds, or has given up. */
 #define OCH_RETAIN_LEASE_SECONDS 60u
+/* Pins of one collection: each keeps files that merges would have replaced, and is asked for
+ * when a position is not there. */
+#define OCH_PINS_MAX 64u
 
 /* A backup's list of files is read into memory: 96 bytes each, and 112 at most on disk. */
 #define OCH_BACKUP_MEMBERS_MAX (1u << 22)

@@ -134,6 +134,8 @@ print_totals(const struct ochre_stats *totals)
                   " records, %" PRIu64 " dead, %" PRIu64 " unsealed\n",
             totals->collections, totals->forks, totals->records, totals->dead_rows,
             totals->unsealed_rows);
+    if (totals->pins > 0)
+        (void) printf("  %" PRIu64 " pins\n", totals->pins);
     (void) snprintf(more, sizeof(more), "  in %" PRIu64 " segments, %" PRIu64 " delete files",
             totals->segments, totals->delete_files);
     print_size("files of collections", totals->segment_bytes, more);
@@ -146,6 +148,8 @@ print_totals(const struct ochre_stats *totals)
     print_size("  codes", totals->bytes.codes, "");
     print_size("  graph", totals->bytes.graph, "");
     print_size("  deletes", totals->bytes.deletes, "");
+    if (totals->pins > 0)
+        print_size("  for pins only", totals->pinned_bytes, "");
     print_size("  checksums, padding", totals->bytes.other, "");
     (void) snprintf(more, sizeof(more), "  in %" PRIu64 " files", totals->log_files);
     print_size("log", totals->log_bytes, more);

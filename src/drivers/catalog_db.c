@@ -90,7 +90,9 @@ static const char schema[] =
 
 #define COLLECTION_COLUMNS "c.id, d.tenant, d.name, c.name, c.metadata, c.schema, c.number"
 #define COLLECTION_TABLES " FROM collections c JOIN databases d ON d.key = c.database "
-#define DATABASE_KEY "(SELECT key FROM databases WHERE tenant = ? AND name = ?)"
+/* The tenant without a name has the pins, and is nobody's to ask for. */
+#define IS_NAMED " AND tenant <> x''"
+#define DATABASE_KEY "(SELECT key FROM databases WHERE tenant = ? AND name = ?" IS_NAMED ")"
 #define COLLECTION_NUMBER "(SELECT number FROM collections WHERE id = ?)"
 
 static const char *const texts[] = {
@@ -108,9 +110,10 @@ static const char *const texts[] = {
         [OCH_SQL_TENANT_LIST] = "SELECT name, resource_name FROM tenants ORDER BY name",
         [OCH_SQL_TENANT_BY_RESOURCE] = "SELECT name FROM tenants WHERE resource_name = ?",
 
-        [OCH_SQL_DATABASE_GET] = "SELECT id, key FROM databases WHERE tenant = ? AND name = ?",
+        [OCH_SQL_DATABASE_GET] =
+                "SELECT id, key FROM databases WHERE tenant = ? AND name = ?" IS_NAMED,
         [OCH_SQL_DATABASE_ADD] = "INSERT INTO databases (id, tenant, name) VALUES (?, ?, ?)",
-        [OCH_SQL_DATABASE_LIST] = "SELECT id, name FROM databases WHERE tenant = ?"
+        [OCH_SQL_DATABASE_LIST] = "SELECT id, name FROM databases WHERE tenant = ?" IS_NAMED
                                   " ORDER BY name LIMIT ? OFFSET ?",
         [OCH_SQL_DATABASE_DROP] = "DELETE FROM databases WHERE key = ?",
 
@@ -163,6 +166,35 @@ static const char *const texts[] = {
         [OCH_SQL_FORK_TREE] = "SELECT tree FROM forks WHERE collection = ?",
         [OCH_SQL_FORK_ADD] = "INSERT INTO forks VALUES (?, ?)",
         [OCH_SQL_FORK_COUNT] = "SELECT count(*) FROM forks WHERE tree = ?",
+
+        /* The pins of a collection are collections, in a database whose name is its id. */
+        [OCH_SQL_PIN_PLACE] = "SELECT key FROM databases WHERE tenant = x'' AND name = ?",
+        [OCH_SQL_PIN_ADD_PLACE] = "INSERT INTO databases (id, tenant, name) VALUES (?, x'', ?)",
+        [OCH_SQL_PIN_COUNT] = "SELECT count(*) FROM collections WHERE database = ?",
+        [OCH_SQL_PIN_COUNT_ALL] = "SELECT count(*) FROM databases d JOIN collections c"
+                                  " ON c.database = d.key WHERE d.tenant = x''",
+        [OCH_SQL_PIN_NAMED] = "SELECT 1 FROM collections WHERE database = ? AND name = ?",
+        [OCH_SQL_PIN_LIST] = "SELECT c.id, c.name, c.metadata, s.position,"
+                             " (SELECT coalesce(sum(p.file_size), 0) FROM segments p"
+                             " WHERE p.collection = c.number AND NOT EXISTS"
+                             " (SELECT 1 FROM segments o WHERE o.collection ="
+                             " (SELECT number FROM collections WHERE id = d.name) AND o.id = p.id))"
+                             " FROM databases d JOIN collections c ON c.database = d.key"
+                             " JOIN collection_state s ON s.collection = c.number"
+                             " WHERE d.tenant = x'' AND d.name = ? ORDER BY c.number",
+        [OCH_SQL_PIN_AT] =
+                "SELECT " COLLECTION_COLUMNS COLLECTION_TABLES
+                "JOIN collection_state s ON s.collection = c.number"
+                " WHERE d.tenant = x'' AND d.name = ? AND s.position = ? ORDER BY c.number LIMIT 1",
+        /* Of collections that are not there: a program that knows no pins drops without them. */
+        [OCH_SQL_PINS_LOST] = "SELECT c.id FROM databases d JOIN collections c"
+                              " ON c.database = d.key WHERE d.tenant = x''"
+                              " AND NOT EXISTS (SELECT 1 FROM collections o WHERE o.id = d.name)"
+                              " ORDER BY c.number",
+        [OCH_SQL_PINS_DROP_LOST] =
+                "DELETE FROM databases WHERE tenant = x''"
+                " AND (NOT EXISTS (SELECT 1 FROM collections o WHERE o.id = databases.name)"
+                " OR NOT EXISTS (SELECT 1 FROM collections c WHERE c.database = databases.key))",
 
         [OCH_SQL_CLEAR_SEGMENTS] = "DELETE FROM segments",
         [OCH_SQL_CLEAR_STATES] = "DELETE FROM collection_state",

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "drivers/catalog_pages.h"
 #include "drivers/sqlite_vfs.h"
 
@@ -276,6 +277,8 @@ och_rows_add_database(
         struct och_catalog_db *db, const struct och_database_row *row, struct ochre_error *err)
 {
     struct database present;
+    if (row->tenant.size == 0) /* what is there is for pins */
+        return och_fail(err, OCHRE_INVALID, "a database needs a tenant with a name");
     ochre_status status = find_database(db, row->tenant, row->name, &present, err);
     if (status != OCHRE_OK)
         return status;
@@ -374,33 +377,46 @@ och_rows_list_databases(struct och_catalog_db *db, struct och_rows *list, struct
     }
 }
 
-/* The ids of a database's collections, in creation order. */
+/* What a statement finds: ids. */
 static ochre_status
-list_ids(struct och_catalog_db *db, uint64_t database_key, struct och_rows *list,
-        struct ochre_error *err)
+list_ids(struct och_call *call, struct och_rows *list, struct ochre_error *err)
 {
-    struct och_call call;
     bool has_row = false;
-    och_call_init(&call, db, OCH_SQL_COLLECTION_IDS);
-    och_call_put_u64(&call, database_key);
     for (;;) {
-        ochre_status status = och_call_step(&call, &has_row, err);
+        ochre_status status = och_call_step(call, &has_row, err);
         if (status != OCHRE_OK || !has_row)
             return status;
         struct och_uuid *ids = make_room(list, sizeof(*ids));
         if (ids == NULL)
             return och_fail_memory(err);
-        status = och_call_fixed(&call, 0, ids[list->n].bytes, sizeof(ids[0].bytes), err);
+        status = och_call_fixed(call, 0, ids[list->n].bytes, sizeof(ids[0].bytes), err);
         if (status != OCHRE_OK)
             return status;
         list->n++;
     }
 }
 
+/* Pins of collections that are not there any more go, and are listed, unless `list` is NULL. */
+static ochre_status
+drop_lost_pins(struct och_catalog_db *db, struct och_rows *list, struct ochre_error *err)
+{
+    struct och_call call;
+    ochre_status status = OCHRE_OK;
+    if (list != NULL) {
+        och_call_init(&call, db, OCH_SQL_PINS_LOST);
+        status = list_ids(&call, list, err);
+    }
+    if (status != OCHRE_OK)
+        return status;
+    och_call_init(&call, db, OCH_SQL_PINS_DROP_LOST);
+    return och_call_run(&call, err);
+}
+
 ochre_status
 och_rows_drop_database(struct och_catalog_db *db, struct och_rows *list, struct ochre_error *err)
 {
     struct database database;
+    struct och_call call;
     ochre_status status = find_database(db, list->tenant, list->database, &database, err);
     if (status != OCHRE_OK)
         return status;
@@ -408,9 +424,12 @@ och_rows_drop_database(struct och_catalog_db *db, struct och_rows *list, struct 
         return och_fail(
                 err, OCHRE_NOT_FOUND, "Database [%s] not found", shown_bytes(list->database).text);
     }
-    status = list_ids(db, database.key, list, err);
-    return status == OCHRE_OK ? run_with_number(db, OCH_SQL_DATABASE_DROP, database.key, err)
-                              : status;
+    och_call_init(&call, db, OCH_SQL_COLLECTION_IDS);
+    och_call_put_u64(&call, database.key);
+    status = list_ids(&call, list, err);
+    if (status == OCHRE_OK)
+        status = run_with_number(db, OCH_SQL_DATABASE_DROP, database.key, err);
+    return status == OCHRE_OK ? drop_lost_pins(db, list, err) : status;
 }
 
 /* --- collections --------------------------------------------------------- */
@@ -463,6 +482,31 @@ next_number(struct och_catalog_db *db, uint32_t *number_out, struct ochre_error 
     return OCHRE_OK;
 }
 
+/* A row whose name and id are nobody's, in a database that is there. */
+static ochre_status
+insert_collection(struct och_catalog_db *db, uint64_t database_key,
+        const struct och_collection_row *row, uint32_t *number_out, struct ochre_error *err)
+{
+    ochre_status status = next_number(db, number_out, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct och_call call;
+    och_call_init(&call, db, OCH_SQL_COLLECTION_ADD);
+    och_call_put_u64(&call, *number_out);
+    och_call_put_bytes(&call, id_bytes(&row->id));
+    och_call_put_u64(&call, database_key);
+    och_call_put_bytes(&call, row->name);
+    och_call_put_bytes(&call, row->metadata);
+    och_call_put_bytes(&call, row->schema);
+    status = och_call_run(&call, err);
+    if (status == OCHRE_OK)
+        status = run_with_number(db, OCH_SQL_COLLECTION_ADD_STATE, *number_out, err);
+    if (status != OCHRE_OK)
+        return status;
+    och_call_init(&call, db, OCH_SQL_NUMBER_TAKE);
+    return och_call_run(&call, err);
+}
+
 ochre_status
 och_rows_add_collection(struct och_catalog_db *db, const struct och_collection_row *row,
         uint32_t *number_out, struct ochre_error *err)
@@ -476,25 +520,7 @@ och_rows_add_collection(struct och_catalog_db *db, const struct och_collection_r
                 shown_bytes(row->database).text);
     }
     status = refuse_taken(db, row, err);
-    if (status == OCHRE_OK)
-        status = next_number(db, number_out, err);
-    if (status != OCHRE_OK)
-        return status;
-    struct och_call call;
-    och_call_init(&call, db, OCH_SQL_COLLECTION_ADD);
-    och_call_put_u64(&call, *number_out);
-    och_call_put_bytes(&call, id_bytes(&row->id));
-    och_call_put_u64(&call, database.key);
-    och_call_put_bytes(&call, row->name);
-    och_call_put_bytes(&call, row->metadata);
-    och_call_put_bytes(&call, row->schema);
-    status = och_call_run(&call, err);
-    if (status == OCHRE_OK)
-        status = run_with_number(db, OCH_SQL_COLLECTION_ADD_STATE, *number_out, err);
-    if (status != OCHRE_OK)
-        return status;
-    och_call_init(&call, db, OCH_SQL_NUMBER_TAKE);
-    return och_call_run(&call, err);
+    return status == OCHRE_OK ? insert_collection(db, database.key, row, number_out, err) : status;
 }
 
 ochre_status
@@ -628,7 +654,8 @@ och_rows_drop_collection(struct och_catalog_db *db, struct och_uuid id, struct o
         return no_collection(shown_id(id), err);
     och_call_init(&call, db, OCH_SQL_COLLECTION_DROP);
     och_call_put_bytes(&call, id_bytes(&id));
-    return och_call_run(&call, err);
+    status = och_call_run(&call, err);
+    return status == OCHRE_OK ? drop_lost_pins(db, NULL, err) : status;
 }
 
 /* --- state --------------------------------------------------------------- */
@@ -825,6 +852,123 @@ och_rows_is_fork(
     och_call_init(&call, db, OCH_SQL_FORK_TREE);
     och_call_put_u64(&call, number);
     return och_call_step(&call, is_fork_out, err);
+}
+
+/* --- pins ---------------------------------------------------------------- */
+
+static ochre_status
+find_pin_place(struct och_catalog_db *db, const struct och_uuid *source, bool *found_out,
+        uint64_t *key_out, struct ochre_error *err)
+{
+    struct och_call call;
+    och_call_init(&call, db, OCH_SQL_PIN_PLACE);
+    och_call_put_bytes(&call, id_bytes(source));
+    ochre_status status = och_call_step(&call, found_out, err);
+    *key_out = status == OCHRE_OK && *found_out ? och_call_u64(&call, 0) : 0;
+    return status;
+}
+
+/* The database of the collection's pins, made if there is none yet. */
+static ochre_status
+have_pin_place(struct och_catalog_db *db, const struct och_uuid *source, uint64_t *key_out,
+        struct ochre_error *err)
+{
+    struct och_call call;
+    bool found = false;
+    ochre_status status = find_pin_place(db, source, &found, key_out, err);
+    if (status != OCHRE_OK || found)
+        return status;
+    och_call_init(&call, db, OCH_SQL_PIN_ADD_PLACE);
+    och_call_put_bytes(&call, id_bytes(source));
+    och_call_put_bytes(&call, id_bytes(source));
+    status = och_call_run(&call, err);
+    return status == OCHRE_OK ? find_pin_place(db, source, &found, key_out, err) : status;
+}
+
+static ochre_status
+refuse_pin(
+        struct och_catalog_db *db, uint64_t key, struct ochre_bytes name, struct ochre_error *err)
+{
+    struct och_call call;
+    bool found = false;
+    och_call_init(&call, db, OCH_SQL_PIN_NAMED);
+    och_call_put_u64(&call, key);
+    och_call_put_bytes(&call, name);
+    ochre_status status = och_call_step(&call, &found, err);
+    if (status == OCHRE_OK && found)
+        status = och_fail(err, OCHRE_EXISTS, "Pin [%s] already exists", shown_bytes(name).text);
+    if (status != OCHRE_OK)
+        return status;
+    och_call_init(&call, db, OCH_SQL_PIN_COUNT);
+    och_call_put_u64(&call, key);
+    status = och_call_step(&call, &found, err);
+    if (status == OCHRE_OK && found && och_call_u64(&call, 0) >= OCH_PINS_MAX)
+        status =
+                och_fail(err, OCHRE_INVALID, "the collection has %" PRIu64 " pins; the limit is %u",
+                        och_call_u64(&call, 0), OCH_PINS_MAX);
+    return status;
+}
+
+ochre_status
+och_rows_add_pin(struct och_catalog_db *db, struct och_uuid source,
+        const struct och_collection_row *row, uint32_t *number_out, struct ochre_error *err)
+{
+    uint64_t key = 0;
+    ochre_status status = have_pin_place(db, &source, &key, err);
+    if (status == OCHRE_OK)
+        status = refuse_pin(db, key, row->name, err);
+    return status == OCHRE_OK ? insert_collection(db, key, row, number_out, err) : status;
+}
+
+ochre_status
+och_rows_list_pins(struct och_catalog_db *db, struct och_uuid source, struct och_rows *list,
+        struct ochre_error *err)
+{
+    struct och_call call;
+    bool has_row = false;
+    och_call_init(&call, db, OCH_SQL_PIN_LIST);
+    och_call_put_bytes(&call, id_bytes(&source));
+    for (;;) {
+        ochre_status status = och_call_step(&call, &has_row, err);
+        if (status != OCHRE_OK || !has_row)
+            return status;
+        struct och_pin_row *rows = make_room(list, sizeof(*rows));
+        if (rows == NULL)
+            return och_fail_memory(err);
+        struct och_pin_row *row = &rows[list->n];
+        *row = (struct och_pin_row){
+                .position = och_call_u64(&call, 3), .n_bytes = och_call_u64(&call, 4)};
+        status = och_call_fixed(&call, 0, row->id.bytes, sizeof(row->id.bytes), err);
+        if (status == OCHRE_OK)
+            status = och_call_bytes(&call, 1, list->arena, &row->name, err);
+        if (status == OCHRE_OK)
+            status = och_call_bytes(&call, 2, list->arena, &row->metadata, err);
+        if (status != OCHRE_OK)
+            return status;
+        list->n++;
+    }
+}
+
+ochre_status
+och_rows_count_pins(struct och_catalog_db *db, uint64_t *count_out, struct ochre_error *err)
+{
+    struct och_call call;
+    bool has_row = false;
+    och_call_init(&call, db, OCH_SQL_PIN_COUNT_ALL);
+    ochre_status status = och_call_step(&call, &has_row, err);
+    *count_out = status == OCHRE_OK && has_row ? och_call_u64(&call, 0) : 0;
+    return status;
+}
+
+ochre_status
+och_rows_get_pin_at(struct och_catalog_db *db, struct och_arena *arena, struct och_uuid source,
+        uint64_t position, struct och_collection_row *row_out, struct ochre_error *err)
+{
+    struct och_call call;
+    och_call_init(&call, db, OCH_SQL_PIN_AT);
+    och_call_put_bytes(&call, id_bytes(&source));
+    och_call_put_u64(&call, position);
+    return find_collection(&call, arena, shown_id(source), row_out, err);
 }
 
 /* --- the catalog as a whole ---------------------------------------------- */

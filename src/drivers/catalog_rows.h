@@ -53,7 +53,7 @@ OCH_MUST_CHECK ochre_status och_rows_get_database(struct och_catalog_db *db,
 /* Rows: struct och_database_row. */
 OCH_MUST_CHECK ochre_status och_rows_list_databases(
         struct och_catalog_db *db, struct och_rows *list, struct ochre_error *err);
-/* Rows: the struct och_uuid of each collection dropped with it. */
+/* Rows: the struct och_uuid of each collection dropped with it, and of their pins. */
 OCH_MUST_CHECK ochre_status och_rows_drop_database(
         struct och_catalog_db *db, struct och_rows *list, struct ochre_error *err);
 
@@ -93,6 +93,18 @@ OCH_MUST_CHECK ochre_status och_rows_count_forks(struct och_catalog_db *db, stru
         uint64_t *count_out, struct ochre_error *err);
 OCH_MUST_CHECK ochre_status och_rows_is_fork(
         struct och_catalog_db *db, struct och_uuid id, bool *is_fork_out, struct ochre_error *err);
+
+/* As och_rows_add_collection, a pin of `source`; row->tenant and database do not matter. */
+OCH_MUST_CHECK ochre_status och_rows_add_pin(struct och_catalog_db *db, struct och_uuid source,
+        const struct och_collection_row *row, uint32_t *number_out, struct ochre_error *err);
+/* Rows: struct och_pin_row. */
+OCH_MUST_CHECK ochre_status och_rows_list_pins(struct och_catalog_db *db, struct och_uuid source,
+        struct och_rows *list, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_rows_count_pins(
+        struct och_catalog_db *db, uint64_t *count_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_rows_get_pin_at(struct och_catalog_db *db, struct och_arena *arena,
+        struct och_uuid source, uint64_t position, struct och_collection_row *row_out,
+        struct ochre_error *err);
 
 /* Take `n` file ids: those up to *end_out, which is not among them. */
 OCH_MUST_CHECK ochre_status och_rows_take_file_ids(

@@ -218,6 +218,7 @@ collection_fork(struct och_catalog *base, struct och_uuid source, struct och_col
         struct ochre_error *err)
 {
     struct sqlite_catalog *catalog = catalog_of(base);
+    bool is_pin = och_collection_row_is_pin(row);
     uint32_t number = 0;
     uint64_t count;
     och_assert(row->schema.data != NULL);
@@ -226,10 +227,11 @@ collection_fork(struct och_catalog *base, struct och_uuid source, struct och_col
     if (status == OCHRE_OK) /* is it there? */
         status = och_rows_count_forks(&catalog->db, source, &count, err);
     if (status == OCHRE_OK)
-        status = och_rows_add_collection(&catalog->db, row, &number, err);
+        status = is_pin ? och_rows_add_pin(&catalog->db, source, row, &number, err)
+                        : och_rows_add_collection(&catalog->db, row, &number, err);
     if (status == OCHRE_OK)
         status = och_rows_set_state(&catalog->db, row->id, state, segments, n, err);
-    if (status == OCHRE_OK)
+    if (status == OCHRE_OK && !is_pin)
         status = och_rows_add_fork(&catalog->db, source, number, err);
     status = och_catalog_db_end(&catalog->db, status, err);
     och_mutex_unlock(&catalog->lock);
@@ -262,6 +264,56 @@ is_fork(struct och_catalog *base, struct och_uuid id, bool *is_fork_out, struct 
     ochre_status status = och_catalog_db_begin_read(&catalog->db, err);
     if (status == OCHRE_OK)
         status = och_rows_is_fork(&catalog->db, id, is_fork_out, err);
+    status = och_catalog_db_end_read(&catalog->db, status);
+    och_mutex_unlock(&catalog->lock);
+    return status;
+}
+
+static ochre_status
+pin_list(struct och_catalog *base, struct och_arena *arena, struct och_uuid source,
+        struct och_pin_row **rows_out, size_t *n_out, struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    struct och_rows list = {.arena = arena};
+    *rows_out = NULL;
+    *n_out = 0;
+    och_mutex_lock(&catalog->lock);
+    ochre_status status = och_catalog_db_begin_read(&catalog->db, err);
+    if (status == OCHRE_OK)
+        status = och_rows_list_pins(&catalog->db, source, &list, err);
+    status = och_catalog_db_end_read(&catalog->db, status);
+    och_mutex_unlock(&catalog->lock);
+    if (status == OCHRE_OK) {
+        *rows_out = list.rows;
+        *n_out = list.n;
+    }
+    return status;
+}
+
+static ochre_status
+pin_count(struct och_catalog *base, uint64_t *count_out, struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    *count_out = 0;
+    och_mutex_lock(&catalog->lock);
+    ochre_status status = och_catalog_db_begin_read(&catalog->db, err);
+    if (status == OCHRE_OK)
+        status = och_rows_count_pins(&catalog->db, count_out, err);
+    status = och_catalog_db_end_read(&catalog->db, status);
+    och_mutex_unlock(&catalog->lock);
+    return status;
+}
+
+static ochre_status
+pin_at(struct och_catalog *base, struct och_arena *arena, struct och_uuid source, uint64_t position,
+        struct och_collection_row *row_out, struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    *row_out = (struct och_collection_row){.number = 0};
+    och_mutex_lock(&catalog->lock);
+    ochre_status status = och_catalog_db_begin_read(&catalog->db, err);
+    if (status == OCHRE_OK)
+        status = och_rows_get_pin_at(&catalog->db, arena, source, position, row_out, err);
     status = och_catalog_db_end_read(&catalog->db, status);
     och_mutex_unlock(&catalog->lock);
     return status;
@@ -640,6 +692,9 @@ static const struct och_catalog_ops ops = {
         .collection_delete = collection_delete,
         .collection_fork = collection_fork,
         .fork_count = fork_count,
+        .pin_list = pin_list,
+        .pin_count = pin_count,
+        .pin_at = pin_at,
         .is_fork = is_fork,
         .state_get = state_get,
         .state_set = state_set,

@@ -16,6 +16,11 @@
  *
  * Databases may exist under a tenant that was never created.
  *
+ * A pin of a collection is a collection, too, in a database that nobody can name: its tenant's
+ * name is empty, and its own name is the 16 bytes of the pinned collection's id.  What takes a
+ * tenant does not find it, and makes none; what takes an id, or visits all, does.  A pin goes
+ * with the collection that it is of, in the same transaction.
+ *
  * Results are allocated in the arena the caller passes.  Names are bytes,
  * compared exactly.
  *
@@ -56,6 +61,22 @@ struct och_collection_row {
     struct ochre_bytes metadata; /* encoded (index/meta/fields.h); data NULL: none */
     struct ochre_bytes schema;   /* JSON text as api/schema.h stores it; never NULL */
     uint32_t number;             /* small, unique, never reused: the log's name for it */
+};
+
+/* Is the collection a pin of another one? */
+static inline bool
+och_collection_row_is_pin(const struct och_collection_row *row)
+{
+    return row->tenant.size == 0;
+}
+
+/* A collection's pin. */
+struct och_pin_row {
+    struct och_uuid id;          /* of the collection that it is */
+    struct ochre_bytes name;     /* one of its own among the pins of the collection */
+    struct ochre_bytes metadata; /* as whoever made it had it */
+    uint64_t position;
+    uint64_t n_bytes; /* of its segments that the collection does not list any more */
 };
 
 /* What the log records up to `position` have made of a collection. */
@@ -100,6 +121,7 @@ struct och_catalog_ops {
     ochre_status (*tenant_list)(struct och_catalog *catalog, struct och_arena *arena,
             struct och_tenant_row **rows_out, size_t *n_out, struct ochre_error *err);
 
+    /* OCHRE_INVALID: the tenant's name is empty. */
     ochre_status (*database_create)(struct och_catalog *catalog, const struct och_database_row *row,
             struct ochre_error *err);
     ochre_status (*database_get)(struct och_catalog *catalog, struct och_arena *arena,
@@ -109,7 +131,7 @@ struct och_catalog_ops {
     ochre_status (*database_list)(struct och_catalog *catalog, struct och_arena *arena,
             struct ochre_bytes tenant, uint64_t limit, uint64_t offset,
             struct och_database_row **rows_out, size_t *n_out, struct ochre_error *err);
-    /* Drops its collections too, and returns their ids. */
+    /* Drops its collections and their pins too, and returns their ids. */
     ochre_status (*database_delete)(struct och_catalog *catalog, struct och_arena *arena,
             struct ochre_bytes tenant, struct ochre_bytes name, struct och_uuid **dropped_out,
             size_t *n_out, struct ochre_error *err);
@@ -136,12 +158,16 @@ struct och_catalog_ops {
     /* Replace name, metadata and schema of row->id.  OCHRE_EXISTS: name taken. */
     ochre_status (*collection_update)(struct och_catalog *catalog,
             const struct och_collection_row *row, struct ochre_error *err);
+    /* Its pins go, too; who wants their ids asks before. */
     ochre_status (*collection_delete)(
             struct och_catalog *catalog, struct och_uuid id, struct ochre_error *err);
 
     /*
      * Insert `row` as collection_create does, with this state and these segments, as a fork
      * of `source`.  OCHRE_NOT_FOUND when that was dropped.
+     *
+     * With an empty tenant, as a pin of it, whatever the database: OCHRE_EXISTS when it has one
+     * of this name; OCHRE_INVALID when it has as many as there may be (OCH_PINS_MAX).
      */
     ochre_status (*collection_fork)(struct och_catalog *catalog, struct och_uuid source,
             struct och_collection_row *row, const struct och_collection_state *state,
@@ -150,7 +176,19 @@ struct och_catalog_ops {
     ochre_status (*fork_count)(struct och_catalog *catalog, struct och_uuid id, uint64_t *count_out,
             struct ochre_error *err);
 
-    /* Did the collection begin as another one? */
+    /* The pins of a collection, in creation order; an unknown one has none. */
+    ochre_status (*pin_list)(struct och_catalog *catalog, struct och_arena *arena,
+            struct och_uuid source, struct och_pin_row **rows_out, size_t *n_out,
+            struct ochre_error *err);
+    /* Pins there are, of all collections. */
+    ochre_status (*pin_count)(
+            struct och_catalog *catalog, uint64_t *count_out, struct ochre_error *err);
+    /* The first pin of a collection at this position.  OCHRE_NOT_FOUND. */
+    ochre_status (*pin_at)(struct och_catalog *catalog, struct och_arena *arena,
+            struct och_uuid source, uint64_t position, struct och_collection_row *row_out,
+            struct ochre_error *err);
+
+    /* Did the collection begin as another one?  A pin did not. */
     ochre_status (*is_fork)(struct och_catalog *catalog, struct och_uuid id, bool *is_fork_out,
             struct ochre_error *err);
 

@@ -139,6 +139,13 @@ void och_collection_settle(struct och_collection *collection,
 OCH_MUST_CHECK ochre_status och_collection_usable(
         struct och_collection *collection, struct ochre_error *err);
 
+/* Is it a pin of another one (catalog.h)?  Then nothing is ever written to it. */
+static inline bool
+och_collection_is_pin(const struct och_collection *collection)
+{
+    return collection->tenant.size == 0;
+}
+
 /* The newest position that readers see. */
 uint64_t och_collection_position(struct och_collection *collection);
 

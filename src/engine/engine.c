@@ -379,15 +379,39 @@ och_engine_drop_many(struct och_engine *engine,
 struct drop {
     struct och_engine *engine;
     struct och_uuid id;
+    struct och_arena arena;
 };
+
+/* The collection, and its pins: no new ones come while the committer drops. */
+static ochre_status
+list_doomed(
+        struct drop *drop, struct och_uuid **dropped_out, size_t *n_out, struct ochre_error *err)
+{
+    struct och_catalog *catalog = drop->engine->ports.catalog;
+    struct och_pin_row *pins = NULL;
+    size_t n = 0;
+    ochre_status status = catalog->ops->pin_list(catalog, &drop->arena, drop->id, &pins, &n, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct och_uuid *ids = och_arena_take_array(&drop->arena, n + 1, sizeof(*ids));
+    if (ids == NULL)
+        return och_fail_memory(err);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = pins[i].id;
+    ids[n] = drop->id;
+    *dropped_out = ids;
+    *n_out = n + 1;
+    return OCHRE_OK;
+}
 
 static ochre_status
 drop_one(void *context, struct och_uuid **dropped_out, size_t *n_out, struct ochre_error *err)
 {
     struct drop *drop = context;
     struct och_catalog *catalog = drop->engine->ports.catalog;
-    *dropped_out = &drop->id;
-    *n_out = 1;
+    ochre_status listed = list_doomed(drop, dropped_out, n_out, err);
+    if (listed != OCHRE_OK)
+        return listed;
     struct och_notes *notes = drop->engine->ports.notes;
     const struct och_note note = {.kind = OCH_NOTE_COLLECTION_DELETE, .id = drop->id};
     ochre_status status = och_notes_before(notes, &note, err);
@@ -401,8 +425,11 @@ drop_one(void *context, struct och_uuid **dropped_out, size_t *n_out, struct och
 ochre_status
 och_engine_drop(struct och_engine *engine, struct och_uuid id, struct ochre_error *err)
 {
-    struct drop drop = {engine, id};
-    return och_engine_drop_many(engine, drop_one, &drop, err);
+    struct drop drop = {.engine = engine, .id = id};
+    och_arena_init(&drop.arena, engine->ports.mem);
+    ochre_status status = och_engine_drop_many(engine, drop_one, &drop, err);
+    och_arena_clear(&drop.arena);
+    return status;
 }
 
 static void

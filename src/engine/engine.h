@@ -132,7 +132,7 @@ OCH_MUST_CHECK ochre_status och_engine_update(
         struct och_engine *engine, const struct och_collection_row *row, struct ochre_error *err);
 
 /*
- * Drop a collection, in the catalog and here.  Its files go with the next
+ * Drop a collection, with its pins, in the catalog and here.  Its files go with the next
  * maintenance.  Waits for its pending writes.
  */
 OCH_MUST_CHECK ochre_status och_engine_drop(
@@ -178,9 +178,12 @@ struct och_fork_answer {
 /*
  * Make a collection of what `source` is at this moment, under the id, tenant, database and
  * name of `row`, whose number is set.  The two share files and know nothing of each other.
+ * With an empty tenant it is a pin of the source (catalog.h), with the metadata of `row`: the
+ * snapshots of the source as of its position show it (snapshot.h).
  *
  * Errors: OCHRE_EXISTS  the name is taken
  *         OCHRE_NOT_FOUND  the source was dropped
+ *         OCHRE_INVALID  it has as many pins as there may be
  *         those of sealing, and of the catalog; nothing has happened then
  * Cost:   a seal of what is in no file, during part of which writers wait; then a few
  *         calls of the file system for each segment.

@@ -130,7 +130,7 @@ settle(struct forking *f, ochre_status failure)
 
 /* --- the catalog ----------------------------------------------------------------- */
 
-/* What is decided is the source's, as it is now. */
+/* What is decided is the source's, as it is now; a pin has metadata of its own. */
 static ochre_status
 take_decisions(struct forking *f)
 {
@@ -138,7 +138,8 @@ take_decisions(struct forking *f)
     struct och_collection_row row = {.number = 0};
     ochre_status status =
             catalog->ops->collection_by_id(catalog, f->answer->arena, f->source->id, &row, f->err);
-    f->row->metadata = row.metadata;
+    if (!och_collection_row_is_pin(f->row))
+        f->row->metadata = row.metadata;
     f->row->schema = row.schema;
     return status;
 }
@@ -170,12 +171,14 @@ enter_catalog(struct forking *f)
             .next_ordinal = facts->next_ordinal,
             .dim = facts->dim,
             .keys = {keys.data, keys.size}};
-    const struct och_note note = {.kind = OCH_NOTE_COLLECTION_FORK,
+    bool is_pin = och_collection_row_is_pin(f->row);
+    const struct och_note note = {.kind = is_pin ? OCH_NOTE_PIN : OCH_NOTE_COLLECTION_FORK,
             .id = f->row->id,
             .source = f->source->id,
             .tenant = f->row->tenant,
             .database = f->row->database,
-            .name = f->row->name};
+            .name = f->row->name,
+            .metadata = is_pin ? f->row->metadata : (struct ochre_bytes){NULL, 0}};
     ochre_status status = och_buf_status(&keys) == OCHRE_OK
             ? och_notes_before(f->engine->ports.notes, &note, f->err)
             : och_fail_memory(f->err);

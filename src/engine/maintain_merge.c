@@ -96,16 +96,26 @@ choose(const struct och_view *view, const struct och_merge_policy *policy, enum 
     return OCHRE_OK;
 }
 
+/* A pin has its files in common with the collection that it is of, for as long as that has
+ * them: they are only written anew to have what was deleted gone. */
+static ochre_status
+choose_of(struct och_collection *collection, const struct och_view *view, enum och_merge_mode mode,
+        struct och_arena *arena, uint32_t **chosen_out, size_t *n_out)
+{
+    *n_out = 0;
+    if (och_collection_is_pin(collection) && mode != OCH_MERGE_DEAD)
+        return OCHRE_OK;
+    return choose(view, &collection->engine->options.merge, mode, arena, chosen_out, n_out);
+}
+
 bool
 och_maintain_wants_merge(struct och_collection *collection, enum och_merge_mode mode)
 {
-    struct och_engine *engine = collection->engine;
     struct och_arena arena;
-    uint32_t *chosen;
+    uint32_t *chosen = NULL;
     size_t n = 0;
-    och_arena_init(&arena, engine->ports.mem);
-    ochre_status status =
-            choose(collection->view, &engine->options.merge, mode, &arena, &chosen, &n);
+    och_arena_init(&arena, collection->engine->ports.mem);
+    ochre_status status = choose_of(collection, collection->view, mode, &arena, &chosen, &n);
     och_arena_clear(&arena);
     return status == OCHRE_OK && n > 0;
 }
@@ -123,11 +133,11 @@ och_maintain_holds_off(const struct och_collection *collection)
 static ochre_status
 pin_inputs(struct merging *m, enum och_merge_mode mode, struct ochre_error *err)
 {
-    uint32_t *chosen;
+    uint32_t *chosen = NULL;
     size_t n = 0;
     och_maintain_take_list(m->collection);
     m->view = och_maintain_view(m->collection);
-    ochre_status status = choose(m->view, &m->engine->options.merge, mode, &m->arena, &chosen, &n);
+    ochre_status status = choose_of(m->collection, m->view, mode, &m->arena, &chosen, &n);
     och_maintain_give_list(m->collection);
     m->inputs = och_arena_take_array(&m->arena, n, sizeof(*m->inputs));
     if (status != OCHRE_OK || m->inputs == NULL)

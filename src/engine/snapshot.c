@@ -2,7 +2,10 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "engine/catalog.h"
 #include "engine/engine.h"
+#include "engine/follow.h"
+#include "engine/ports.h"
 #include "segment/head.h"
 #include "segment/segment.h"
 
@@ -70,6 +73,56 @@ go_back(struct och_snapshot *snapshot, uint64_t position, struct ochre_error *er
     return OCHRE_OK;
 }
 
+/* The pin of the collection at a position.  OCHRE_NOT_FOUND, with nothing in *err: none. */
+static ochre_status
+open_pin(struct och_collection *collection, uint64_t position, struct och_collection **pin_out,
+        struct ochre_error *err)
+{
+    struct och_engine *engine = collection->engine;
+    struct och_catalog *catalog = engine->ports.catalog;
+    struct och_collection_row row;
+    struct och_arena arena;
+    struct ochre_error why;
+    *pin_out = NULL;
+    och_arena_init(&arena, engine->ports.mem);
+    ochre_status status =
+            catalog->ops->pin_at(catalog, &arena, collection->id, position, &row, &why);
+    /* The process that writes may have made it since the last look. */
+    if (status == OCHRE_NOT_FOUND && och_follow_is_on(engine)) {
+        status = och_follow_now(engine, 0, &why);
+        if (status == OCHRE_OK)
+            status = catalog->ops->pin_at(catalog, &arena, collection->id, position, &row, &why);
+    }
+    if (status == OCHRE_OK)
+        status = och_engine_collection(engine, &row, pin_out, &why);
+    if (status == OCHRE_OK)
+        status = och_collection_usable(*pin_out, &why);
+    och_arena_clear(&arena);
+    if (status != OCHRE_OK && status != OCHRE_NOT_FOUND && err != NULL)
+        *err = why;
+    return status;
+}
+
+/* Turn a snapshot into one of the collection's pin at a position that nothing in memory
+ * shows; where there is none, that stays the answer. */
+static ochre_status
+go_to_pin(struct och_snapshot *snapshot, uint64_t position, struct ochre_error *err)
+{
+    struct och_collection *pin = NULL;
+    ochre_status status = open_pin(snapshot->collection, position, &pin, err);
+    if (status != OCHRE_OK) {
+        och_collection_release(pin);
+        return status == OCHRE_NOT_FOUND ? OCHRE_STALE : status;
+    }
+    och_snapshot_release(snapshot);
+    snapshot->collection = pin;
+    och_mutex_lock(&pin->lock);
+    snapshot->view = och_view_retain(pin->view);
+    snapshot->facts = och_facts_copy(&pin->published);
+    och_mutex_unlock(&pin->lock);
+    return OCHRE_OK;
+}
+
 ochre_status
 och_snapshot_take(struct och_collection *collection, const uint64_t *as_of, struct och_arena *arena,
         struct och_snapshot *snapshot_out, struct ochre_error *err)
@@ -86,6 +139,10 @@ och_snapshot_take(struct och_collection *collection, const uint64_t *as_of, stru
     snapshot_out->collection = och_collection_retain(collection);
     if (as_of != NULL)
         status = go_back(snapshot_out, *as_of, err);
+    if (status == OCHRE_STALE && *as_of < snapshot_out->view->position) {
+        status = go_to_pin(snapshot_out, *as_of, err);
+        head_rows = 0; /* all of a pin is in its segments */
+    }
     if (status == OCHRE_OK)
         status = list_sources(snapshot_out, head_rows, arena, err);
     if (status != OCHRE_OK)

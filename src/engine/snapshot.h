@@ -21,7 +21,7 @@
 struct och_arena;
 
 struct och_snapshot {
-    struct och_collection *collection; /* counted */
+    struct och_collection *collection; /* counted: the one whose view it is, perhaps a pin */
     struct och_view *view;             /* counted */
     struct och_facts facts;
     struct och_source *sources; /* in the arena; oldest first, the head last */
@@ -30,10 +30,14 @@ struct och_snapshot {
 };
 
 /*
- * Pin what is published now, or what there was at the position *as_of.
+ * Pin what is published now, or what there was at the position *as_of: as the collection's
+ * own view shows it, or one that was replaced (history.h), or else a pin (catalog.h).
  *
  * Errors: as och_collection_usable, and OCHRE_NO_MEMORY.
  *         OCHRE_STALE  *as_of is not kept any more, or was not reached yet
+ *         those of loading a collection, where a pin is to show it
+ * Cost:   none to speak of; a position that is not in memory is looked for in the catalog, and
+ *         the first read of a pin opens its segments.
  */
 OCH_MUST_CHECK ochre_status och_snapshot_take(struct och_collection *collection,
         const uint64_t *as_of, struct och_arena *arena, struct och_snapshot *snapshot_out,

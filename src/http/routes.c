@@ -6,6 +6,7 @@
 #define DATABASE TENANT "/databases/{database}"
 #define COLLECTIONS DATABASE "/collections"
 #define COLLECTION COLLECTIONS "/{collection_id}"
+#define OUR_PINS "/ochre/v1/tenants/{tenant}/databases/{database}/collections/{collection_id}/pins"
 
 enum {
     BODY = OCH_HTTP_READS_BODY,
@@ -28,6 +29,9 @@ const struct och_http_route och_routes[] = {
                 och_route_backup_stream, NULL},
         {OCH_HTTP_POST, "/ochre/v1/compact", OCH_HTTP_LONG, och_route_compact, NULL},
         {OCH_HTTP_POST, "/ochre/v1/purge", OCH_HTTP_LONG, och_route_purge, NULL},
+        {OCH_HTTP_GET, OUR_PINS, 0, och_route_pin_list, NULL},
+        {OCH_HTTP_POST, OUR_PINS, BODY, och_route_pin, NULL},
+        {OCH_HTTP_DELETE, OUR_PINS "/{pin_name}", 0, och_route_unpin, NULL},
         {OCH_HTTP_GET, "/api/v1/{*rest}", OPEN | OCH_HTTP_ANY_METHOD, och_route_v1, NULL},
 
         {OCH_HTTP_POST, "/api/v2/tenants", BODY, och_route_tenant_create, NULL},

@@ -272,6 +272,73 @@ och_route_fork_count(
     return och_call_end(&call);
 }
 
+/* --- pins -------------------------------------------------------------------- */
+
+static void
+put_pin(struct och_buf *out, const struct och_pin_info *info)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } members[] = {{",\"position\":", info->position},
+            {",\"created_unix_s\":", info->created_unix_s}, {",\"bytes\":", info->n_bytes}};
+    och_buf_put_text(out, "{\"name\":");
+    och_json_put_string(out, info->name);
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        och_buf_put_text(out, members[i].name);
+        och_json_put_uint(out, members[i].value);
+    }
+    och_buf_put_u8(out, '}');
+}
+
+och_http_outcome
+och_route_pin(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct och_pin_info info;
+    struct ochre_bytes name = {NULL, 0};
+    if (request->body.size > 0)
+        call.status = och_wire_read_pin(call.arena, request->body, &name, &call.err);
+    struct och_target target = och_call_target(&call);
+    if (och_call_goes_on(&call))
+        call.status = och_op_pin(call.db, call.arena, &target, name, &info, &call.err);
+    if (och_call_goes_on(&call)) {
+        put_pin(call.out, &info);
+        och_call_put_position(&call, info.position);
+    }
+    return och_call_end(&call);
+}
+
+och_http_outcome
+och_route_pin_list(
+        void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct och_pin_info *infos = NULL;
+    size_t n = 0;
+    struct och_target target = och_call_target(&call);
+    if (och_call_goes_on(&call))
+        call.status = och_op_pin_list(call.db, call.arena, &target, &infos, &n, &call.err);
+    och_buf_put_u8(call.out, '[');
+    for (size_t i = 0; och_call_goes_on(&call) && i < n; i++) {
+        if (i > 0)
+            och_buf_put_u8(call.out, ',');
+        put_pin(call.out, &infos[i]);
+    }
+    och_buf_put_u8(call.out, ']');
+    return och_call_end(&call);
+}
+
+och_http_outcome
+och_route_unpin(void *context, struct och_http_request *request, struct och_http_response *response)
+{
+    struct och_call call = och_call_begin(context, request, response);
+    struct och_target target = och_call_target(&call);
+    if (och_call_goes_on(&call))
+        call.status = och_op_unpin(call.db, &target, param(&call, OCH_PARAM_PIN), &call.err);
+    return och_call_end_with(&call, 200, empty_object);
+}
+
 /* --- what collections cannot do yet ------------------------------------------ */
 
 /* The body is one of these strings, the collection exists, the feature does not. */

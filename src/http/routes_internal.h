@@ -37,7 +37,7 @@ och_http_outcome och_call_end(struct och_call *call);
 och_http_outcome och_call_end_with(struct och_call *call, unsigned http_status, const char *body);
 
 /* Path parameters, by their place in the pattern. */
-enum { OCH_PARAM_TENANT = 0, OCH_PARAM_DATABASE = 1, OCH_PARAM_COLLECTION = 2 };
+enum { OCH_PARAM_TENANT = 0, OCH_PARAM_DATABASE = 1, OCH_PARAM_COLLECTION = 2, OCH_PARAM_PIN = 3 };
 
 /* Is this still a good request? */
 static inline bool
@@ -82,6 +82,8 @@ och_http_handler och_route_collection_create, och_route_collection_get,
 och_http_handler och_route_add, och_route_update, och_route_upsert, och_route_delete, och_route_get,
         och_route_query, och_route_count, och_route_indexing_status, och_route_search,
         och_route_fork, och_route_fork_count;
+
+och_http_handler och_route_pin, och_route_pin_list, och_route_unpin;
 
 och_http_handler och_route_function_attach, och_route_function_get, och_route_function_detach,
         och_route_function_add_input, och_route_conditional;

@@ -1,8 +1,22 @@
 #include "roles/purger.h"
 
+#include <inttypes.h>
+
 #include "api/ops.h"
 #include "base/error.h"
 #include "base/log.h"
+
+/* Of pins only where there are some: what they show is kept. */
+static void
+log_done(const struct och_purger *purger)
+{
+    uint64_t n_pins = 0;
+    ochre_status status = och_op_pin_count(purger->db, &n_pins, NULL);
+    if (status == OCHRE_OK && n_pins > 0)
+        och_log_event(purger->log, OCH_LOG_INFO, "purge.done", "pins=%" PRIu64, n_pins);
+    else
+        och_log_event(purger->log, OCH_LOG_INFO, "purge.done", "%s", "");
+}
 
 static bool
 purge(void *context)
@@ -14,7 +28,7 @@ purge(void *context)
     if (status != OCHRE_OK && och_log_wants(purger->log, OCH_LOG_WARN))
         och_log_event(purger->log, OCH_LOG_WARN, "purge.failed", "reason=\"%s\"", err.message);
     else if (was_due && och_log_wants(purger->log, OCH_LOG_INFO))
-        och_log_event(purger->log, OCH_LOG_INFO, "purge.done", "%s", "");
+        log_done(purger);
     return status == OCHRE_OK;
 }
 

@@ -59,7 +59,7 @@ static bool
 is_known(unsigned kind)
 {
     return (kind >= OCH_NOTE_BEGIN && kind <= OCH_NOTE_UNDONE) ||
-            (kind >= OCH_NOTE_TENANT_CREATE && kind <= OCH_NOTE_RESET);
+            (kind >= OCH_NOTE_TENANT_CREATE && kind <= OCH_NOTE_PIN);
 }
 
 bool

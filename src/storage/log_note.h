@@ -37,7 +37,8 @@ enum och_note_kind {
     OCH_NOTE_COLLECTION_UPDATE = 21,
     OCH_NOTE_COLLECTION_DELETE = 22,
     OCH_NOTE_COLLECTION_FORK = 23, /* of `source` */
-    OCH_NOTE_RESET = 24
+    OCH_NOTE_RESET = 24,
+    OCH_NOTE_PIN = 25 /* of `source`; one goes as a collection does */
 };
 
 /* What a kind does not need is absent (data NULL) or zero. */

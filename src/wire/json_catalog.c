@@ -198,3 +198,24 @@ och_wire_read_detach(struct och_arena *arena, struct ochre_bytes text, struct oc
     }
     return status;
 }
+
+/* --- pins -------------------------------------------------------------------- */
+
+ochre_status
+och_wire_read_pin(struct och_arena *arena, struct ochre_bytes text, struct ochre_bytes *name_out,
+        struct ochre_error *err)
+{
+    static const char *const names[] = {"name"};
+    struct och_body body;
+    unsigned field = OCH_BODY_END;
+    *name_out = (struct ochre_bytes){NULL, 0};
+    ochre_status status = och_body_begin(&body, arena, text, names, 1, err);
+    while (status == OCHRE_OK) {
+        status = och_body_next(&body, &field, err);
+        if (status != OCHRE_OK || field == OCH_BODY_END)
+            break;
+        if (!och_body_is_null(&body))
+            status = och_body_string(&body, name_out, err);
+    }
+    return status;
+}

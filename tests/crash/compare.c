@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/db.h"
@@ -15,7 +16,19 @@ enum {
     ALL_COLUMNS = OCHRE_INCLUDE_DOCUMENTS | OCHRE_INCLUDE_METADATAS | OCHRE_INCLUDE_EMBEDDINGS |
             OCHRE_INCLUDE_URIS
 };
-enum { K = 7 };
+enum { K = 7, N_SEEN = 12 };
+
+/* What collections were seen to be, the oldest given up first. */
+static struct {
+    struct och_uuid id;
+    uint64_t position;
+    size_t n;
+    struct model_record *records; /* owned; NULL of none */
+    bool is_there;
+} past[N_SEEN];
+
+static size_t next_past;
+static uint64_t n_past_reads;
 
 /* A comparison in progress. */
 struct comparison {
@@ -23,7 +36,11 @@ struct comparison {
     struct och_mem mem;
     struct och_arena arena;
     const struct model *model;
-    const struct model_collection *collection; /* the one at hand */
+    const struct model_collection *collection;  /* the one at hand */
+    const uint64_t *as_of;                      /* it is read then; NULL: now */
+    bool may_be_stale;                          /* a position that nothing keeps */
+    struct och_uuid ids[MODEL_COLLECTIONS_MAX]; /* of the model's collections, as they were found */
+    uint64_t positions[MODEL_COLLECTIONS_MAX];
     char *why;
     bool has_failed;
 };
@@ -191,11 +208,16 @@ compare_get(struct comparison *c, const struct och_target *target, enum model_fi
     struct och_get_input get = {.select = {.has_filter = filter != MODEL_NO_FILTER,
                                         .filter = {&node, filter != MODEL_NO_FILTER}},
             .limit = UINT64_MAX,
-            .include = ALL_COLUMNS};
+            .include = ALL_COLUMNS,
+            .as_of = c->as_of};
     struct och_result *result;
     struct ochre_error err;
-    if (och_op_get(c->db, target, &get, &result, &err) != OCHRE_OK)
+    ochre_status status = och_op_get(c->db, target, &get, &result, &err);
+    if (status == OCHRE_STALE && c->may_be_stale)
+        return true;
+    if (status != OCHRE_OK)
         return failed(c, "get", &err);
+    n_past_reads += c->may_be_stale;
     const struct och_hits *hits = &result->lists[0];
     size_t n = 0;
     bool same = true;
@@ -243,7 +265,8 @@ compare_query(struct comparison *c, const struct och_target *target)
             .n_queries = 1,
             .dims = &dim,
             .k = K,
-            .include = OCHRE_INCLUDE_DISTANCES};
+            .include = OCHRE_INCLUDE_DISTANCES,
+            .as_of = c->as_of};
     struct och_result *result;
     struct ochre_error err;
     if (och_op_query(c->db, target, &input, &result, &err) != OCHRE_OK)
@@ -283,20 +306,118 @@ compare_info(struct comparison *c, const struct och_collection_info *info)
     return true;
 }
 
+/* --- the past ----------------------------------------------------------------- */
+
+void
+compare_forget(void)
+{
+    for (size_t i = 0; i < N_SEEN; i++) {
+        free(past[i].records);
+        past[i].records = NULL;
+        past[i].is_there = false;
+    }
+}
+
+uint64_t
+compare_past_reads(void)
+{
+    return n_past_reads;
+}
+
+/* Nothing was found wrong: what there is may be asked for later. */
+static void
+remember(const struct comparison *c)
+{
+    for (size_t i = 0; i < c->model->n_collections; i++) {
+        const struct model_collection *collection = &c->model->collections[i];
+        size_t at = next_past++ % N_SEEN;
+        free(past[at].records);
+        past[at].id = c->ids[i];
+        past[at].position = c->positions[i];
+        past[at].n = collection->n;
+        past[at].records = model_copy_records(collection->records, collection->n);
+        past[at].is_there = true;
+    }
+}
+
+/* As of a position: `records` stand for the collection's. */
+static bool
+compare_at(struct comparison *c, const struct och_target *target, uint64_t position,
+        struct model_record *records, size_t n)
+{
+    const struct model_collection *now = c->collection;
+    struct model_collection then = *now;
+    then.records = records;
+    then.n = n;
+    c->collection = &then;
+    c->as_of = &position;
+    bool same = compare_get(c, target, MODEL_NO_FILTER) &&
+            (c->may_be_stale || (compare_get(c, target, MODEL_N_IS) && compare_query(c, target)));
+    c->as_of = NULL;
+    c->collection = now;
+    return same;
+}
+
+static bool
+compare_pins(struct comparison *c, const struct och_target *target)
+{
+    const struct model_collection *wanted = c->collection;
+    struct och_pin_info *infos;
+    struct ochre_error err;
+    size_t n;
+    if (och_op_pin_list(c->db, &c->arena, target, &infos, &n, &err) != OCHRE_OK)
+        return failed(c, "list pins", &err);
+    if (n != wanted->n_pins)
+        return wrong_number(c, "pins", n, wanted->n_pins);
+    for (size_t i = 0; i < n; i++) {
+        const struct model_pin *pin = &wanted->pins[i];
+        if (!same_text(infos[i].name, pin->name))
+            return differs(c, "another pin is listed in its place", pin->name);
+        if (!compare_at(c, target, infos[i].position, pin->records, pin->n))
+            return false;
+    }
+    return true;
+}
+
+/* The oldest that was seen of it: as it was then, or refused. */
+static bool
+compare_past(struct comparison *c, const struct och_target *target, uint64_t position)
+{
+    size_t found = N_SEEN;
+    for (size_t i = 0; i < N_SEEN; i++)
+        if (past[i].is_there && och_uuid_equal(past[i].id, target->id) &&
+                past[i].position < position &&
+                (found == N_SEEN || past[i].position < past[found].position))
+            found = i;
+    if (found == N_SEEN)
+        return true;
+    c->may_be_stale = true;
+    bool same = compare_at(c, target, past[found].position, past[found].records, past[found].n);
+    c->may_be_stale = false;
+    return same;
+}
+
+/* --- collections, whole --------------------------------------------------------- */
+
 static bool
 compare_collection(struct comparison *c, const struct och_collection_info *info)
 {
     struct och_target target = {info->row.tenant, info->row.database, info->row.id};
     uint64_t count;
+    uint64_t position;
+    size_t i = (size_t) (c->collection - c->model->collections);
     struct ochre_error err;
     /* The first touch may load the collection; only then is its state final. */
-    if (och_op_count(c->db, &target, NULL, &count, NULL, &err) != OCHRE_OK)
+    if (och_op_count(c->db, &target, NULL, &count, &position, &err) != OCHRE_OK)
         return failed(c, "count", &err);
+    c->ids[i] = target.id;
+    c->positions[i] = position;
     if (count != c->collection->n)
         return wrong_number(c, "count", count, c->collection->n);
     return compare_info(c, info) && compare_get(c, &target, MODEL_NO_FILTER) &&
             compare_get(c, &target, MODEL_N_IS) && compare_get(c, &target, MODEL_DOCUMENT_HAS) &&
-            compare_query(c, &target);
+            compare_query(c, &target) && compare_pins(c, &target) &&
+            compare_past(c, &target, position);
 }
 
 static bool
@@ -392,6 +513,8 @@ session_look(struct session *session, const struct model *model, char why[WHY_SI
     och_mem_init(&c.mem, NULL);
     och_arena_init(&c.arena, &c.mem);
     bool same = compare_all(&c);
+    if (same)
+        remember(&c);
     och_arena_clear(&c.arena);
     if (c.has_failed)
         return VIEW_FAILED;

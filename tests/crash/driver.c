@@ -68,6 +68,7 @@ session_open(struct session *session, struct ochre_error *err)
             .engine = {.head_rows_max = HEAD_ROWS,
                     .log_size_seal = LOG_SIZE_SEAL,
                     .merge = {.fan_in = FAN_IN, .rows_max = SEGMENT_ROWS}}};
+    compare_forget(); /* what was seen of another state of the disk, perhaps */
     ochre_status status = och_db_open(&options, &session->db, err);
     if (status == OCHRE_OK)
         stand_between(session->db->catalog);
@@ -296,6 +297,20 @@ do_fork(struct session *session, struct batch *batch, const struct model_op *op,
 }
 
 static ochre_status
+do_pin(struct session *session, struct batch *batch, const struct model_op *op,
+        struct ochre_error *err)
+{
+    struct och_target target;
+    struct och_pin_info info;
+    ochre_status status = find_target(session, batch, op, &target, err);
+    if (status != OCHRE_OK)
+        return status;
+    return op->kind == MODEL_PIN
+            ? och_op_pin(session->db, &batch->arena, &target, bytes_of(op->new_name), &info, err)
+            : och_op_unpin(session->db, &target, bytes_of(op->new_name), err);
+}
+
+static ochre_status
 do_write(struct session *session, struct batch *batch, const struct model_op *op,
         enum och_write_op kind, struct ochre_error *err)
 {
@@ -387,6 +402,9 @@ dispatch(struct session *session, struct batch *batch, const struct model_op *op
         return och_op_collection_delete(session->db, name.tenant, name.database, name.name, err);
     case MODEL_COLLECTION_FORK:
         return do_fork(session, batch, op, err);
+    case MODEL_PIN:
+    case MODEL_UNPIN:
+        return do_pin(session, batch, op, err);
     case MODEL_ADD:
         return do_write(session, batch, op, OCH_WRITE_ADD, err);
     case MODEL_UPDATE:

@@ -20,6 +20,8 @@ model_op_name(enum model_op_kind kind)
             [MODEL_COLLECTION_CREATE] = "create collection",
             [MODEL_COLLECTION_UPDATE] = "change collection",
             [MODEL_COLLECTION_FORK] = "fork collection",
+            [MODEL_PIN] = "pin",
+            [MODEL_UNPIN] = "unpin",
             [MODEL_COLLECTION_DELETE] = "drop collection",
             [MODEL_ADD] = "add",
             [MODEL_UPDATE] = "update",
@@ -61,11 +63,30 @@ model_init(struct model *model)
     add_database(model, "default_tenant", "default_database");
 }
 
+struct model_record *
+model_copy_records(const struct model_record *records, size_t n)
+{
+    struct model_record *copy = n == 0 ? NULL : malloc(n * sizeof(*copy));
+    if (n > 0 && copy == NULL)
+        abort();
+    if (n > 0)
+        memcpy(copy, records, n * sizeof(*copy));
+    return copy;
+}
+
+static void
+clear_collection(struct model_collection *collection)
+{
+    for (size_t i = 0; i < collection->n_pins; i++)
+        free(collection->pins[i].records);
+    free(collection->records);
+}
+
 void
 model_clear(struct model *model)
 {
     for (size_t i = 0; i < model->n_collections; i++)
-        free(model->collections[i].records);
+        clear_collection(&model->collections[i]);
     free(model->collections);
     memset(model, 0, sizeof(*model));
 }
@@ -80,11 +101,9 @@ model_copy(struct model *copy, const struct model *model)
         struct model_collection *to = &copy->collections[i];
         *to = *from;
         to->room = from->n;
-        to->records = from->n == 0 ? NULL : malloc(from->n * sizeof(*to->records));
-        if (from->n > 0 && to->records == NULL)
-            abort();
-        if (from->n > 0)
-            memcpy(to->records, from->records, from->n * sizeof(*to->records));
+        to->records = model_copy_records(from->records, from->n);
+        for (size_t j = 0; j < from->n_pins; j++)
+            to->pins[j].records = model_copy_records(from->pins[j].records, from->pins[j].n);
     }
 }
 
@@ -146,7 +165,7 @@ create_database(struct model *model, const struct model_op *op)
 static void
 remove_collection(struct model *model, size_t at)
 {
-    free(model->collections[at].records);
+    clear_collection(&model->collections[at]);
     model->n_collections--;
     memmove(&model->collections[at], &model->collections[at + 1],
             (model->n_collections - at) * sizeof(model->collections[0]));
@@ -238,11 +257,47 @@ fork_collection(struct model *model, const struct model_op *op)
     *c = *source;
     set_text(c->name, sizeof(c->name), op->new_name);
     c->room = source->n;
-    c->records = source->n == 0 ? NULL : malloc(source->n * sizeof(*c->records));
-    if (source->n > 0 && c->records == NULL)
-        abort();
-    if (source->n > 0)
-        memcpy(c->records, source->records, source->n * sizeof(*c->records));
+    c->records = model_copy_records(source->records, source->n);
+    c->n_pins = 0;
+    return OCHRE_OK;
+}
+
+static struct model_pin *
+find_pin(struct model_collection *collection, const char *name)
+{
+    for (size_t i = 0; i < collection->n_pins; i++)
+        if (strcmp(collection->pins[i].name, name) == 0)
+            return &collection->pins[i];
+    return NULL;
+}
+
+static ochre_status
+pin(struct model *model, const struct model_op *op)
+{
+    struct model_collection *c = model_find(model, op->tenant, op->database, op->name);
+    if (c == NULL)
+        return OCHRE_NOT_FOUND;
+    if (find_pin(c, op->new_name) != NULL)
+        return OCHRE_EXISTS;
+    if (c->n_pins == MODEL_PINS_MAX)
+        abort(); /* there are no more names for them */
+    struct model_pin *made = &c->pins[c->n_pins++];
+    set_text(made->name, sizeof(made->name), op->new_name);
+    made->n = c->n;
+    made->records = model_copy_records(c->records, c->n);
+    return OCHRE_OK;
+}
+
+static ochre_status
+unpin(struct model *model, const struct model_op *op)
+{
+    struct model_collection *c = model_find(model, op->tenant, op->database, op->name);
+    struct model_pin *gone = c == NULL ? NULL : find_pin(c, op->new_name);
+    if (gone == NULL)
+        return OCHRE_NOT_FOUND;
+    free(gone->records);
+    c->n_pins--;
+    memmove(gone, gone + 1, (size_t) (&c->pins[c->n_pins] - gone) * sizeof(*gone));
     return OCHRE_OK;
 }
 
@@ -475,6 +530,10 @@ model_apply(struct model *model, const struct model_op *op)
         return delete_collection(model, op);
     case MODEL_COLLECTION_FORK:
         return fork_collection(model, op);
+    case MODEL_PIN:
+        return pin(model, op);
+    case MODEL_UNPIN:
+        return unpin(model, op);
     case MODEL_ADD:
     case MODEL_UPDATE:
     case MODEL_UPSERT:

@@ -31,6 +31,7 @@ enum {
     MODEL_BATCH_MAX = 20,
     MODEL_KEYS_MAX = 16,
     MODEL_COLLECTIONS_MAX = 16,
+    MODEL_PINS_MAX = 4,
 };
 
 /* A metadata value.  A list's type is that of its members, and is_list is set. */
@@ -70,6 +71,13 @@ struct model_record {
     struct model_fields metadata;
 };
 
+/* What a collection was. */
+struct model_pin {
+    char name[MODEL_NAME_SIZE];
+    size_t n;
+    struct model_record *records; /* owned */
+};
+
 struct model_collection {
     char tenant[MODEL_NAME_SIZE], database[MODEL_NAME_SIZE], name[MODEL_NAME_SIZE];
     struct model_fields metadata;
@@ -78,6 +86,8 @@ struct model_collection {
     struct model_record *records; /* owned, in insertion order */
     size_t n_keys;
     char keys[MODEL_KEYS_MAX][8]; /* of metadata, ever seen; in byte order */
+    size_t n_pins;
+    struct model_pin pins[MODEL_PINS_MAX]; /* in the order in which they were made */
 };
 
 struct model_database {
@@ -99,6 +109,8 @@ enum model_op_kind {
     MODEL_COLLECTION_UPDATE,
     MODEL_COLLECTION_DELETE,
     MODEL_COLLECTION_FORK, /* new_name */
+    MODEL_PIN,             /* new_name */
+    MODEL_UNPIN,           /* new_name */
     MODEL_ADD,
     MODEL_UPDATE,
     MODEL_UPSERT,
@@ -156,6 +168,9 @@ void model_copy(struct model *copy, const struct model *model);
 
 /* Do it: the state changes if and only if the answer is OCHRE_OK. */
 ochre_status model_apply(struct model *model, const struct model_op *op);
+
+/* A copy of records, to be freed; NULL: there are none. */
+struct model_record *model_copy_records(const struct model_record *records, size_t n);
 
 /* The collection with this name, or NULL. */
 struct model_collection *model_find(

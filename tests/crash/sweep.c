@@ -6,10 +6,14 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "crash/compare.h"
 #include "crash/workload.h"
 
 /* A small disk has small log files, so that they fill up and others follow. */
 #define DISK_SIZE ((uint64_t) 5 << 20)
+
+/* A workload of so many operations writes twice to a collection, without a restart. */
+#define PAST_OPS_MIN 50u
 
 /* Uses of a point's seed, so that no two sessions on a disk share one. */
 enum { USE_TRIAL, USE_REOPEN, USE_REOPEN_AGAIN, USE_PROBE, USE_CUT, USE_CHECK, USE_JUDGE };
@@ -146,6 +150,10 @@ sweep_open(struct sweep *sweep, const struct sweep_options *options)
     bool right = status == OCHRE_OK && run_workload(sweep, &session);
     if (status != OCHRE_OK)
         (void) fprintf(stderr, "FAILED to open: %s\n", err.message);
+    if (right && n >= PAST_OPS_MIN && compare_past_reads() == 0) {
+        (void) fprintf(stderr, "FAILED: nothing of the past could be read\n");
+        right = false;
+    }
     right = session_end(&session) && right;
     sim_disk_close(disk);
     return right;
@@ -321,7 +329,7 @@ point_survives(struct sweep *sweep, const struct point *point, struct sim_disk *
 static bool
 is_of_catalog(enum model_op_kind kind)
 {
-    return kind <= MODEL_COLLECTION_FORK || kind == MODEL_RESET;
+    return kind <= MODEL_UNPIN || kind == MODEL_RESET;
 }
 
 /* The state that the session shows agrees with the answer; NULL when not. */

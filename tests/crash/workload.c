@@ -208,6 +208,15 @@ make_fork(struct workload *w, const struct model *model, struct model_op *op)
     number_text(op->new_name, sizeof(op->new_name), "col-", below(w, N_NAMES));
 }
 
+/* Few names, so that some are taken, and some are nobody's. */
+static void
+make_pin(struct workload *w, const struct model *model, struct model_op *op)
+{
+    op->kind = one_in(w, 3) ? MODEL_UNPIN : MODEL_PIN;
+    name_collection(op, pick_collection(w, model));
+    number_text(op->new_name, sizeof(op->new_name), "pin-", below(w, 3));
+}
+
 static enum model_when
 pick_when(struct workload *w)
 {
@@ -367,6 +376,8 @@ workload_next(struct workload *w, const struct model *model, struct model_op *op
         make_fork(w, model, op);
     else if (pick < 94)
         make_tenant_or_database(w, op);
+    else if (pick < 97)
+        make_pin(w, model, op);
     else
         make_wrong(w, model, op);
 }

@@ -404,6 +404,34 @@ def past():
         claim.then("GET", f"{claim.c}/count?as_of={text}", None, status, why)
     yield claim.transcript()
 
+    claim = Claim("a-position-may-be-pinned")
+    pins = "/ochre/v1" + claim.c.removeprefix("/api/v2") + "/pins"
+    pin = {"created_unix_s": ANY, "bytes": ANY}
+    exists = {"error": "ChromaError", "message": ANY}
+    claim.then("GET", pins, None, 200, [])
+    claim.add(ids=["a", "b"], embeddings=[[1, 0], [0, 1]])
+    claim.then("POST", pins, {"name": "first"}, 200, {"name": "first", "position": 1, **pin})
+    claim.then("POST", claim.c + "/delete", {"ids": ["a"]}, 200, {"deleted": 1})
+    claim.then("POST", pins, {}, 200, {"name": ANY, "position": 2, **pin})
+    claim.then("POST", pins, {"name": None}, 200, {"name": ANY, "position": 2, **pin})
+    claim.then("GET", pins, None, 200, [{"name": "first", "position": 1, **pin},
+                                        {"name": ANY, "position": 2, **pin},
+                                        {"name": ANY, "position": 2, **pin}])
+    claim.then("POST", pins, {"name": "first"}, 409, exists)
+    for body, status, why in (({"name": "no good"}, 400, INVALID), ({"name": ""}, 400, INVALID),
+                              ({"name": 1}, 422, ANY), ([], 422, ANY)):
+        claim.then("POST", pins, body, status, why)
+    claim.finds(["a", "b"], as_of=1)
+    claim.then("GET", claim.c + "/count?as_of=1", None, 200, 2)
+    claim.then("GET", claim.database + "/collections_count", None, 200, 1)
+    claim.then("DELETE", pins + "/first", None, 200, {})
+    claim.then("DELETE", pins + "/first", None, 404, NOT_FOUND)
+    unknown = pins.replace("{collection_id:c}", "00000000-0000-4000-8000-000000000000")
+    claim.then("GET", unknown, None, 404, NOT_FOUND)
+    claim.then("POST", unknown, {}, 404, NOT_FOUND)
+    claim.then("DELETE", unknown + "/first", None, 404, NOT_FOUND)
+    yield claim.transcript()
+
     claim = Claim("a-get-may-go-on-with-a-cursor")
     claim.add(ids=["a", "b", "c"], embeddings=[[1, 0], [0, 1], [2, 2]])
     for body, ids, cursor in (({"cursor": ""}, ["a", "b", "c"], None),

@@ -105,9 +105,10 @@ hash_bytes(uint64_t hash, struct ochre_bytes bytes)
 }
 
 static uint64_t
-hash_records(struct fixture *f, struct ochre_db *db, const struct och_target *target, uint64_t hash)
+hash_records(struct fixture *f, struct ochre_db *db, const struct och_target *target,
+        const uint64_t *as_of, uint64_t hash)
 {
-    struct och_get_input all = {.limit = UINT64_MAX, .include = ~0u};
+    struct och_get_input all = {.limit = UINT64_MAX, .include = ~0u, .as_of = as_of};
     struct och_result *result;
     check_ok(och_op_get(db, target, &all, &result, &f->err), &f->err);
     for (size_t i = 0; i < result->lists[0].n; i++) {
@@ -117,6 +118,25 @@ hash_records(struct fixture *f, struct ochre_db *db, const struct och_target *ta
         hash = och_hash64_seeded(hit->embedding, DIM * sizeof(float), hash);
     }
     och_result_release(result);
+    return hash;
+}
+
+static uint64_t
+hash_pins(struct fixture *f, struct ochre_db *db, const struct och_target *target, uint64_t hash)
+{
+    struct och_arena arena;
+    struct och_pin_row *rows = NULL;
+    size_t n = 0;
+    och_arena_init(&arena, &f->own);
+    check_ok(db->catalog->ops->pin_list(db->catalog, &arena, target->id, &rows, &n, &f->err),
+            &f->err);
+    for (size_t i = 0; i < n; i++) {
+        hash = och_hash64_seeded(rows[i].id.bytes, sizeof(rows[i].id.bytes), hash);
+        hash = hash_bytes(hash, rows[i].name);
+        hash = hash_bytes(hash * 31 + rows[i].position, rows[i].metadata);
+        hash = hash_records(f, db, target, &rows[i].position, hash);
+    }
+    och_arena_clear(&arena);
     return hash;
 }
 
@@ -138,7 +158,8 @@ hash_database(struct fixture *f, struct ochre_db *db, const char *tenant, const 
         hash = hash_bytes(hash, rows[i].metadata);
         hash = hash_bytes(hash, rows[i].schema);
         hash = hash * 31 + rows[i].number;
-        hash = hash_records(f, db, &target, hash);
+        hash = hash_records(f, db, &target, NULL, hash);
+        hash = hash_pins(f, db, &target, hash);
     }
     och_arena_clear(&arena);
     return hash;
@@ -276,6 +297,24 @@ fork_one(struct fixture *f, size_t i)
 }
 
 static void
+pin_one(struct fixture *f, size_t i)
+{
+    struct och_arena arena;
+    struct och_pin_info *infos;
+    struct och_pin_info info;
+    size_t n = 0;
+    och_arena_init(&arena, &f->own);
+    check_ok(och_op_pin_list(f->db, &arena, &f->targets[i], &infos, &n, &f->err), &f->err);
+    if (n > 2)
+        check_ok(och_op_unpin(f->db, &f->targets[i], infos[1].name, &f->err), &f->err);
+    else
+        check_ok(och_op_pin(f->db, &arena, &f->targets[i], (struct ochre_bytes){NULL, 0}, &info,
+                         &f->err),
+                &f->err);
+    och_arena_clear(&arena);
+}
+
+static void
 rename_one(struct fixture *f, size_t i)
 {
     char name[32];
@@ -363,6 +402,8 @@ step(struct fixture *f)
         write(f, &f->targets[i], true);
     else if (what < 62)
         drop(f, i);
+    else if (what < 65)
+        pin_one(f, i);
     else if (what < 69)
         fork_one(f, i);
     else if (what < 73)

@@ -1272,6 +1272,72 @@ threads_of_its_own_end_with_the_database(void **state)
     ochre_collection_close(collection);
 }
 
+/* --- pins ------------------------------------------------------------------------- */
+
+struct seen_pins {
+    char names[4][513];
+    uint64_t positions[4];
+    int n, n_wanted;
+};
+
+static bool
+see_pin(void *context, const struct ochre_pin *pin)
+{
+    struct seen_pins *seen = context;
+    check(pin->size == sizeof(*pin) && pin->name.size < sizeof(seen->names[0]));
+    memcpy(seen->names[seen->n], pin->name.data, pin->name.size);
+    seen->positions[seen->n++] = pin->position;
+    return seen->n < seen->n_wanted;
+}
+
+static void
+a_pin_is_made_listed_read_and_unpinned(void **state)
+{
+    (void) state;
+    static struct seen_pins seen;
+    const struct ochre_bytes id = {"a", 1};
+    const float vector[2] = {1, 2};
+    const struct ochre_records records = {.n = 1, .ids = &id, .embeddings = vector, .dim = 2};
+    const struct ochre_selection selection = {.ids = &id, .n_ids = 1};
+    struct ochre_pin pin = {.size = sizeof(pin)};
+    ochre_collection *collection;
+    uint64_t count = 0;
+    check_ok(ochre_collection_create(db, "things", NULL, &collection, &err), &err);
+    check_ok(ochre_add(collection, &records, &err), &err);
+    check_ok(ochre_pin_create(collection, "first", &pin, &err), &err);
+    check(pin.position == 1 && pin.created_unix_s > 0 && pin.n_bytes == 0);
+    assert_string_equal(pin.text, "first");
+    check(pin.name.data == pin.text && pin.name.size == 5);
+    check_ok(ochre_delete(collection, &selection, UINT64_MAX, &count, &err), &err);
+    check_ok(ochre_pin_create(collection, NULL, NULL, &err), &err);
+    check(ochre_pin_create(collection, "first", NULL, &err) == OCHRE_EXISTS);
+    pin.size--;
+    check(ochre_pin_create(collection, "third", &pin, &err) == OCHRE_INVALID);
+    assert_non_null(strstr(err.message, "pin.size is"));
+    ochre_collection_close(collection);
+    ochre_close(db);
+
+    check_ok(ochre_open(directory, NULL, &db, &err), &err);
+    check_ok(ochre_collection_open(db, NULL, NULL, "things", &collection, &err), &err);
+    seen = (struct seen_pins){.n_wanted = 4};
+    check_ok(ochre_pin_list(collection, see_pin, &seen, &err), &err);
+    check(seen.n == 2 && seen.positions[0] == 1 && seen.positions[1] == 2);
+    assert_string_equal(seen.names[0], "first");
+    check(strlen(seen.names[1]) == 36);
+    seen = (struct seen_pins){.n_wanted = 1};
+    check_ok(ochre_pin_list(collection, see_pin, &seen, &err), &err);
+    check(seen.n == 1);
+    const uint64_t first = 1;
+    check_ok(ochre_count_as_of(collection, &first, &count, NULL, &err), &err);
+    check(count == 1);
+    check_ok(ochre_count(collection, &count, &err), &err);
+    check(count == 0);
+    check_ok(ochre_pin_delete(collection, "first", &err), &err);
+    check(ochre_pin_delete(collection, "first", &err) == OCHRE_NOT_FOUND);
+    check(ochre_count_as_of(collection, &first, &count, NULL, &err) == OCHRE_STALE);
+    ochre_collection_close(collection);
+}
+
 int
 main(void)
 {
@@ -1319,6 +1385,8 @@ main(void)
                     a_query_of_another_size_or_range_is_refused, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_result_does_not_change_with_the_collection, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_pin_is_made_listed_read_and_unpinned, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_reset_must_be_allowed, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_memory_limit_is_an_answer_and_not_the_end, set_up, tear_down),

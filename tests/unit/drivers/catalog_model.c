@@ -17,7 +17,7 @@ static const struct ochre_bytes tenants[MODEL_TENANTS] = {
         {OCH_DEFAULT_TENANT, sizeof(OCH_DEFAULT_TENANT) - 1},
         {"a\0b", 3},
         {"a", 1},
-        {"", 0},
+        {"_", 1},
         {"\xc3\xa9t\xc3\xa9 \xf0\x9f\x8c\x8d/..", 13},
 };
 static const struct ochre_bytes resources[MODEL_RESOURCES] = {{"one", 3}, {"", 0}, {"o\0e", 3}};
