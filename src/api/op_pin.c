@@ -193,11 +193,10 @@ och_op_unpin(struct ochre_db *db, const struct och_target *target, struct ochre_
     for (size_t i = 0; status == OCHRE_OK && i < n; i++)
         if (och_bytes_equal(rows[i].name, name))
             found = &rows[i];
-    if (status == OCHRE_OK && found == NULL)
-        status = och_fail(err, OCHRE_NOT_FOUND, "Pin [%.*s] does not exist.",
-                och_name_shown(name, OCH_NAME_SIZE_MAX / 2), name.data);
     if (status == OCHRE_OK)
-        status = och_engine_drop(db->engine, found->id, err);
+        status = found != NULL ? och_engine_drop(db->engine, found->id, err)
+                               : och_fail(err, OCHRE_NOT_FOUND, "Pin [%.*s] does not exist.",
+                                         och_name_shown(name, OCH_NAME_SIZE_MAX / 2), name.data);
     och_arena_clear(&arena);
     return status;
 }

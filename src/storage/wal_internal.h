@@ -40,7 +40,8 @@ struct wal_file {
     struct wal_file *next; /* newer */
     uint64_t number;
     uint64_t first_lsn;
-    uint64_t used; /* bytes of header and groups */
+    uint64_t used;   /* bytes of header and groups */
+    bool is_removed; /* perhaps not durably yet */
 };
 
 struct och_wal {

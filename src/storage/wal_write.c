@@ -409,6 +409,7 @@ och_wal_trim(struct och_wal *wal, uint64_t lsn, struct ochre_error *err)
         status = och_vfs_remove(wal->options.vfs, path, err);
         if (status != OCHRE_OK && status != OCHRE_NOT_FOUND)
             break;
+        file->is_removed = true;
         /* One at a time, and durably: a newer file gone while an older one is still
          * there would look like a hole. */
         status = och_vfs_sync_dir(wal->options.vfs, WAL_DIR, err);
@@ -449,7 +450,7 @@ och_wal_each_file(const struct och_wal *wal, och_wal_visit_file visit, void *con
     ochre_status status = OCHRE_OK;
     for (const struct wal_file *file = wal->oldest; file != NULL && status == OCHRE_OK;
             file = file->next)
-        if (has_records(wal, file))
+        if (has_records(wal, file) && !file->is_removed)
             status = visit(context, file->number, file->used);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/backup.h"
 #include "api/db.h"
 #include "api/ops.h"
 #include "api/schema.h"
@@ -81,6 +82,7 @@ session_begin(
 {
     session->disk = disk;
     session->db = NULL;
+    session->backup = NULL;
     session->sqlite_blocks = sqlite_memory_blocks();
     sim_machine_init(&session->machine, seed);
     och_mem_init(&session->mem, NULL);
@@ -92,6 +94,8 @@ session_end(struct session *session)
 {
     och_db_close(session->db);
     session->db = NULL;
+    sim_disk_close(session->backup);
+    session->backup = NULL;
     size_t used = och_mem_used(&session->mem);
     uint64_t blocks = sqlite_memory_blocks() - session->sqlite_blocks;
     if (used == 0 && blocks == 0)
@@ -374,6 +378,63 @@ do_compact(struct session *session, struct batch *batch, const struct model_op *
     return status;
 }
 
+/* A disk of the test's own, which does not fail. */
+static struct sim_disk *
+open_other_disk(void)
+{
+    static struct och_mem mem; /* nobody counts it */
+    if (mem.limit == 0)
+        och_mem_init(&mem, NULL);
+    return sim_disk_open(&mem, 1);
+}
+
+/* Whole, and with a sound copy of everything, when it says so. */
+static ochre_status
+back_up(struct session *session, struct ochre_error *err)
+{
+    struct och_mem mem;
+    struct och_backup_totals totals;
+    och_mem_init(&mem, NULL);
+    const struct och_backup_options options = {
+            .mem = &session->mem, .machine = &session->machine.machine};
+    const struct och_backup_options without_faults = {
+            .mem = &mem, .machine = &session->machine.machine};
+    sim_disk_close(session->backup);
+    session->backup = open_other_disk();
+    ochre_status status =
+            och_backup_database(&options, session->db, sim_disk_vfs(session->backup), &totals, err);
+    if (status == OCHRE_OK &&
+            och_backup_verify_vfs(&without_faults, sim_disk_vfs(session->backup), &totals, err) !=
+                    OCHRE_OK)
+        return OCHRE_INTERNAL;
+    return status;
+}
+
+bool
+session_backup_shows(
+        const struct session *session, const struct model *model, uint64_t seed, char why[WHY_SIZE])
+{
+    struct och_mem mem;
+    struct och_backup_totals totals;
+    struct ochre_error err;
+    struct session restored;
+    struct sim_disk *disk = open_other_disk();
+    och_mem_init(&mem, NULL);
+    const struct och_backup_options options = {.mem = &mem, .machine = &session->machine.machine};
+    ochre_status status = och_restore_vfs(
+            &options, sim_disk_vfs(session->backup), sim_disk_vfs(disk), &totals, &err);
+    bool shows = false;
+    if (status == OCHRE_OK) {
+        status = session_begin(&restored, disk, seed, &err);
+        shows = status == OCHRE_OK && session_shows(&restored, model, why);
+        shows = session_end(&restored) && shows;
+    }
+    if (status != OCHRE_OK)
+        (void) snprintf(why, WHY_SIZE, "restoring the backup: %.300s", err.message);
+    sim_disk_close(disk);
+    return shows;
+}
+
 static ochre_status
 restart(struct session *session, struct ochre_error *err)
 {
@@ -419,6 +480,8 @@ dispatch(struct session *session, struct batch *batch, const struct model_op *op
         return och_engine_seal_all(session->db->engine, err);
     case MODEL_COMPACT:
         return do_compact(session, batch, op, err);
+    case MODEL_BACKUP:
+        return back_up(session, err);
     case MODEL_RESTART:
         return restart(session, err);
     case MODEL_N_KINDS:

@@ -24,9 +24,10 @@ struct sim_disk;
 struct session {
     struct sim_disk *disk; /* borrowed */
     struct sim_machine machine;
-    struct och_mem mem;     /* the account that pays for all of it, and must get it back */
-    uint64_t sqlite_blocks; /* that SQLite held before; the same must be left */
-    struct ochre_db *db;    /* NULL: not open */
+    struct och_mem mem;      /* the account that pays for all of it, and must get it back */
+    uint64_t sqlite_blocks;  /* that SQLite held before; the same must be left */
+    struct ochre_db *db;     /* NULL: not open */
+    struct sim_disk *backup; /* what the last backup wrote; owned; NULL: none */
 };
 
 /*
@@ -47,8 +48,13 @@ bool session_end(struct session *session);
 ochre_status session_do(
         struct session *session, const struct model_op *op, struct ochre_error *err);
 
-/* What a read of everything gives; why, when not the state, is said. */
 enum { WHY_SIZE = 400 };
+
+/* Restore the last backup, which succeeded, to another disk: is it this state?  Why not, is said. */
+bool session_backup_shows(const struct session *session, const struct model *model, uint64_t seed,
+        char why[WHY_SIZE]);
+
+/* What a read of everything gives; why, when not the state, is said. */
 enum view {
     VIEW_SAME,   /* exactly this state */
     VIEW_OTHER,  /* something else, which is a lie */

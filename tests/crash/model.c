@@ -30,6 +30,7 @@ model_op_name(enum model_op_kind kind)
             [MODEL_RESET] = "reset",
             [MODEL_SEAL] = "seal",
             [MODEL_COMPACT] = "compact",
+            [MODEL_BACKUP] = "back up",
             [MODEL_RESTART] = "restart",
     };
     return names[kind];
@@ -544,6 +545,7 @@ model_apply(struct model *model, const struct model_op *op)
         return reset(model);
     case MODEL_SEAL:
     case MODEL_COMPACT:
+    case MODEL_BACKUP:
     case MODEL_RESTART:
     case MODEL_N_KINDS:
         break;

@@ -119,6 +119,7 @@ enum model_op_kind {
     /* What must change nothing: */
     MODEL_SEAL,
     MODEL_COMPACT, /* flag: purge */
+    MODEL_BACKUP,  /* to a disk of its own */
     MODEL_RESTART,
     MODEL_N_KINDS,
 };

@@ -109,6 +109,10 @@ run_op(struct sweep *sweep, struct session *session, size_t i)
     char why[WHY_SIZE];
     if (!session_shows(session, &sweep->models[i + 1], why))
         return point_fails(sweep, &point, why);
+    uint64_t seed = workload_mix(sweep->options.seed, i + 1);
+    if (sweep->ops[i].kind == MODEL_BACKUP &&
+            !session_backup_shows(session, &sweep->models[i + 1], seed, why))
+        return point_fails(sweep, &point, why);
     return true;
 }
 

@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -195,6 +196,43 @@ files_are_rotated_grow_and_are_trimmed(void **state)
     check_ok(append(&f, 2, 10, &err), &err);
     check_ok(open_log(&f, &err), &err);
     check(f.seen.n == 42 - oldest + 1);
+    end(&f);
+}
+
+static ochre_status
+is_there(void *context, uint64_t number, uint64_t size)
+{
+    struct fixture *f = context;
+    char path[40];
+    bool there = false;
+    struct ochre_error err;
+    (void) size;
+    (void) snprintf(path, sizeof(path), "log/%016" PRIx64 ".log", number);
+    check_ok(och_vfs_exists(f->options.vfs, path, &there, &err), &err);
+    check(there);
+    return OCHRE_OK;
+}
+
+static void
+a_file_that_may_come_back_is_not_visited(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    enum { REMOVING = 1, SYNCING };
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    for (int i = 0; i < 40; i++)
+        check_ok(append(&f, 1, 300000, &err), &err);
+    sim_disk_fail(f.disk, SYNCING, SIM_IO_ONCE);
+    check(och_wal_trim(f.wal, 30, &err) == OCHRE_IO);
+    check(sim_disk_has_failed(f.disk));
+    sim_disk_fail(f.disk, 0, SIM_IO_ONCE);
+    check(och_wal_oldest_lsn(f.wal) == 1);
+    check_ok(och_wal_each_file(f.wal, is_there, &f), &err);
+    check_ok(och_wal_trim(f.wal, 30, &err), &err);
+    check(och_wal_oldest_lsn(f.wal) > 1);
+    check_ok(och_wal_each_file(f.wal, is_there, &f), &err);
     end(&f);
 }
 
@@ -762,6 +800,7 @@ main(void)
             cmocka_unit_test(an_empty_log_begins_at_one),
             cmocka_unit_test(what_was_appended_comes_back_in_order),
             cmocka_unit_test(files_are_rotated_grow_and_are_trimmed),
+            cmocka_unit_test(a_file_that_may_come_back_is_not_visited),
             cmocka_unit_test(a_log_shorter_than_the_catalog_knows_is_corrupt),
             cmocka_unit_test(a_file_of_another_database_is_refused),
             cmocka_unit_test(a_flipped_bit_below_the_synced_end_is_always_noticed),
