@@ -16,6 +16,7 @@
 /* 0 magic 16 | 16 u64 LOCK's number, 0: there has been none | 24 xxh3-64 of 0..23 */
 #define MARK_SIZE ((size_t) 32)
 #define LOCK_PATH "data/" OCH_DIR_LOCK
+#define FORMAT_PATH "data/" OCH_DIR_FORMAT
 #define NEW_PATH "new"
 static const char mark_magic[16] = "ochre beside";
 
@@ -151,7 +152,13 @@ judge(struct och_beside *beside, bool has_data, enum och_beside_state *state_out
         status = number_there(beside, &there, err);
     if (status != OCHRE_OK)
         return status;
-    if (wanted == 0 || (there != wanted && here != wanted && here != 0))
+    bool has_format = false;
+    status = och_vfs_exists(beside->vfs, FORMAT_PATH, &has_format, err);
+    if (status != OCHRE_OK)
+        return status;
+    /* What is being removed loses its FORMAT first and its LOCK last. */
+    bool is_going = here == 0 && !has_format;
+    if (wanted == 0 || (there != wanted && here != wanted && !is_going))
         return refuse(beside, err);
     *state_out = there == wanted ? OCH_BESIDE_EXCHANGED : OCH_BESIDE_LEFT;
     return OCHRE_OK;
@@ -290,6 +297,24 @@ ochre_status
 och_beside_name(struct och_beside *beside, struct ochre_error *err)
 {
     return och_vfs_posix_name(beside->data, beside->path, err);
+}
+
+ochre_status
+och_beside_keep(struct och_beside *beside, bool *named_out, struct ochre_error *err)
+{
+    char bytes[MARK_SIZE] = {0};
+    uint64_t wanted = 0, there = 0;
+    size_t n_read = 0;
+    *named_out = false;
+    ochre_status status = och_file_read(beside->mark, 0, bytes, sizeof(bytes), &n_read, err);
+    if (status == OCHRE_OK && (n_read != sizeof(bytes) || !decode_mark(bytes, &wanted)))
+        return och_fail(err, OCHRE_CORRUPT, "the mark in %.200s is damaged", beside->dir);
+    if (status == OCHRE_OK)
+        status = number_there(beside, &there, err);
+    if (status != OCHRE_OK)
+        return status;
+    *named_out = wanted != 0 && there == wanted;
+    return *named_out ? OCHRE_OK : write_mark(beside, 0, err);
 }
 
 void

@@ -12,7 +12,8 @@
  *
  *      DIR's LOCK is the one that the mark names    the two have changed names: data/ is what
  *                                                   was there before, and stays
- *      its own LOCK is, or it has none any more     half of DIR, or all of it: worth nothing
+ *      its own LOCK is, or it has neither LOCK nor  half of DIR, or all of it: worth nothing
+ *      FORMAT any more
  *      neither                                      somebody else's: nothing is touched
  *
  * LOCK is named by the number that the file system gives it, so that nothing of this is
@@ -77,6 +78,11 @@ OCH_MUST_CHECK ochre_status och_beside_make(
 
 /* Give data/ the name DIR, which is not there, durably. */
 OCH_MUST_CHECK ochre_status och_beside_name(struct och_beside *beside, struct ochre_error *err);
+
+/* What is in data/ is whole, but could not become DIR, and somebody is told where it is: who begins
+ * here the next time does not take it for worthless.  *named_out: it has become DIR after all. */
+OCH_MUST_CHECK ochre_status och_beside_keep(
+        struct och_beside *beside, bool *named_out, struct ochre_error *err);
 
 /* Remove the place, unless something is in data/, and free it.  NULL is fine. */
 void och_beside_end(struct och_beside *beside);

@@ -190,13 +190,15 @@ och_op_unpin(struct ochre_db *db, const struct och_target *target, struct ochre_
     ochre_status status = och_db_admit_change(db, err);
     if (status == OCHRE_OK)
         status = list_rows(db, &arena, target, &rows, &n, err);
-    for (size_t i = 0; status == OCHRE_OK && i < n; i++)
+    bool listed = status == OCHRE_OK;
+    for (size_t i = 0; listed && i < n; i++)
         if (och_bytes_equal(rows[i].name, name))
             found = &rows[i];
-    if (status == OCHRE_OK)
-        status = found != NULL ? och_engine_drop(db->engine, found->id, err)
-                               : och_fail(err, OCHRE_NOT_FOUND, "Pin [%.*s] does not exist.",
-                                         och_name_shown(name, OCH_NAME_SIZE_MAX / 2), name.data);
+    if (listed)
+        status = found == NULL ? OCHRE_NOT_FOUND : och_engine_drop(db->engine, found->id, err);
+    if (status == OCHRE_NOT_FOUND && listed) /* or somebody else was faster */
+        status = och_fail(err, OCHRE_NOT_FOUND, "Pin [%.*s] does not exist.",
+                och_name_shown(name, OCH_NAME_SIZE_MAX / 2), name.data);
     och_arena_clear(&arena);
     return status;
 }

@@ -570,12 +570,21 @@ clear_left(struct och_beside *beside, struct ochre_error *err)
 }
 
 static ochre_status
-exchange(const struct och_beside *beside, struct ochre_error *err)
+exchange(struct och_beside *beside, struct ochre_error *err)
 {
     struct ochre_error why = {.status = OCHRE_OK};
     ochre_status status = och_dir_exchange(beside->path, beside->data, &why);
-    return status == OCHRE_OK
-            ? status
+    if (status == OCHRE_OK)
+        return status;
+    /* Who reads this may begin to use it: the next repair must not remove it. */
+    bool named = false;
+    ochre_status kept = och_beside_keep(beside, &named, NULL);
+    (void) kept;
+    return named
+            ? och_fail(err, status,
+                      "%.300s; the directory is repaired, and %.150s the damaged one: repair "
+                      "again to give it its name",
+                      why.message, beside->data)
             : och_fail(err, status, "%.300s; the repaired directory is whole, and stays %.150s",
                       why.message, beside->data);
 }
@@ -640,6 +649,8 @@ och_repair_in_place(const struct och_repair_options *options, const char *path, 
     if (how.kernels == NULL)
         how.kernels = och_kernels_choose(och_cpu_detect().sets, NULL);
     ochre_status status = check_there(options->mem, path, err);
+    if (status == OCHRE_OK)
+        status = och_dir_check_exchange(path, err);
     if (status == OCHRE_OK)
         status = och_beside_begin(options->mem, &in_place, path, &beside, &state, err);
     if (status != OCHRE_OK)

@@ -156,8 +156,10 @@ och_mem_release_apart(struct och_mem *mem, void *ptr, size_t size)
         return;
     }
     refund(mem, NULL, size);
-    int failed = munmap(ptr, size);
-    och_assert(failed == 0);
+    /* In the middle of others it makes one mapping two, of which there may be too many: then
+     * the memory goes all the same, and its addresses stay. */
+    if (munmap(ptr, size) != 0)
+        (void) madvise(ptr, size, MADV_DONTNEED);
 }
 
 void

@@ -340,7 +340,7 @@ run(struct och_result *result, struct och_collection *collection, const struct o
     if (status == OCHRE_OK && query->explain)
         status = end_explain(&fan, err);
     och_selected_clear(rows, result->snapshot.n_sources);
-    bool cold = any && och_warm_consider(collection, result->snapshot.view);
+    bool cold = any && och_warm_consider(result->snapshot.collection, result->snapshot.view);
     if (status == OCHRE_OK && fan.walked && !cold)
         och_audit_consider(collection, query);
     return status;

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -39,6 +40,18 @@ sync_parent(const char *path, struct ochre_error *err)
     int code = errno;
     (void) close(fd);
     return failed == 0 ? OCHRE_OK : fail_system(err, code, "sync", parent);
+}
+
+ochre_status
+och_dir_check_exchange(const char *path, struct ochre_error *err)
+{
+    struct statx what;
+    if (statx(AT_FDCWD, path, 0, STATX_INO, &what) != 0)
+        return fail_system(err, errno, "look at", path);
+    if ((what.stx_attributes_mask & what.stx_attributes & STATX_ATTR_MOUNT_ROOT) == 0)
+        return OCHRE_OK;
+    return och_fail(err, OCHRE_UNSUPPORTED,
+            "%.200s is a mount point, which cannot change names with another directory", path);
 }
 
 ochre_status

@@ -20,6 +20,13 @@ OCH_MUST_CHECK ochre_status och_dir_exchange(
         const char *one, const char *other, struct ochre_error *err);
 
 /*
+ * Can it change names with another one beside it?  A mount point cannot.
+ *
+ * Errors: OCHRE_UNSUPPORTED: no; OCHRE_NOT_FOUND, OCHRE_IO.
+ */
+OCH_MUST_CHECK ochre_status och_dir_check_exchange(const char *path, struct ochre_error *err);
+
+/*
  * Rename a directory, within one file system, and make that durable.
  *
  * Errors: OCHRE_EXISTS: there is something at `to`; OCHRE_NOT_FOUND, OCHRE_IO.

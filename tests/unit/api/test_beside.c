@@ -565,6 +565,77 @@ who_has_opened_the_directory_before_is_refused(void **state)
     end(&f);
 }
 
+/* A repair that could not exchange the names says that data/ is whole, and somebody may use it. */
+static void
+what_was_told_of_is_not_removed(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    struct och_beside *beside = NULL;
+    enum och_beside_state what = OCH_BESIDE_NONE;
+    struct och_vfs *vfs = NULL;
+    char data[PATH_SIZE];
+    bool named = true;
+    begin(&f);
+    check_ok(och_beside_begin(&f.mem, &repair_beside, f.source, &beside, &what, &f.err), &f.err);
+    check_ok(och_beside_make(beside, &vfs, &f.err), &f.err);
+    och_vfs_posix_close(vfs);
+    below(data, f.source, ".repairing/data");
+    make_database(data);
+    check_ok(och_beside_keep(beside, &named, &f.err), &f.err);
+    check(!named);
+    och_beside_end(beside);
+    check(is_sound(data));
+    check(och_beside_begin(&f.mem, &repair_beside, f.source, &beside, &what, &f.err) ==
+            OCHRE_EXISTS);
+    check(strstr(f.err.message, "is not empty; move it away") != NULL);
+    char kept[PATH_SIZE];
+    struct och_repair_totals totals;
+    const struct och_repair_options options = {.mem = &f.mem, .machine = och_machine_posix()};
+    check(och_repair_in_place(&options, f.source, kept, sizeof(kept), &totals, &f.err) ==
+            OCHRE_EXISTS);
+    check(is_sound(data) && is_sound(f.source));
+    end(&f);
+}
+
+/* ... and if the names were exchanged after all, the next one goes on from there. */
+static void
+what_was_exchanged_after_all_is_known(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    struct och_beside *beside = NULL;
+    enum och_beside_state what = OCH_BESIDE_NONE;
+    struct och_vfs *vfs = NULL;
+    char data[PATH_SIZE];
+    bool named = false;
+    begin(&f);
+    check_ok(och_beside_begin(&f.mem, &repair_beside, f.source, &beside, &what, &f.err), &f.err);
+    check_ok(och_beside_make(beside, &vfs, &f.err), &f.err);
+    och_vfs_posix_close(vfs);
+    check_ok(och_dir_exchange(f.source, below(data, f.source, ".repairing/data"), &f.err), &f.err);
+    check_ok(och_beside_keep(beside, &named, &f.err), &f.err);
+    check(named);
+    och_beside_end(beside);
+    check_ok(och_beside_begin(&f.mem, &repair_beside, f.source, &beside, &what, &f.err), &f.err);
+    check(what == OCH_BESIDE_EXCHANGED);
+    och_beside_end(beside);
+    check(is_sound(data));
+    end(&f);
+}
+
+static void
+a_mount_point_is_refused_before_anything_is_done(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    begin(&f);
+    check_ok(och_dir_check_exchange(f.root, &f.err), &f.err);
+    check(och_dir_check_exchange("/proc", &f.err) == OCHRE_UNSUPPORTED);
+    check(strstr(f.err.message, "/proc is a mount point") != NULL);
+    end(&f);
+}
+
 int
 main(void)
 {
@@ -578,6 +649,9 @@ main(void)
             cmocka_unit_test(a_repair_that_was_killed_behind_the_exchange_is_finished),
             cmocka_unit_test(nobody_takes_a_directory_before_it_has_its_name),
             cmocka_unit_test(who_has_opened_the_directory_before_is_refused),
+            cmocka_unit_test(what_was_told_of_is_not_removed),
+            cmocka_unit_test(what_was_exchanged_after_all_is_known),
+            cmocka_unit_test(a_mount_point_is_refused_before_anything_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
