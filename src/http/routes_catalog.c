@@ -295,7 +295,7 @@ och_http_outcome
 och_route_pin(void *context, struct och_http_request *request, struct och_http_response *response)
 {
     struct och_call call = och_call_begin(context, request, response);
-    struct och_pin_info info;
+    struct och_pin_info info = {.position = 0};
     struct ochre_bytes name = {NULL, 0};
     if (request->body.size > 0)
         call.status = och_wire_read_pin(call.arena, request->body, &name, &call.err);
