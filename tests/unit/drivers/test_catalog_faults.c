@@ -27,7 +27,7 @@ enum { N_STEPS = 32, PAIR = 2 };
 /* Of calls that something happens at, one in so many: all, but where code runs many times
  * slower.  Each row of them ends with the first that is not reached. */
 #ifdef __SANITIZE_ADDRESS__
-enum { ONE_IN = 7 };
+enum { ONE_IN = 21 };
 #else
 enum { ONE_IN = 1 };
 #endif
