@@ -98,17 +98,30 @@ och_route_query_kind(void *context, struct och_http_request *request)
     return och_kind_of_query(&collection, query);
 }
 
+/* Of a read whose body names none: the position in the query string, as count has it, in
+ * *from_query; NULL when there is none either. */
+static const uint64_t *
+past_of(struct och_call *call, const uint64_t *from_body, uint64_t *from_query)
+{
+    if (from_body != NULL || !och_call_query_position(call, "as_of", from_query))
+        return from_body;
+    return from_query;
+}
+
 och_http_outcome
 och_route_get(void *context, struct och_http_request *request, struct och_http_response *response)
 {
     struct och_call call = och_call_begin(context, request, response);
     struct och_result *result = NULL;
     struct och_wire_get decoded, *body = request->decoded;
+    uint64_t as_of = 0;
     if (body == NULL) {
         body = &decoded;
         call.status = och_wire_read_get(call.arena, request->body, body, &call.err);
     }
     body->input.include = och_wire_columns(body->include.mask);
+    if (och_call_goes_on(&call))
+        body->input.as_of = past_of(&call, body->input.as_of, &as_of);
     struct och_target target = och_call_target(&call);
     if (och_call_goes_on(&call))
         call.status = och_op_get(call.db, &target, &body->input, &result, &call.err);
@@ -126,11 +139,14 @@ och_route_query(void *context, struct och_http_request *request, struct och_http
     struct och_call call = och_call_begin(context, request, response);
     struct och_result *result = NULL;
     struct och_wire_query decoded, *body = request->decoded;
+    uint64_t as_of = 0;
     if (body == NULL) {
         body = &decoded;
         call.status = och_wire_read_query(call.arena, request->body, body, &call.err);
     }
     body->input.include = och_wire_columns(body->include.mask);
+    if (och_call_goes_on(&call))
+        body->input.as_of = past_of(&call, body->input.as_of, &as_of);
     struct och_target target = och_call_target(&call);
     if (och_call_goes_on(&call))
         call.status = och_op_query(call.db, &target, &body->input, &result, &call.err);

@@ -393,6 +393,12 @@ def past():
                    {"ids": [sorted(ids, reverse=True)], "distances": None, **nothing})
         shown = "" if position is None else f"?as_of={position}"
         claim.then("GET", claim.c + "/count" + shown, None, 200, len(ids))
+        claim.then("POST", claim.c + "/get" + shown, {"include": []}, 200, {"ids": ids, **nothing})
+        claim.then("POST", claim.c + "/query" + shown,
+                   {"query_embeddings": [[0.0, 1.0]], "include": []}, 200,
+                   {"ids": [sorted(ids, reverse=True)], "distances": None, **nothing})
+    claim.then("POST", claim.c + "/get?as_of=3", {"include": [], "as_of": 2}, 200,
+               {"ids": ["b"], **nothing})
     for body, status, why in (({"as_of": 4}, 412, stale), ({"as_of": 2 ** 64 - 1}, 412, stale),
                               ({"as_of": -1}, 400, INVALID), ({"as_of": 2 ** 64}, 400, INVALID),
                               ({"as_of": "1"}, 400, INVALID), ({"as_of": 1.0}, 400, INVALID)):
@@ -402,6 +408,9 @@ def past():
     for text, status, why in (("4", 412, stale), (2 ** 64 - 1, 412, stale), (2 ** 64, 400, INVALID),
                               ("-1", 400, INVALID), ("", 400, INVALID), ("1&as_of=1", 400, INVALID)):
         claim.then("GET", f"{claim.c}/count?as_of={text}", None, status, why)
+        claim.then("POST", f"{claim.c}/get?as_of={text}", {}, status, why)
+        claim.then("POST", f"{claim.c}/query?as_of={text}", {"query_embeddings": [[0.0, 1.0]]},
+                   status, why)
     yield claim.transcript()
 
     claim = Claim("a-position-may-be-pinned")
