@@ -395,47 +395,6 @@ open_empty(
     return status == OCHRE_OK ? och_file_truncate(*file_out, 0, err) : status;
 }
 
-static ochre_status
-put_aside(struct och_vfs *vfs, const char *path, const char *aside, struct ochre_error *err)
-{
-    bool exists = false;
-    ochre_status status = och_vfs_exists(vfs, path, &exists, err);
-    return status == OCHRE_OK && exists ? och_vfs_rename(vfs, path, aside, err) : status;
-}
-
-ochre_status
-och_catalog_install(
-        struct och_vfs *vfs, const struct och_catalog_known *known, struct ochre_error *err)
-{
-    struct och_file *copy = NULL;
-    struct och_file *db = NULL;
-    ochre_status status = och_vfs_open(vfs, OCH_CATALOG_COPY, OCH_OPEN_READ, &copy, err);
-    if (status == OCHRE_OK)
-        status = open_empty(vfs, FILE_NEW, &db, err);
-    if (status == OCHRE_OK)
-        status = write_pages(known, copy, db, err);
-    if (status == OCHRE_OK)
-        status = och_file_sync(db, err);
-    och_file_close(db);
-    och_file_close(copy);
-    /* catalog.db first, and its journal, which says that it may not be whole, when it is
-     * gone for good: what a crash leaves is then never taken for a catalog.  The new one
-     * last: that journal would undo it. */
-    if (status == OCHRE_OK)
-        status = put_aside(vfs, OCH_CATALOG_FILE, OCH_CATALOG_DAMAGED, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_sync_dir(vfs, "", err);
-    if (status == OCHRE_OK)
-        status = put_aside(vfs, OCH_CATALOG_JOURNAL, OCH_CATALOG_JOURNAL_DAMAGED, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_sync_dir(vfs, "", err);
-    if (status == OCHRE_OK)
-        status = och_vfs_rename(vfs, FILE_NEW, OCH_CATALOG_FILE, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_sync_dir(vfs, "", err);
-    return status;
-}
-
 /* --- writing it along ----------------------------------------------------------- */
 
 /* A group that is being written. */
@@ -500,6 +459,70 @@ write_base(struct writing *writing, uint64_t generation, struct ochre_error *err
             status = write_record(writing, number, err);
     }
     return status == OCHRE_OK ? end_group(writing, err) : status;
+}
+
+static ochre_status
+put_aside(struct och_vfs *vfs, const char *path, const char *aside, struct ochre_error *err)
+{
+    bool exists = false;
+    ochre_status status = och_vfs_exists(vfs, path, &exists, err);
+    return status == OCHRE_OK && exists ? och_vfs_rename(vfs, path, aside, err) : status;
+}
+
+/*
+ * The copy anew, of the catalog.db that is about to be.  The last group of the one there is may
+ * lie in the page cache alone: whoever wrote it was killed before it was durable, or was told
+ * that it is not.  A catalog.db made of it would then be ahead of its copy after a power cut.
+ */
+static ochre_status
+copy_again(struct och_vfs *vfs, const struct och_catalog_known *known, struct ochre_error *err)
+{
+    struct writing writing = {.from = NULL};
+    ochre_status status = och_vfs_open(vfs, FILE_NEW, OCH_OPEN_READ, &writing.from, err);
+    if (status == OCHRE_OK)
+        status = open_empty(vfs, COPY_NEW, &writing.to, err);
+    if (status == OCHRE_OK)
+        status = write_base(&writing, known->generation, err);
+    och_file_close(writing.from);
+    och_file_close(writing.to);
+    if (status == OCHRE_OK)
+        status = och_vfs_rename(vfs, COPY_NEW, OCH_CATALOG_COPY, err);
+    return status == OCHRE_OK ? och_vfs_sync_dir(vfs, "", err) : status;
+}
+
+ochre_status
+och_catalog_install(
+        struct och_vfs *vfs, const struct och_catalog_known *known, struct ochre_error *err)
+{
+    struct och_file *copy = NULL;
+    struct och_file *db = NULL;
+    ochre_status status = och_vfs_open(vfs, OCH_CATALOG_COPY, OCH_OPEN_READ, &copy, err);
+    if (status == OCHRE_OK)
+        status = open_empty(vfs, FILE_NEW, &db, err);
+    if (status == OCHRE_OK)
+        status = write_pages(known, copy, db, err);
+    if (status == OCHRE_OK)
+        status = och_file_sync(db, err);
+    och_file_close(db);
+    och_file_close(copy);
+    if (status == OCHRE_OK)
+        status = copy_again(vfs, known, err);
+    /* catalog.db first, and its journal, which says that it may not be whole, when it is
+     * gone for good: what a crash leaves is then never taken for a catalog.  The new one
+     * last: that journal would undo it. */
+    if (status == OCHRE_OK)
+        status = put_aside(vfs, OCH_CATALOG_FILE, OCH_CATALOG_DAMAGED, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(vfs, "", err);
+    if (status == OCHRE_OK)
+        status = put_aside(vfs, OCH_CATALOG_JOURNAL, OCH_CATALOG_JOURNAL_DAMAGED, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(vfs, "", err);
+    if (status == OCHRE_OK)
+        status = och_vfs_rename(vfs, FILE_NEW, OCH_CATALOG_FILE, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(vfs, "", err);
+    return status;
 }
 
 ochre_status

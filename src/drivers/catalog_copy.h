@@ -94,7 +94,8 @@ OCH_MUST_CHECK ochre_status och_catalog_compare(struct och_vfs *vfs,
 
 /*
  * Make catalog.db anew, of what is known; what is there of it and of its journal is
- * put aside.  A crash in between is harmless: the copy is not touched.
+ * put aside.  The copy is made anew first, of the same: read it again.  A crash in
+ * between is harmless, and all of it is done again.
  */
 OCH_MUST_CHECK ochre_status och_catalog_install(
         struct och_vfs *vfs, const struct och_catalog_known *known, struct ochre_error *err);

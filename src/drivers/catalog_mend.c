@@ -24,6 +24,10 @@ replace(struct och_catalog_mend *mend, const struct ochre_error *why, struct och
                 why->message, (unsigned long long) known->generation);
     }
     ochre_status status = och_catalog_install(mend->vfs, known, err);
+    if (status == OCHRE_OK) {
+        och_catalog_known_clear(&mend->known, mend->mem);
+        status = och_catalog_known_read(mend->vfs, mend->mem, &mend->known, err);
+    }
     if (status == OCHRE_OK)
         och_log_event(mend->log, OCH_LOG_WARN, "catalog.restored",
                 "from=" OCH_CATALOG_COPY " generation=%llu aside=" OCH_CATALOG_DAMAGED

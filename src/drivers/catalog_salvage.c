@@ -40,19 +40,13 @@ open_files(struct och_catalog_salvage *salvage, struct ochre_error *err)
     return status;
 }
 
-/* Let the copy end behind its last whole group, and catalog.db be that state. */
+/* Let catalog.db and the copy be what the copy has up to its last whole group. */
 static ochre_status
 take_earlier(struct och_catalog_salvage *salvage, const struct och_catalog_known *known,
         struct ochre_error *err)
 {
     struct och_vfs *vfs = &salvage->files.vfs;
-    struct och_file *copy = NULL;
     ochre_status status = och_catalog_install(vfs, known, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_open(vfs, OCH_CATALOG_COPY, OCH_OPEN_WRITE, &copy, err);
-    if (status == OCHRE_OK)
-        status = och_file_truncate(copy, known->end, err);
-    och_file_close(copy);
     return status == OCHRE_OK ? open_files(salvage, err) : status;
 }
 
