@@ -11,6 +11,7 @@
 #include "engine/catalog.h"
 #include "engine/commit.h"
 #include "engine/notes.h"
+#include "engine/space.h"
 #include "os/vfs.h"
 
 /* What the engine needs to know of a schema. */
@@ -98,6 +99,8 @@ open_parts(struct ochre_db *db, struct ochre_error *err)
             .log = options->log,
             .create = db->directory.is_new};
     status = och_catalog_sqlite_open_with(&catalog, &db->catalog, err);
+    if (status == OCHRE_FULL && och_space_give_early(options->vfs))
+        status = och_catalog_sqlite_open_with(&catalog, &db->catalog, err);
     if (status != OCHRE_OK)
         return status;
     struct och_ports ports = ports_of(db);

@@ -72,11 +72,13 @@
 #define OCH_LOG_FILE_SIZE_MAX (64u << 20) /* one large write may need a longer one */
 #define OCH_LOG_SIZE_SEAL (256u << 20)    /* past this the oldest heads are sealed */
 /* What is kept of the disk for deleting when it is full (engine/space.h): a sixteenth
- * of what is free, but enough for a log file and a transaction. */
-#define OCH_RESERVE_SIZE_MIN ((uint64_t) 128 << 10)
+ * of what is free, but enough for a small segment, a log file and a transaction or two,
+ * each of which takes twice the catalog's pages that it changes. */
+#define OCH_RESERVE_SIZE_MIN ((uint64_t) 512 << 10)
 #define OCH_RESERVE_SIZE_MAX ((uint64_t) 16 << 20)
 #define OCH_PAGE_SIZE 65536u /* the unit of a checksum in a segment */
 #define OCH_SEGMENT_ROWS_MAX (1u << 24)
+#define OCH_SEGMENT_OVERHEAD ((uint64_t) 128 << 10) /* a file's beside its rows, at most */
 /* Merging (engine/merge_policy.h): an index over more rows takes too long to build
  * at once, and a larger file too long to copy. */
 #define OCH_MERGE_FAN_IN 8u

@@ -438,7 +438,7 @@ connect_and_mend(struct och_catalog_db *db, bool create, struct ochre_error *err
 
 /* Recover what a crash or a failure has left, and open. */
 static ochre_status
-connect_anew(struct och_catalog_db *db, bool create, struct ochre_error *err)
+try_to_connect(struct och_catalog_db *db, bool create, struct ochre_error *err)
 {
     och_sqlite_vfs_thaw(db->files);
     och_sqlite_vfs_forget(db->files);
@@ -448,6 +448,18 @@ connect_anew(struct och_catalog_db *db, bool create, struct ochre_error *err)
                 db->only_reads ? connect_alone(db, create, err) : connect_and_mend(db, create, err);
     if (status != OCHRE_OK)
         abandon(db);
+    return status;
+}
+
+/* A catalog that is to be made of its copy wants room, and what reads waits for it. */
+static ochre_status
+connect_anew(struct och_catalog_db *db, bool create, struct ochre_error *err)
+{
+    const struct och_catalog *owner = db->owner;
+    ochre_status status = try_to_connect(db, create, err);
+    if (status == OCHRE_FULL && owner != NULL && owner->give_room != NULL &&
+            owner->give_room(owner->give_context))
+        status = try_to_connect(db, create, err);
     return status;
 }
 

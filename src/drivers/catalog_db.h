@@ -98,6 +98,7 @@ struct och_catalog_db {
     struct och_mem *mem;                     /* borrowed */
     struct och_vfs *vfs;                     /* borrowed */
     const struct och_log *log;               /* borrowed; may be NULL */
+    const struct och_catalog *owner;         /* borrowed; NULL while it is opened */
     bool only_reads;                         /* the copy is neither used nor written */
     struct och_catalog_copy copy;            /* owned */
     struct och_sqlite_vfs *files;            /* owned */

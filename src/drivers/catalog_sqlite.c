@@ -731,6 +731,7 @@ och_catalog_sqlite_open_with(const struct och_catalog_sqlite_options *options,
     och_mutex_init(&catalog->lock);
     och_mutex_lock(&catalog->lock);
     ochre_status status = och_catalog_db_open(&catalog->db, options, err);
+    catalog->db.owner = &catalog->base;
     och_mutex_unlock(&catalog->lock);
     if (status != OCHRE_OK) {
         catalog_close(&catalog->base);

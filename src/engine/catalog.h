@@ -242,6 +242,11 @@ struct och_catalog_ops {
 
 struct och_catalog {
     const struct och_catalog_ops *ops;
+    /* Asked for room on a full disk when the files have to be made good before anything can
+     * be read; false: there is no more to be had.  NULL: there is nobody to ask.  Called with
+     * the catalog's lock held. */
+    bool (*give_room)(void *context);
+    void *give_context;
 };
 
 #define OCH_DEFAULT_TENANT "default_tenant"

@@ -17,9 +17,17 @@
 
 /* --- opening and closing ---------------------------------------------------- */
 
+static bool
+give_room(void *context)
+{
+    struct och_space *space = context;
+    return och_space_give(space);
+}
+
 static void
 free_engine(struct och_engine *engine)
 {
+    engine->ports.catalog->give_room = NULL;
     och_engine_clear_table(engine);
     och_history_clear(&engine->history);
     if (engine->log != NULL)
@@ -124,6 +132,8 @@ och_engine_open(const struct och_ports *ports, const struct och_engine_options *
     och_cond_init(&engine->work_done);
     och_mutex_init(&engine->follow.lock);
     och_space_init(&engine->space, ports->vfs);
+    engine->ports.catalog->give_context = &engine->space;
+    engine->ports.catalog->give_room = give_room;
     och_history_init(&engine->history, ports->mem, ports->machine, engine->options.retain_s);
 
     ochre_status status = och_commit_make(engine, &engine->commit);

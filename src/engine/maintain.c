@@ -541,7 +541,8 @@ void
 och_maintain_log(struct och_engine *engine)
 {
     struct och_record_log *log = engine->log;
-    if (log->ops->wants_prepare(log)) {
+    /* On a full disk not ahead of need: what is left is for deletions, the catalog's too. */
+    if (!och_space_is_short(&engine->space) && log->ops->wants_prepare(log)) {
         if (engine->ports.executor != NULL) {
             (void) submit(engine, NULL, NULL, false);
         } else {

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/bitset.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "engine/collection.h"
 #include "engine/commit.h"
@@ -153,7 +154,8 @@ pin_inputs(struct merging *m, enum och_merge_mode mode, struct ochre_error *err)
 
 /* --- writing ---------------------------------------------------------------- */
 
-/* A merge must not be what fills the disk. */
+/* A merge must not be what fills the disk, nor on a full one take what drops need: what it
+ * replaces may be others' too, and then nothing comes back. */
 static ochre_status
 check_space(struct merging *m, struct ochre_error *err)
 {
@@ -165,7 +167,10 @@ check_space(struct merging *m, struct ochre_error *err)
         need += m->inputs[i].segment->file_size;
     och_assert(m->n_map > 0);
     need = (need / m->n_map + 1) * m->seal.n_rows; /* the share of what lives */
-    ochre_status status = och_vfs_space_free(m->engine->ports.vfs, &left, err);
+    need = need > OCH_SEGMENT_OVERHEAD ? need : OCH_SEGMENT_OVERHEAD;
+    ochre_status status = och_space_spare(&m->engine->space, need, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_space_free(m->engine->ports.vfs, &left, err);
     if (status != OCHRE_OK)
         return status;
     uint64_t spare = left / SPARE_PART < SPARE_MAX ? left / SPARE_PART : SPARE_MAX;

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "engine/collection.h"
 #include "engine/commit.h"
@@ -285,15 +286,12 @@ seal_oldest(struct sealing *s, bool committer, struct ochre_error *err)
     return status;
 }
 
-/* A file has so much beside what is in a head's rows. */
-#define FILE_OVERHEAD ((uint64_t) 128 << 10)
-
 /* On a full disk a head is sealed only if something is left for deletions. */
 static ochre_status
 check_space(struct och_engine *engine, const struct och_head *head, struct ochre_error *err)
 {
     bool has_rows = head != NULL && !och_head_is_dead(head);
-    return och_space_spare(&engine->space, has_rows ? head->bytes + FILE_OVERHEAD : 0, err);
+    return och_space_spare(&engine->space, has_rows ? head->bytes + OCH_SEGMENT_OVERHEAD : 0, err);
 }
 
 /* Seal one frozen head; *more_out says whether there was one.  The list is taken. */

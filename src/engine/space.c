@@ -12,8 +12,10 @@
  * write would find the disk full again. */
 #define ROOM_FACTOR 2u
 
-/* This part of it is for the log and the catalog alone. */
+/* This part of it is for the log and the catalog alone, and never less than half of the
+ * least reserve: dropping one collection may change twenty of the catalog's pages. */
 #define KEEP_PART 4u
+#define KEEP_MIN (OCH_RESERVE_SIZE_MIN / 2)
 
 void
 och_space_init(struct och_space *space, struct och_vfs *vfs)
@@ -132,6 +134,7 @@ och_space_spare(struct och_space *space, uint64_t size, struct ochre_error *err)
     uint64_t left = 0;
     och_mutex_lock(&space->lock);
     uint64_t keep = space->size / KEEP_PART;
+    keep = keep > KEEP_MIN ? keep : KEEP_MIN;
     och_mutex_unlock(&space->lock);
     ochre_status status = och_vfs_space_free(space->vfs, &left, err);
     if (status != OCHRE_OK || left >= size + keep)
@@ -155,4 +158,10 @@ och_space_give(struct och_space *space)
     }
     och_mutex_unlock(&space->lock);
     return held;
+}
+
+bool
+och_space_give_early(struct och_vfs *vfs)
+{
+    return size_found(vfs) > 0 && och_vfs_remove(vfs, RESERVE_PATH, NULL) == OCHRE_OK;
 }

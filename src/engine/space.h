@@ -57,15 +57,18 @@ bool och_space_is_short(const struct och_space *space);
 OCH_MUST_CHECK ochre_status och_space_admit(struct och_space *space, struct ochre_error *err);
 
 /* May so many bytes be taken for what frees space in the end?  On a full disk, if a
- * quarter of the reserve is left.  Errors: OCHRE_FULL. */
+ * quarter of the reserve is left, and 256 KiB.  Errors: OCHRE_FULL. */
 OCH_MUST_CHECK ochre_status och_space_spare(
         struct och_space *space, uint64_t size, struct ochre_error *err);
 
 /* The error of who cannot go on for lack of space: "N bytes are free, and WHAT". */
 ochre_status och_space_fail(struct och_space *space, const char *what, struct ochre_error *err);
 
-/* Something that frees space has found the disk full: give the reserve up.  False
- * when that was done already: there is no more to be had. */
+/* Something that frees space, or without which nothing can be read, has found the disk full:
+ * give the reserve up.  False when that was done already: there is no more to be had. */
 bool och_space_give(struct och_space *space);
+
+/* The same before och_space_begin, which then counts the disk as full or makes another. */
+bool och_space_give_early(struct och_vfs *vfs);
 
 #endif /* OCH_ENGINE_SPACE_H */

@@ -119,9 +119,7 @@ run_op(struct sweep *sweep, struct session *session, size_t i)
 static bool
 run_workload(struct sweep *sweep, struct session *session)
 {
-    struct workload workload = {.seed = sweep->options.seed,
-            .n_all = sweep->options.n_ops,
-            .backs_up = sweep->options.seed % 2 == 0};
+    struct workload workload = {.seed = sweep->options.seed, .n_all = sweep->options.n_ops};
     for (size_t i = 0; i < sweep->options.n_ops; i++) {
         workload_next(&workload, &sweep->models[i], &sweep->ops[i]);
         model_copy(&sweep->models[i + 1], &sweep->models[i]);

@@ -378,7 +378,7 @@ workload_next(struct workload *w, const struct model *model, struct model_op *op
         make_tenant_or_database(w, op);
     else if (pick < 97)
         make_pin(w, model, op);
-    else if (pick < 98 && w->backs_up) {
+    else if (pick < 98) {
         op->kind = MODEL_BACKUP;
         name_collection(op, pick_collection(w, model));
         op->when = pick_when(w);

@@ -15,7 +15,6 @@ struct workload {
     uint64_t seed;
     size_t n_done; /* operations made so far */
     size_t n_all;  /* that will be made */
-    bool backs_up; /* backups are among the operations */
 };
 
 /* The next operation, for a database in this state. */
