@@ -38,7 +38,7 @@ struct merging {
     uint32_t n_inputs;
     uint32_t *map; /* owned: rows of the inputs, one after the other, to new ones */
     size_t n_map;
-    uint32_t *first; /* of each input's rows in the map */
+    uint32_t *first; /* behind the map: of each input's rows in it */
     struct och_seal seal;
     struct och_maintain_parts parts;
     enum och_merge_mode mode;
@@ -186,18 +186,19 @@ check_space(struct merging *m, struct ochre_error *err)
 static ochre_status
 make_map(struct merging *m, struct ochre_error *err)
 {
-    m->first = och_arena_take_array(&m->arena, m->n_inputs, sizeof(*m->first));
-    if (m->first == NULL)
-        return och_fail_memory(err);
     size_t n = 0;
-    for (uint32_t i = 0; i < m->n_inputs; i++) {
-        m->first[i] = (uint32_t) n;
+    for (uint32_t i = 0; i < m->n_inputs; i++)
         n += m->inputs[i].n_rows;
-    }
-    m->map = och_mem_take(m->mem, n * sizeof(*m->map));
+    m->map = och_mem_take(m->mem, (n + m->n_inputs) * sizeof(*m->map));
     if (m->map == NULL)
         return och_fail_memory(err);
     m->n_map = n;
+    m->first = m->map + n;
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < m->n_inputs; i++) {
+        m->first[i] = first;
+        first += m->inputs[i].n_rows;
+    }
     memset(m->map, 0xff, n * sizeof(*m->map)); /* OCH_ROW_NONE */
     for (uint32_t i = 0; i < m->seal.n_rows; i++) {
         const struct och_seal_row *row = &m->seal.rows[i];
@@ -529,7 +530,8 @@ merge(struct merging *m, bool committer, struct ochre_error *err)
     note_outcome(m, status);
     och_segment_release(m->segment);
     och_seal_clear(&m->seal);
-    och_mem_release(m->mem, m->map, m->n_map * sizeof(*m->map));
+    if (m->map != NULL)
+        och_mem_release(m->mem, m->map, (m->n_map + m->n_inputs) * sizeof(*m->map));
     return status;
 }
 

@@ -679,6 +679,29 @@ a_directory_in_garbage_is_left(void **state)
     end(collection);
 }
 
+/* Who asks may have looked before the collection went: nothing is written for it any more. */
+static void
+a_head_of_a_dropped_collection_is_not_sealed(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_collection *collection = begin(20);
+    struct och_collection *second = rig_create(&rig, "second");
+    between.state_set = OCHRE_IO;
+    rig_add(&rig, second, 0, 20, 1);
+    between.state_set = OCHRE_OK;
+    check(second->view->n_frozen == 1);
+    check_ok(och_engine_drop(rig.engine, second->id, &err), &err);
+    size_t n_files = rig_count_files(&rig, OCH_DIR_SEGMENTS);
+    och_commit_enter(rig.engine->commit);
+    och_maintain_collection(second);
+    och_commit_leave(rig.engine->commit);
+    check(second->view->n_frozen == 1 && second->view->n_segments == 0);
+    check(rig_count_files(&rig, OCH_DIR_SEGMENTS) == n_files);
+    och_collection_release(second);
+    end(collection);
+}
+
 /* --- memory --------------------------------------------------------------------------------------- */
 
 /* Of what fills it, heads that wait to be sealed go first, whoever's they are. */
@@ -929,6 +952,7 @@ main(void)
             cmocka_unit_test(a_purge_is_not_done_while_something_is_held),
             cmocka_unit_test(opening_removes_what_nothing_lists_and_nothing_else),
             cmocka_unit_test(garbage_that_cannot_be_removed_goes_later),
+            cmocka_unit_test(a_head_of_a_dropped_collection_is_not_sealed),
             cmocka_unit_test(where_memory_is_short_heads_that_wait_are_sealed),
             cmocka_unit_test(a_directory_in_garbage_is_left),
             cmocka_unit_test(writes_and_reads_go_on_while_a_head_is_sealed),

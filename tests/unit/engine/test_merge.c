@@ -1103,6 +1103,55 @@ work_that_cannot_be_handed_over_waits_for_the_next_write(void **state)
     end_background(&mem);
 }
 
+static void
+keep_busy(struct och_task *task)
+{
+    (void) task;
+    stand_at_door();
+}
+
+/* Whichever allocation is refused until a merge is handed over, the next one who asks has it.
+ * The only worker is busy until then, so that nothing runs beside it. */
+static void
+a_merge_that_cannot_be_handed_over_can_be_asked_for_again(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_mem mem;
+    bool done = false;
+    unsigned n_left = 0;
+    for (uint64_t n = 1; !done; n++) {
+        struct och_task busy = {.run = keep_busy};
+        struct och_collection *collection = begin_background(&mem, 1, 1000);
+        for (uint32_t i = 0; i < 3; i++) {
+            add(collection, i * 20, 20);
+            och_maintain_drain(rig.engine);
+        }
+        add(collection, 60, 10);
+        rig.engine->options.merge.fan_in = 4;
+        och_executor_submit_background(rig.executor, &busy);
+        wait_at_door();
+        refuse_in_role(n);
+        ochre_status status = och_engine_seal_all(rig.engine, &err);
+        check(status == OCHRE_OK || status == OCHRE_NO_MEMORY);
+        done = atomic_load(&rig.mem.n_grants) < rig.mem.fail_at;
+        refuse_in_role(0);
+        och_mutex_lock(&rig.engine->work_lock);
+        n_left += status == OCHRE_OK && rig.engine->n_merges == 0;
+        och_mutex_unlock(&rig.engine->work_lock);
+        open_door();
+        och_maintain_drain(rig.engine);
+        add(collection, 100, 10);
+        check_ok(och_engine_seal_all(rig.engine, &err), &err);
+        wait_for_rest(collection, 2);
+        check_collection(&rig, collection, &model);
+        och_collection_release(collection);
+        end_background(&mem);
+        check(n < 1000);
+    }
+    check(n_left > 0);
+}
+
 /* A segment of its own pages, one of which in the table of ids is damaged. */
 static void
 damage_the_id_table(struct och_collection *collection)
@@ -1266,6 +1315,7 @@ main(void)
             cmocka_unit_test(a_collection_at_rest_is_tidied_up),
             cmocka_unit_test(at_rest_what_is_broken_is_left_and_the_past_makes_way),
             cmocka_unit_test(work_that_cannot_be_handed_over_waits_for_the_next_write),
+            cmocka_unit_test(a_merge_that_cannot_be_handed_over_can_be_asked_for_again),
             cmocka_unit_test(what_is_derived_is_made_anew_when_it_is_damaged),
             cmocka_unit_test(random_histories_agree_with_the_model),
     };
