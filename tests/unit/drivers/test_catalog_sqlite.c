@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "drivers/catalog_copy.h"
@@ -899,6 +900,54 @@ forks_are_counted_in_their_tree_until_they_are_dropped(void **state)
     check(n_forks(f, 1) == 0);
 }
 
+/* --- pins ------------------------------------------------------------------- */
+
+/* A pin lies in a database whose tenant has no name. */
+static ochre_status
+add_pin(struct och_catalog *catalog, uint8_t source, uint8_t id, const char *name,
+        struct ochre_error *err)
+{
+    struct och_collection_row row = collection_row(id, name);
+    const struct och_collection_state made = {.position = 0};
+    row.tenant = bytes("");
+    return catalog->ops->collection_fork(catalog, uuid(source), &row, &made, NULL, 0, err);
+}
+
+static void
+pins_are_refused_by_name_and_number_and_listed_in_creation_order(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct och_database_row row = {.id = uuid(7), .tenant = bytes(""), .name = bytes("db")};
+    struct och_pin_row *rows = NULL;
+    uint64_t count;
+    size_t n;
+    char name[16];
+    create(f, 1, "one", 1);
+    check_said(f, ops->database_create(f->catalog, &row, &f->err), OCHRE_INVALID,
+            "a database needs a tenant with a name");
+    check(add_pin(f->catalog, 9, 100, "of nothing", &f->err) == OCHRE_NOT_FOUND);
+    for (uint8_t i = 0; i < OCH_PINS_MAX; i++) {
+        (void) snprintf(name, sizeof(name), "pin %u", 100u - i);
+        check_ok(add_pin(f->catalog, 1, (uint8_t) (100 + i), name, &f->err), &f->err);
+        check_said(f, add_pin(f->catalog, 1, 99, "pin 100", &f->err), OCHRE_EXISTS,
+                "Pin [pin 100] already exists");
+    }
+    check_said(f, add_pin(f->catalog, 1, 99, "one more", &f->err), OCHRE_INVALID,
+            "the collection has 64 pins; the limit is 64");
+    check_ok(ops->pin_list(f->catalog, &f->arena, uuid(1), &rows, &n, &f->err), &f->err);
+    check(n == OCH_PINS_MAX);
+    for (uint8_t i = 0; i < OCH_PINS_MAX; i++) {
+        (void) snprintf(name, sizeof(name), "pin %u", 100u - i);
+        check(same(rows[i].name, bytes(name)) && rows[i].id.bytes[0] == 100 + i);
+    }
+    create(f, 2, "two", 2 + OCH_PINS_MAX); /* another has its own */
+    check_ok(add_pin(f->catalog, 2, 99, "pin 100", &f->err), &f->err);
+    check_ok(ops->pin_count(f->catalog, &count, &f->err), &f->err);
+    check(count == OCH_PINS_MAX + 1);
+    check_ok(verify(f), &f->err);
+}
+
 static void
 check_complains_about_wrong_counters(void **state)
 {
@@ -1059,7 +1108,7 @@ any_allocation_of_ours_may_fail_without_harm(void **state)
 
 /* --- what fails half way ------------------------------------------------------ */
 
-enum { N_MANY = 120, FILE_ID = 300 };
+enum { N_MANY = 120, N_PINS = 60, FILE_ID = 300 };
 
 /* So much of everything that no list fits what an arena begins with. */
 static void
@@ -1074,6 +1123,11 @@ make_many(struct fixture *f)
         check_ok(ops->database_create(f->catalog, &row, &f->err), &f->err);
         create(f, i, name, i);
         segments[i - 1] = (struct och_segment_row){.id = i};
+        check_ok(ops->tenant_create(f->catalog, bytes(name), &f->err), &f->err);
+    }
+    for (uint8_t i = 1; i <= N_PINS; i++) {
+        (void) snprintf(name, sizeof(name), "a pin with a name that is long enough, %u", i);
+        check_ok(add_pin(f->catalog, 1, (uint8_t) (N_MANY + i), name, &f->err), &f->err);
     }
     uint64_t id = 0;
     while (id <= FILE_ID)
@@ -1085,6 +1139,7 @@ make_many(struct fixture *f)
 enum step {
     STEP_ADD_TENANT,
     STEP_NAME_RESOURCE,
+    STEP_LIST_TENANTS,
     STEP_ADD_DATABASE,
     STEP_GET_DATABASE,
     STEP_LIST_DATABASES,
@@ -1094,6 +1149,8 @@ enum step {
     STEP_CHANGE_COLLECTION,
     STEP_DROP_COLLECTION,
     STEP_FORK_COLLECTION,
+    STEP_ADD_PIN,
+    STEP_LIST_PINS,
     STEP_GET_STATE,
     STEP_SET_STATE,
     STEP_EACH_COLLECTION,
@@ -1132,7 +1189,7 @@ run_upkeep(struct och_catalog *catalog, struct och_arena *arena, enum step kind,
     ochre_status status;
     if (kind == STEP_EACH_COLLECTION) {
         status = ops->each_collection(catalog, arena, count_one, &n, err);
-        return all_there(status, n, N_MANY);
+        return all_there(status, n, N_MANY + N_PINS);
     }
     if (kind == STEP_SCRUB_COPY) {
         status = ops->scrub_copy(catalog, &mended, err);
@@ -1165,6 +1222,8 @@ run_changing(struct och_catalog *catalog, enum step kind, struct ochre_error *er
         return ops->collection_delete(catalog, uuid(1), err);
     if (kind == STEP_FORK_COLLECTION)
         return ops->collection_fork(catalog, uuid(1), &row, &state, &segment, 1, err);
+    if (kind == STEP_ADD_PIN)
+        return add_pin(catalog, 1, 202, "new", err);
     return ops->state_set(catalog, uuid(1), &state, &segment, 1, err);
 }
 
@@ -1178,10 +1237,18 @@ run_op(struct och_catalog *catalog, struct och_arena *arena, enum step kind,
     struct och_collection_row *collections;
     struct och_collection_state state;
     struct och_segment_row *segments;
+    struct och_tenant_row *tenants;
+    struct och_pin_row *pins;
     struct och_uuid *ids;
     size_t n = 0;
     ochre_status status;
     switch (kind) {
+    case STEP_LIST_TENANTS:
+        status = ops->tenant_list(catalog, arena, &tenants, &n, err);
+        return all_there(status, n, N_MANY + 1);
+    case STEP_LIST_PINS:
+        status = ops->pin_list(catalog, arena, uuid(1), &pins, &n, err);
+        return all_there(status, n, N_PINS);
     case STEP_GET_DATABASE:
         return ops->database_get(catalog, arena, tenant, database, &database_row, err);
     case STEP_LIST_DATABASES:
@@ -1189,7 +1256,7 @@ run_op(struct och_catalog *catalog, struct och_arena *arena, enum step kind,
         return all_there(status, n, N_MANY + 1);
     case STEP_DROP_DATABASE:
         status = ops->database_delete(catalog, arena, tenant, database, &ids, &n, err);
-        return all_there(status, n, N_MANY);
+        return all_there(status, n, N_MANY + N_PINS);
     case STEP_LIST_COLLECTIONS:
         status = ops->collection_list(
                 catalog, arena, tenant, database, UINT64_MAX, 0, &collections, &n, err);
@@ -1209,6 +1276,7 @@ run_op(struct och_catalog *catalog, struct och_arena *arena, enum step kind,
     case STEP_CHANGE_COLLECTION:
     case STEP_DROP_COLLECTION:
     case STEP_FORK_COLLECTION:
+    case STEP_ADD_PIN:
     case STEP_SET_STATE:
     case N_STEP_KINDS:
         break;
@@ -1412,6 +1480,9 @@ main(void)
                     forks_are_refused_as_collections_are, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     forks_are_counted_in_their_tree_until_they_are_dropped, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    pins_are_refused_by_name_and_number_and_listed_in_creation_order, set_up,
+                    tear_down),
             cmocka_unit_test_setup_teardown(
                     check_complains_about_wrong_counters, set_up, tear_down),
             cmocka_unit_test_setup_teardown(

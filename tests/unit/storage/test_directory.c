@@ -280,6 +280,30 @@ who_only_looks_finds_what_was_opened_before(void **state)
     end(&f);
 }
 
+/* While the files of before an upgrade are put back, they do not belong together. */
+static void
+who_only_looks_is_sent_away_while_an_upgrade_is_undone(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    struct och_directory directory, seen;
+    begin(&f);
+    struct och_vfs *vfs = sim_disk_vfs(f.disk);
+    check_ok(take(&f, true, &directory, &err), &err);
+    put_log(&f, directory.database);
+    put_file(&f, "catalog.db");
+    check_ok(och_vfs_mkdir(vfs, "upgrade", &err), &err);
+    put_file(&f, "upgrade/KEPT");
+    check_ok(och_directory_look(vfs, &seen, &err), &err);
+    och_directory_close(&seen);
+    put_file(&f, "upgrade/REVERT");
+    check(och_directory_look(vfs, &seen, &err) == OCHRE_UNAVAILABLE);
+    check(strstr(err.message, "an upgrade is being undone") != NULL);
+    och_directory_close(&directory);
+    end(&f);
+}
+
 static void
 without_randomness_none_is_made(void **state)
 {
@@ -335,6 +359,7 @@ main(void)
             cmocka_unit_test(another_version_is_refused_untouched),
             cmocka_unit_test(a_damaged_format_is_made_anew_from_the_log),
             cmocka_unit_test(who_only_looks_finds_what_was_opened_before),
+            cmocka_unit_test(who_only_looks_is_sent_away_while_an_upgrade_is_undone),
             cmocka_unit_test(without_randomness_none_is_made),
             cmocka_unit_test(a_crash_while_making_one_leaves_one_or_none),
     };
