@@ -160,7 +160,7 @@ static ochre_status
 check_space(struct merging *m, struct ochre_error *err)
 {
     uint64_t need = 0;
-    uint64_t left;
+    uint64_t left = 0;
     if (och_space_is_short(&m->engine->space))
         och_history_forget_all(&m->engine->history);
     for (uint32_t i = 0; i < m->n_inputs; i++)
