@@ -32,6 +32,7 @@
 struct member {
     char path[OCH_BACKUP_PATH_SIZE];
     uint64_t size_max;     /* it has so many bytes, or fewer */
+    bool is_log;           /* and then zeros, as far as a copy of the log has them */
     struct och_file *open; /* owned; NULL: it is opened by its name */
 };
 
@@ -55,6 +56,7 @@ struct held_file {
     bool is_shared;        /* base is the member's, and stays open */
     const char *bytes;
     uint64_t size_max;
+    bool is_log;
     bool is_lock; /* what is written to it is for people, and they find it elsewhere */
 };
 
@@ -86,9 +88,27 @@ file_size(struct och_file *base, uint64_t *size_out, struct ochre_error *err)
     *size_out = file->size_max;
     if (file->base != NULL)
         status = och_file_size(file->base, size_out, err);
-    if (*size_out > file->size_max)
+    if (file->is_log)
+        *size_out = och_wal_copy_size(file->size_max, *size_out);
+    else if (*size_out > file->size_max)
         *size_out = file->size_max;
     return status;
+}
+
+/* Behind what counts of a log file there may be more by now; there were zeros. */
+static ochre_status
+read_space(struct held_file *file, uint64_t offset, char *bytes, size_t size, size_t *n_read,
+        struct ochre_error *err)
+{
+    uint64_t end = 0;
+    ochre_status status = file_size(&file->file, &end, err);
+    uint64_t left = offset < end ? end - offset : 0;
+    size_t n = size < left ? size : (size_t) left;
+    if (status != OCHRE_OK || n <= *n_read)
+        return status;
+    memset(bytes + *n_read, 0, n - *n_read);
+    *n_read = n;
+    return OCHRE_OK;
 }
 
 static ochre_status
@@ -98,13 +118,15 @@ file_read(struct och_file *base, uint64_t offset, void *bytes, size_t size, size
     struct held_file *file = file_of(base);
     uint64_t left = offset < file->size_max ? file->size_max - offset : 0;
     size_t n = size < left ? size : (size_t) left;
+    ochre_status status = OCHRE_OK;
     *n_read_out = n;
-    if (n == 0)
-        return OCHRE_OK;
-    if (file->base != NULL)
-        return och_file_read(file->base, offset, bytes, n, n_read_out, err);
-    memcpy(bytes, file->bytes + offset, n);
-    return OCHRE_OK;
+    if (n > 0 && file->base != NULL)
+        status = och_file_read(file->base, offset, bytes, n, n_read_out, err);
+    else if (n > 0)
+        memcpy(bytes, file->bytes + offset, n);
+    if (status == OCHRE_OK && file->is_log && n == left && *n_read_out == n)
+        status = read_space(file, offset, bytes, size, n_read_out, err);
+    return status;
 }
 
 static ochre_status
@@ -222,8 +244,11 @@ vfs_open(struct och_vfs *vfs, const char *path, unsigned flags, struct och_file 
     struct held_file *file = och_mem_take(held->mem, sizeof(*file));
     if (file == NULL)
         return och_fail_memory(err);
-    *file = (struct held_file){
-            .file.ops = &file_ops, .mem = held->mem, .size_max = member->size_max, .bytes = ""};
+    *file = (struct held_file){.file.ops = &file_ops,
+            .mem = held->mem,
+            .size_max = member->size_max,
+            .is_log = member->is_log,
+            .bytes = ""};
     ochre_status status = OCHRE_OK;
     file->is_lock = strcmp(path, LOCK) == 0;
     file->is_shared = member->open != NULL;
@@ -353,6 +378,7 @@ add_member(
     struct member *member = &held->members[held->n_members++];
     (void) snprintf(member->path, sizeof(member->path), "%s", path);
     member->size_max = size_max;
+    member->is_log = false;
     member->open = NULL;
     return OCHRE_OK;
 }
@@ -363,7 +389,10 @@ visit_log(void *context, uint64_t number, uint64_t size)
     struct och_held_files *held = context;
     char path[OCH_BACKUP_PATH_SIZE];
     (void) snprintf(path, sizeof(path), "log/%016" PRIx64 ".log", number);
-    return add_member(held, path, size, held->err);
+    ochre_status status = add_member(held, path, size, held->err);
+    if (status == OCHRE_OK)
+        held->members[held->n_members - 1].is_log = true;
+    return status;
 }
 
 /* While nobody writes (och_engine_hold): the log first, since the catalog may go on. */

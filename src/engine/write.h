@@ -31,8 +31,8 @@ struct och_buf;
 enum och_record_type {
     OCH_RECORD_WRITE = 1,      /* a write request, as below */
     OCH_RECORD_GENERATION = 2, /* u64: the catalog has reached this generation */
-    OCH_RECORD_CLOSE = 3,      /* all before it are durable */
     OCH_RECORD_NOTE = 4,       /* a catalog change, for repair; never replayed */
+    OCH_RECORD_CLOSE = 5,      /* all before it are durable; older builds wrote 3 */
 };
 
 enum och_write_op {

@@ -22,7 +22,9 @@
  * from damage (reported).
  *
  * Files are allocated and zero-filled before use, so that a sync changes no
- * metadata; they are never reused.  A file's header is durable before its
+ * metadata; they are never reused.  An opening gives the space behind the last record of
+ * the newest one back, but for a page of zeros: a file that is shorter than its header
+ * says, and has none, was cut by somebody else.  A file's header is durable before its
  * first group.  After a failed write or sync the file is abandoned: the next
  * append begins a new file, whose first LSN overrides what the old one may
  * hold from there on.
@@ -117,11 +119,15 @@ uint64_t och_wal_next_lsn(const struct och_wal *wal);
 uint64_t och_wal_size(const struct och_wal *wal);
 
 /* Visit the files that hold records, the oldest first, with the bytes of each that are
- * header and groups: copies of so much of each are the log as it is now.  Ends with the
- * first status that is not OCHRE_OK. */
+ * header and groups: copies of so much of each, of the size below, are the log as it is
+ * now.  Ends with the first status that is not OCHRE_OK. */
 typedef ochre_status (*och_wal_visit_file)(void *context, uint64_t number, uint64_t size);
 OCH_MUST_CHECK ochre_status och_wal_each_file(
         const struct och_wal *wal, och_wal_visit_file visit, void *context);
+
+/* The size of a copy of a file that has `file_size` bytes and was visited with `used`:
+ * what is behind those is zeros.  Without any it would look cut. */
+uint64_t och_wal_copy_size(uint64_t used, uint64_t file_size);
 
 struct och_log_stats och_wal_stats(const struct och_wal *wal);
 

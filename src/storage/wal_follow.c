@@ -18,7 +18,7 @@
 
 /* A file of the log that has been begun. */
 struct entry {
-    uint64_t number, first_lsn, salt;
+    uint64_t number, first_lsn, salt, full_size;
 };
 
 struct och_wal_follower {
@@ -83,6 +83,7 @@ read_entry(struct och_wal_follower *follower, struct entry *entry, bool *begun_o
                 (unsigned long long) header.number);
     entry->first_lsn = header.first_lsn;
     entry->salt = header.salt;
+    entry->full_size = header.full_size;
     *begun_out = header.first_lsn != WAL_NEVER_BEGUN;
     return OCHRE_OK;
 }
@@ -338,6 +339,27 @@ visit_record(struct wal_scan *scan, uint64_t number, uint64_t *offset, uint64_t 
     return visit(context, &record, damaged, err);
 }
 
+/* A file that is shorter than it was made: has it been opened since by who writes, or was
+ * it cut by somebody else, with what was in it? */
+static ochre_status
+check_size(struct och_wal_follower *follower, struct ochre_error *err)
+{
+    struct wal_scan *scan = &follower->scan;
+    struct ahead ahead;
+    struct wal_frame frame;
+    bool valid = false, cut = false;
+    if (scan->file_size >= scan->full_size)
+        return OCHRE_OK;
+    ochre_status status = look_ahead(follower, UINT64_MAX, &ahead, err);
+    if (status == OCHRE_OK)
+        status = och_wal_read_frame(scan, ahead.offset, &valid, &cut, &frame, err);
+    if (status != OCHRE_OK || (valid && frame.lsn == ahead.lsn))
+        return status; /* there is more than is looked ahead */
+    status = och_wal_is_cut(scan, ahead.offset, &cut, err);
+    return status == OCHRE_OK && cut ? och_wal_fail_damaged(follower->number, ahead.lsn, err)
+                                     : status;
+}
+
 /* Nothing has come for a while.  Is there something behind what should be next, that
  * knows it to be durable? */
 static ochre_status
@@ -353,11 +375,15 @@ check_end(struct och_wal_follower *follower, struct ochre_error *err)
     follower->n_idle = 0;
     ochre_status status = refresh(&follower->scan, err);
     if (status == OCHRE_OK)
+        status = check_size(follower, err);
+    if (status == OCHRE_CORRUPT)
+        follower->n_idle = follower->idle_limit; /* and say so each time */
+    if (status == OCHRE_OK)
         status = och_wal_synced_after(&follower->scan, follower->offset, &synced, err);
     if (status == OCHRE_OK && synced >= follower->lsn)
         status = has_more(follower, &more, err);
     if (status == OCHRE_OK && synced >= follower->lsn && !more) {
-        follower->n_idle = follower->idle_limit; /* and say so each time */
+        follower->n_idle = follower->idle_limit;
         status = och_wal_fail_damaged(follower->number, follower->lsn, err);
     }
     return status;
@@ -406,6 +432,7 @@ begin_file(struct och_wal_follower *follower, const struct entry *entry, bool *l
         return *lost_out ? OCHRE_OK : status; /* and the file at hand stays */
     och_wal_scan_close(&follower->scan);
     follower->scan = scan;
+    follower->scan.full_size = entry->full_size;
     follower->number = entry->number;
     follower->lsn = entry->first_lsn;
     follower->offset = WAL_PAGE;

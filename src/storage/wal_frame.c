@@ -7,6 +7,7 @@
 
 #define HEADER_MAGIC UINT64_C(0x474f4c455248434f) /* "OCHRELOG" */
 #define HEADER_SIZE ((size_t) 56)
+#define FULL_SIZE_END ((size_t) 68) /* with the size of the file, and a checksum of both */
 #define NUMBER_DIGITS 16
 
 void
@@ -88,6 +89,8 @@ put_header_copy(char *bytes, const struct wal_header *header)
     och_store_u64(bytes + 36, header->first_lsn);
     och_store_u64(bytes + 44, header->salt);
     och_store_u32(bytes + HEADER_SIZE - 4, och_crc32c(0, bytes, HEADER_SIZE - 4));
+    och_store_u64(bytes + HEADER_SIZE, header->full_size);
+    och_store_u32(bytes + FULL_SIZE_END - 4, och_crc32c(0, bytes, FULL_SIZE_END - 4));
 }
 
 void
@@ -112,12 +115,21 @@ get_header_copy(const char *bytes, struct wal_header *header_out)
     header_out->number = och_load_u64(bytes + 28);
     header_out->first_lsn = och_load_u64(bytes + 36);
     header_out->salt = och_load_u64(bytes + 44);
+    if (och_load_u32(bytes + FULL_SIZE_END - 4) == och_crc32c(0, bytes, FULL_SIZE_END - 4))
+        header_out->full_size = och_load_u64(bytes + HEADER_SIZE);
     return true;
 }
 
 bool
 och_wal_header_get(const char page[WAL_PAGE], struct wal_header *header_out)
 {
-    return get_header_copy(page, header_out) ||
-            get_header_copy(page + WAL_HEADER_COPY_AT, header_out);
+    struct wal_header copy = {.number = 0};
+    bool has_copy = get_header_copy(page + WAL_HEADER_COPY_AT, &copy);
+    if (!get_header_copy(page, header_out)) {
+        *header_out = copy;
+        return has_copy;
+    }
+    if (has_copy && header_out->full_size == 0)
+        header_out->full_size = copy.full_size;
+    return true;
 }

@@ -32,7 +32,8 @@ struct wal_frame {
 struct wal_header {
     struct och_uuid database;
     uint64_t number, first_lsn, salt;
-    uint32_t version; /* another one than WAL_VERSION: nothing else is known */
+    uint64_t full_size; /* of the whole file; 0: it was made before headers said it */
+    uint32_t version;   /* another one than WAL_VERSION: nothing else is known */
 };
 
 /* A file of the log that may still hold needed records. */
@@ -70,6 +71,7 @@ struct wal_scan {
     struct och_mem *mem;   /* borrowed */
     struct och_file *file; /* owned */
     uint64_t file_size;
+    uint64_t full_size; /* as the header has it, if whoever opened it knows */
     uint64_t salt;
     char *window;       /* owned */
     size_t window_size; /* allocated */
@@ -97,6 +99,18 @@ OCH_MUST_CHECK ochre_status och_wal_read_frame(struct wal_scan *scan, uint64_t o
 OCH_MUST_CHECK ochre_status och_wal_synced_after(
         struct wal_scan *scan, uint64_t offset, uint64_t *lsn_out, struct ochre_error *err);
 
+/*
+ * Has somebody cut the file, of which the last record ends at `offset`?  It has its size
+ * before there is anything in it, and what takes off space leaves a page of zeros: groups
+ * follow one another, so behind a page that none has reached there was nothing.
+ */
+OCH_MUST_CHECK ochre_status och_wal_is_cut(
+        struct wal_scan *scan, uint64_t offset, bool *cut_out, struct ochre_error *err);
+
+/* Nothing but zeros from `at` on, and no end before it? */
+OCH_MUST_CHECK ochre_status och_wal_rest_is_zero(
+        struct wal_scan *scan, uint64_t at, bool *zero_out, struct ochre_error *err);
+
 /* OCHRE_CORRUPT, naming the file and the record. */
 OCH_MUST_CHECK ochre_status och_wal_fail_damaged(
         uint64_t number, uint64_t lsn, struct ochre_error *err);
@@ -111,7 +125,8 @@ bool och_wal_frame_get(const char *bytes, uint64_t salt, struct wal_frame *frame
 uint64_t och_wal_record_size(uint64_t payload_size);
 
 void och_wal_header_put(char page[WAL_PAGE], const struct wal_header *header);
-/* False when neither copy in the page is whole; of another version nothing but that is told. */
+/* False when neither copy in the page is whole; of another version nothing but that is told.
+ * A copy may be whole without its full size: then the other one's counts. */
 bool och_wal_header_get(const char page[WAL_PAGE], struct wal_header *header_out);
 
 /* Remember a file at the newer end of the list. */

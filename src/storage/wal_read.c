@@ -17,43 +17,6 @@ struct progress {
     bool ended;
 };
 
-/*
- * Has somebody cut the file?  It has its size, in whole pages, before there is
- * anything in it; opening it takes off what is behind its last record, once that is
- * durable.
- */
-static bool
-is_cut(const struct wal_scan *scan, const struct progress *at)
-{
-    return at->offset != scan->file_size && scan->file_size % WAL_PAGE != 0;
-}
-
-static bool
-is_zero(const char *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        if (bytes[i] != 0)
-            return false;
-    return true;
-}
-
-/* Nothing but zeros from `at` on, and no end before it? */
-static ochre_status
-rest_is_zero(struct wal_scan *scan, uint64_t at, bool *zero_out, struct ochre_error *err)
-{
-    *zero_out = at <= scan->file_size;
-    for (; at < scan->file_size && *zero_out; at += WAL_WINDOW_MIN) {
-        uint64_t left = scan->file_size - at;
-        size_t size = left < WAL_WINDOW_MIN ? (size_t) left : WAL_WINDOW_MIN;
-        const char *bytes;
-        ochre_status status = och_wal_fetch(scan, at, size, &bytes, err);
-        if (status != OCHRE_OK)
-            return status;
-        *zero_out = is_zero(bytes, size);
-    }
-    return OCHRE_OK;
-}
-
 /* What stands at the progress is no valid record: a torn end, or damage? */
 static ochre_status
 judge_end(struct wal_scan *scan, struct progress *at, bool cut, struct ochre_error *err)
@@ -61,15 +24,12 @@ judge_end(struct wal_scan *scan, struct progress *at, bool cut, struct ochre_err
     at->ended = true;
     if (at->lsn_end != UINT64_MAX)
         return at->lsn < at->lsn_end ? och_wal_fail_damaged(at->number, at->lsn, err) : OCHRE_OK;
-    /* Groups follow one another: behind a page that none has reached there was nothing,
-     * and what was cut off is space. */
-    bool is_space = false;
     ochre_status status = OCHRE_OK;
-    if (!cut && !at->in_group && is_cut(scan, at) && at->offset + WAL_PAGE <= scan->file_size)
-        status = rest_is_zero(scan, at->offset, &is_space, err);
-    if (status != OCHRE_OK || is_space)
+    if (!cut)
+        status = och_wal_is_cut(scan, at->offset, &cut, err);
+    if (status != OCHRE_OK)
         return status;
-    if (cut || is_cut(scan, at))
+    if (cut)
         return och_wal_fail_damaged(at->number, at->lsn, err);
     uint64_t synced;
     status = och_wal_synced_after(scan, at->offset, &synced, err);
@@ -141,7 +101,7 @@ struct found {
     uint64_t number;
     uint64_t first_lsn;
     uint64_t salt;
-    uint64_t size;
+    uint64_t full_size;
     bool unused; /* prepared, never begun */
     bool half_made;
 };
@@ -198,14 +158,14 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
     if (status == OCHRE_OK && !valid) {
         /* Those of before a header said so are all zero.  A file has its size before it has
          * its name, so one without room for a header was not prepared: it was cut. */
-        status = rest_is_zero(&scan, WAL_PAGE, &found->unused, err);
+        status = och_wal_rest_is_zero(&scan, WAL_PAGE, &found->unused, err);
         if (status == OCHRE_OK && !found->unused)
             status = och_fail(err, OCHRE_CORRUPT,
                     "%s: the header is damaged; run `ochre repair`, or restore a backup", path);
     } else if (status == OCHRE_OK) {
         found->first_lsn = header.first_lsn;
         found->salt = header.salt;
-        found->size = scan.file_size;
+        found->full_size = header.full_size;
         if (header.version != WAL_VERSION)
             status = och_fail(err, OCHRE_UNSUPPORTED,
                     "%s: format %u; this version of ochre reads format %u", path,
@@ -230,11 +190,13 @@ inspect(struct och_wal *wal, struct found *found, struct ochre_error *err)
  * them was synced before they were written.
  *
  * Nothing will be added to this file: what it has allocated behind them goes
- * back, or many starts with little written in between would fill a disk.
+ * back, or many starts with little written in between would fill a disk.  A page of
+ * zeros stays: a file that ends with a group was cut by somebody else.
  */
 static ochre_status
 renew_end(struct wal_scan *scan, const struct progress *at, struct ochre_error *err)
 {
+    static const char zeros[2 * WAL_PAGE];
     ochre_status status = OCHRE_OK;
     /* Without a group it is the header. */
     for (uint64_t next = at->group; next < at->offset && status == OCHRE_OK;
@@ -246,11 +208,14 @@ renew_end(struct wal_scan *scan, const struct progress *at, struct ochre_error *
         if (status == OCHRE_OK)
             status = och_file_write(scan->file, next, bytes, size, err);
     }
+    uint64_t end = och_wal_copy_size(at->offset, scan->file_size);
+    if (status == OCHRE_OK && at->offset < end)
+        status = och_file_write(scan->file, at->offset, zeros, (size_t) (end - at->offset), err);
     if (status == OCHRE_OK)
         status = och_file_sync(scan->file, err);
     /* Only now: a file that ends before its last record was cut by somebody else. */
-    if (status == OCHRE_OK && at->offset < scan->file_size) {
-        ochre_status cut = och_file_truncate(scan->file, at->offset, NULL);
+    if (status == OCHRE_OK && end < scan->file_size) {
+        ochre_status cut = och_file_truncate(scan->file, end, NULL);
         (void) cut; /* the space goes with the file */
     }
     return status;
@@ -267,6 +232,7 @@ recover_file(struct och_wal *wal, const struct found *found, uint64_t lsn_end, o
             och_wal_scan_open(&scan, &wal->options, found->number, found->salt, flags, err);
     if (status != OCHRE_OK)
         return status;
+    scan.full_size = found->full_size;
     struct progress at = {.offset = WAL_PAGE,
             .lsn = found->first_lsn,
             .lsn_end = lsn_end,

@@ -13,7 +13,7 @@
 
 /* A file of the log. */
 struct found {
-    uint64_t number, first_lsn, salt, size;
+    uint64_t number, first_lsn, salt, full_size;
     bool after_lost; /* before it there is one that cannot be read */
 };
 
@@ -44,24 +44,6 @@ open_file(const struct och_wal_salvage *salvage, uint64_t number, uint64_t salt,
     return och_wal_scan_open(scan, &options, number, salt, OCH_OPEN_READ, err);
 }
 
-/* Zeros behind the first page: whatever its header was, nothing was ever in it. */
-static ochre_status
-is_unused(struct wal_scan *scan, bool *unused_out, struct ochre_error *err)
-{
-    *unused_out = scan->file_size >= WAL_PAGE;
-    for (uint64_t at = WAL_PAGE; at < scan->file_size && *unused_out; at += WAL_PAGE) {
-        uint64_t left = scan->file_size - at;
-        size_t size = (size_t) (left < WAL_PAGE ? left : WAL_PAGE);
-        const char *bytes;
-        ochre_status status = och_wal_fetch(scan, at, size, &bytes, err);
-        if (status != OCHRE_OK)
-            return status;
-        for (size_t i = 0; i < size; i++)
-            *unused_out &= bytes[i] == 0;
-    }
-    return OCHRE_OK;
-}
-
 /* *why_out: it cannot be read, because of that; NULL: it can, or has nothing in it. */
 static ochre_status
 inspect(const struct och_wal_salvage *salvage, struct wal_scan *scan, struct found *found,
@@ -77,8 +59,9 @@ inspect(const struct och_wal_salvage *salvage, struct wal_scan *scan, struct fou
         status = och_wal_fetch(scan, 0, WAL_PAGE, &page, err);
         valid = status == OCHRE_OK && och_wal_header_get(page, &header);
     }
+    /* Zeros behind the first page: whatever its header was, nothing was ever in it. */
     if (status == OCHRE_OK && !valid)
-        status = is_unused(scan, &unused, err);
+        status = och_wal_rest_is_zero(scan, WAL_PAGE, &unused, err);
     if (status != OCHRE_OK)
         return status;
     if (valid && header.version != WAL_VERSION)
@@ -93,7 +76,7 @@ inspect(const struct och_wal_salvage *salvage, struct wal_scan *scan, struct fou
         *why_out = "it was renamed";
     found->first_lsn = valid ? header.first_lsn : WAL_NEVER_BEGUN;
     found->salt = header.salt;
-    found->size = scan->file_size;
+    found->full_size = header.full_size;
     return OCHRE_OK;
 }
 
@@ -291,8 +274,7 @@ go(struct walk *walk, struct ochre_error *err)
     return status;
 }
 
-/* Between two groups, or so near behind one that nothing of the next is left; as recovery
- * judges it (wal_read.c). */
+/* Between two groups, or so near behind one that nothing of the next is left. */
 static void
 note_cut(struct walk *walk)
 {
@@ -304,17 +286,22 @@ note_cut(struct walk *walk)
 }
 
 /* What is missing behind the last record of the file, if it is known that something is. */
-static void
-note_end(struct walk *walk)
+static ochre_status
+note_end(struct walk *walk, struct ochre_error *err)
 {
     uint64_t lsn_end = walk->lsn_end != UINT64_MAX ? walk->lsn_end : walk->salvage->lsn_min + 1;
     uint64_t size = walk->scan.file_size;
+    bool is_cut = false;
+    ochre_status status = OCHRE_OK;
+    if (walk->lsn_end == UINT64_MAX)
+        status = och_wal_is_cut(&walk->scan, walk->offset, &is_cut, err);
     if (walk->lsn_cut >= lsn_end)
         lsn_end = walk->lsn_cut + 1;
     if (walk->lsn < lsn_end)
         note_hole(walk, lsn_end - walk->lsn, size > walk->offset ? size - walk->offset : 0);
-    else if (walk->lsn_end == UINT64_MAX && size != walk->offset && size % WAL_PAGE != 0)
+    else if (is_cut)
         note_cut(walk);
+    return status;
 }
 
 /* One file; `next` is the one that follows, NULL: there is none.  `is_lost`: between the
@@ -331,6 +318,7 @@ salvage_file(struct och_wal_salvage *salvage, const struct found *found, const s
     ochre_status status = open_file(salvage, found->number, found->salt, &walk.scan, err);
     if (status != OCHRE_OK)
         return status;
+    walk.scan.full_size = found->full_size;
     status = go(&walk, err);
     /* Is a whole file missing that may have begun in the middle of this one? */
     bool is_gone = next == NULL ? walk.lsn <= salvage->lsn_min
@@ -344,7 +332,7 @@ salvage_file(struct och_wal_salvage *salvage, const struct found *found, const s
     if (status == OCHRE_OK)
         status = go(&walk, err);
     if (status == OCHRE_OK)
-        note_end(&walk);
+        status = note_end(&walk, err);
     och_wal_scan_close(&walk.scan);
     if (status == OCHRE_OK && salvage->n_in_doubt > n_in_doubt)
         note(salvage, found->number,

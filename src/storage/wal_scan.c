@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -72,6 +74,46 @@ och_wal_synced_after(
             *lsn_out = frame.synced_lsn;
     }
     return OCHRE_OK;
+}
+
+uint64_t
+och_wal_copy_size(uint64_t used, uint64_t file_size)
+{
+    if (used >= file_size)
+        return file_size;
+    uint64_t size = (used + WAL_PAGE - 1) / WAL_PAGE * WAL_PAGE + WAL_PAGE;
+    return size < file_size ? size : file_size;
+}
+
+ochre_status
+och_wal_rest_is_zero(struct wal_scan *scan, uint64_t at, bool *zero_out, struct ochre_error *err)
+{
+    static const char zeros[WAL_PAGE];
+    *zero_out = at <= scan->file_size;
+    for (; at < scan->file_size && *zero_out; at += WAL_PAGE) {
+        uint64_t left = scan->file_size - at;
+        size_t size = left < WAL_PAGE ? (size_t) left : WAL_PAGE;
+        const char *bytes;
+        ochre_status status = och_wal_fetch(scan, at, size, &bytes, err);
+        if (status != OCHRE_OK)
+            return status;
+        *zero_out = memcmp(bytes, zeros, size) == 0;
+    }
+    return OCHRE_OK;
+}
+
+ochre_status
+och_wal_is_cut(struct wal_scan *scan, uint64_t offset, bool *cut_out, struct ochre_error *err)
+{
+    bool is_space = false;
+    /* A file of before a header said how long it is was cut behind its last record. */
+    *cut_out = scan->full_size != 0 ? scan->file_size < scan->full_size
+                                    : scan->file_size != offset && scan->file_size % WAL_PAGE != 0;
+    if (!*cut_out || offset + WAL_PAGE > scan->file_size)
+        return OCHRE_OK;
+    ochre_status status = och_wal_rest_is_zero(scan, offset, &is_space, err);
+    *cut_out = !is_space;
+    return status;
 }
 
 ochre_status

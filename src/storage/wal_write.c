@@ -34,8 +34,10 @@ static ochre_status
 fill(struct och_wal *wal, struct och_file *file, uint64_t number, uint64_t size,
         struct ochre_error *err)
 {
-    struct wal_header header = {
-            .database = wal->options.database, .number = number, .first_lsn = WAL_NEVER_BEGUN};
+    struct wal_header header = {.database = wal->options.database,
+            .number = number,
+            .first_lsn = WAL_NEVER_BEGUN,
+            .full_size = size};
     char *zeros = och_mem_take_zeroed(wal->options.mem, ZERO_CHUNK);
     if (zeros == NULL)
         return och_fail_memory(err);
@@ -216,6 +218,7 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
     wal->file = NULL;
     wal->file_size = size;
     header.number = number;
+    header.full_size = size;
     page = och_mem_take(wal->options.mem, WAL_PAGE);
     if (page == NULL) {
         status = och_fail_memory(err);

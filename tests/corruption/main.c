@@ -309,7 +309,7 @@ static void
 damage(struct file *file, uint64_t *seed, struct file *back_out, char what[96])
 {
     size_t at = (size_t) och_random_below(seed, file->size);
-    unsigned kind = (unsigned) och_random_below(seed, 3);
+    unsigned kind = (unsigned) och_random_below(seed, 4);
     *back_out = *file;
     file->bytes = malloc(file->size + 1);
     if (file->bytes == NULL)
@@ -321,9 +321,10 @@ damage(struct file *file, uint64_t *seed, struct file *back_out, char what[96])
         at -= at % BLOCK;
         memset(file->bytes + at, 0, file->size - at < BLOCK ? file->size - at : BLOCK);
     } else {
+        at -= kind == 3 ? at % BLOCK : 0; /* what looks like an end most */
         file->size = at;
     }
-    static const char *const kinds[] = {"flipped", "zeroed", "cut"};
+    static const char *const kinds[] = {"flipped", "zeroed", "cut", "cut"};
     (void) snprintf(what, 96, "%s at %zu", kinds[kind], at);
 }
 

@@ -7,6 +7,7 @@ the naive model (tests/model), not from what the server answers, and is stored b
 it as expected.json.  NAME says how far the program goes and how it ends:
 
     killed       every kind of write and value; SIGKILL behind the last one
+    restarted    the same, and then started and killed twice
     closed       also 8,300 records, so that there are files, with deletions; SIGTERM
     compacted    the same, merged: a graph; deletions after that
     journal      as killed, but in the middle of a change of the catalog (strace)
@@ -241,7 +242,7 @@ def make(binary, name, scratch):
     early = name.startswith("early")
     program.catalog(not early)
     program.writes()
-    if name not in ("killed", "journal"):
+    if name not in ("killed", "journal", "restarted"):
         program.bulk()
         wait_for(data, "seg/*/*.seg")
         if name == "compacted":
@@ -255,6 +256,10 @@ def make(binary, name, scratch):
             wait_for(data, "seg/*/*.del")
     expected = program.expected()
     if name == "killed":
+        way.server.kill()
+    elif name == "restarted":
+        way.restart(True)
+        way.restart(True)
         way.server.kill()
     elif name == "journal":
         die_in_catalog(program, way, binary, data)

@@ -186,6 +186,12 @@ class Golden(unittest.TestCase):
     def test_a_killed_servers_directory(self):
         self.live(*self.unpack("killed"))
 
+    def test_the_log_of_a_server_that_was_started_again(self):
+        """Its files are shorter than they were made, by openings."""
+        data, expected = self.unpack("restarted")
+        self.assertGreater(len([p for p in data.glob("log/*") if p.stat().st_size < 2 ** 20]), 1)
+        self.live(data, expected)
+
     def test_files_of_records_and_of_deletions(self):
         data, expected = self.unpack("closed")
         self.assertEqual(len(list(data.glob("seg/*/*.del"))), 1)
@@ -255,7 +261,7 @@ class Golden(unittest.TestCase):
     def test_every_directory_has_its_test(self):
         names = {p.name.removesuffix(".tar.xz") for p in (HERE / "1").iterdir()}
         self.assertEqual(names, {"killed", "closed", "compacted", "journal", "backup",
-                                 "2026-11-21", "2026-11-27"})
+                                 "2026-11-21", "2026-11-27", "restarted"})
 
     # --- later formats ---------------------------------------------------------------------
 

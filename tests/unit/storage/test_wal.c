@@ -602,7 +602,7 @@ a_file_cut_within_a_record_is_damaged(void **state)
     for (uint64_t size = 16385; size < 25432; size += 97)
         check(!passes_cut(&f, path, size));
     check(!passes_cut(&f, path, 8192) && !passes_cut(&f, path, 20480));
-    check(passes_cut(&f, path, 28672)); /* where a start would have cut it */
+    check(!passes_cut(&f, path, 28672)); /* behind its last record: were there others? */
     /* Behind a page that no group has reached there was nothing. */
     for (uint64_t size = 28673; size < 32768; size += 97)
         check(!passes_cut(&f, path, size));
@@ -612,6 +612,240 @@ a_file_cut_within_a_record_is_damaged(void **state)
     check(f.seen.n == 4);
     check_ok(open_log(&f, &err), &err); /* which it now has */
     check(f.seen.n == 4);
+    end(&f);
+}
+
+/* Take the size out of the file's header, as it was when none had one; `copies`: of the
+ * first one, of both. */
+static void
+forget_size(struct fixture *f, const char *path, int copies)
+{
+    static const char zeros[12];
+    struct ochre_error err;
+    struct och_file *file;
+    check_ok(och_vfs_open(f->options.vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
+    for (int i = 0; i < copies; i++)
+        check_ok(och_file_write(file, 56 + 2048 * (uint64_t) i, zeros, sizeof(zeros), &err), &err);
+    och_file_close(file);
+}
+
+static uint64_t
+size_of(struct fixture *f, const char *path)
+{
+    uint64_t size;
+    struct ochre_error err;
+    struct och_file *file;
+    check_ok(och_vfs_open(f->options.vfs, path, OCH_OPEN_READ, &file, &err), &err);
+    check_ok(och_file_size(file, &size, &err), &err);
+    och_file_close(file);
+    return size;
+}
+
+/* Groups of one page and of several, of one record and of some. */
+static uint64_t
+add_groups(struct fixture *f)
+{
+    static const struct {
+        size_t n, size;
+        uint64_t end;
+    } groups[] = {{1, 100, 8192}, {3, 3000, 20480}, {1, 4048, 24576}, {1, 9000, 36864},
+            {8, 700, 45056}, {1, 1, 49152}};
+    struct ochre_error err;
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+        check_ok(append(f, groups[i].n, groups[i].size, &err), &err);
+    return groups[sizeof(groups) / sizeof(groups[0]) - 1].end;
+}
+
+/* Between two groups nothing is torn: the file is shorter than its header says. */
+static void
+a_file_cut_at_any_page_with_a_record_is_damaged(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    char path[64];
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    uint64_t end_of_groups = add_groups(&f);
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    newest_file(&f, path);
+    for (int reopened = 0; reopened < 3; reopened++) {
+        uint64_t size = size_of(&f, path);
+        check(reopened == 0 ? size == OCH_LOG_FILE_SIZE_MIN : size == end_of_groups + 4096);
+        for (uint64_t at = 4096; at <= size; at += 4096)
+            check(passes_cut(&f, path, at) == (at > end_of_groups));
+        check_ok(open_log(&f, &err), &err);
+        check(f.seen.n == 15 && f.seen.n_damaged == 0);
+        och_wal_close(f.wal);
+        f.wal = NULL;
+    }
+    /* Either copy of the header says how long it was. */
+    forget_size(&f, path, 1);
+    check(!passes_cut(&f, path, 8192));
+    forget_size(&f, path, 2);
+    check(passes_cut(&f, path, 8192));
+    end(&f);
+}
+
+/* Where the header does not say how long the file was, one that ends at a page is one that
+ * an opening cut, as it is now cut behind a page more. */
+static void
+a_file_without_its_size_may_end_at_any_page(void **state)
+{
+    (void) state;
+    static const uint64_t group_ends[] = {8192, 20480, 24576, 36864, 45056, 49152};
+    struct fixture f;
+    struct ochre_error err;
+    char path[64];
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    uint64_t end_of_groups = add_groups(&f);
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    newest_file(&f, path);
+    forget_size(&f, path, 2);
+    for (size_t i = 0; i < sizeof(group_ends) / sizeof(group_ends[0]); i++) {
+        check(passes_cut(&f, path, group_ends[i]));
+        check(!passes_cut(&f, path, group_ends[i] - 4000) || i == 0);
+        check(!passes_cut(&f, path, group_ends[i] + 1));
+    }
+    for (int reopened = 0; reopened < 3; reopened++) {
+        check_ok(open_log(&f, &err), &err);
+        check(f.seen.n == 15 && size_of(&f, path) == end_of_groups + 4096);
+    }
+    end(&f);
+}
+
+/* A full file has no space to give back. */
+static void
+a_file_that_is_full_stays_as_long_as_it_is(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    char path[64];
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    check_ok(append(&f, 1, OCH_LOG_FILE_SIZE_MIN - 8192 - 48, &err), &err);
+    check_ok(append(&f, 1, 4096 - 48, &err), &err);
+    newest_file(&f, path);
+    check(strcmp(path, "log/0000000000000001.log") == 0);
+    for (int reopened = 0; reopened < 2; reopened++) {
+        check(size_of(&f, path) == OCH_LOG_FILE_SIZE_MIN);
+        check_ok(open_log(&f, &err), &err);
+        check(f.seen.n == 2);
+    }
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    check(!passes_cut(&f, path, OCH_LOG_FILE_SIZE_MIN - 4096));
+    end(&f);
+}
+
+/* Of the last group a part is whole: what is behind that is gone for good. */
+static void
+a_torn_group_is_cut_behind_what_is_whole(void **state)
+{
+    (void) state;
+    enum { WHOLE = 8192 + 3 * 3048, SIZE = 20480 + 4096 };
+    struct fixture f;
+    struct ochre_error err;
+    struct och_file *file;
+    char path[64];
+    char rest[SIZE - WHOLE];
+    static const char zeros[sizeof(rest)];
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    check_ok(append(&f, 1, 100, &err), &err);
+    check_ok(append(&f, 5, 3000, &err), &err); /* 8192 .. 23432 */
+    newest_file(&f, path);
+    check(sim_disk_flip(f.disk, path, WHOLE + 500, 3)); /* in the fourth one */
+    for (int reopened = 0; reopened < 3; reopened++) {
+        check_ok(open_log(&f, &err), &err);
+        check(f.seen.n == 4 && f.seen.n_damaged == 0);
+        check(size_of(&f, path) == SIZE);
+        check_ok(och_vfs_open(f.options.vfs, path, OCH_OPEN_READ, &file, &err), &err);
+        check_ok(och_file_read_all(file, WHOLE, rest, sizeof(rest), &err), &err);
+        och_file_close(file);
+        check(memcmp(rest, zeros, sizeof(rest)) == 0);
+    }
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    check(!passes_cut(&f, path, 20480));
+    end(&f);
+}
+
+/* The process is killed behind a group whose sync never happened; the power goes at any
+ * call of the next opening, or of the one after it. */
+static void
+a_crash_of_an_opening_loses_nothing_that_was_acknowledged(void **state)
+{
+    (void) state;
+    size_t n_points = 0;
+    for (unsigned mode = 0; mode < SIM_N_MODES; mode++) {
+        bool finished = false;
+        for (uint64_t n = 1; !finished; n++, n_points++) {
+            struct fixture f;
+            struct ochre_error err;
+            begin(&f);
+            check_ok(open_log(&f, &err), &err);
+            check_ok(append(&f, 2, 50, &err), &err);
+            sim_disk_fail(f.disk, 2, SIM_IO_ONCE); /* the sync */
+            check(append(&f, 3, 3000, &err) == OCHRE_IO);
+            sim_disk_fail(f.disk, 0, SIM_IO_ONCE);
+            sim_disk_crash(f.disk, n, n % 2 == 0 ? SIM_BEFORE : SIM_AFTER);
+            bool opened = open_log(&f, &err) == OCHRE_OK;
+            finished = opened && open_log(&f, &err) == OCHRE_OK && !sim_disk_has_crashed(f.disk);
+            size_t shown = opened ? f.seen.n : 2;
+            och_wal_close(f.wal);
+            f.wal = NULL;
+            sim_disk_recover(f.disk, (enum sim_mode) mode, n);
+            for (int i = 0; i < 2; i++) {
+                check_ok(open_log(&f, &err), &err);
+                check(f.seen.n >= shown && f.seen.n <= 5 && f.seen.n_damaged == 0);
+                shown = f.seen.n;
+            }
+            end(&f);
+        }
+    }
+    check(n_points > 20);
+}
+
+/* What is visited of each file, and zeros behind it, is the log. */
+static ochre_status
+shrink_file(void *context, uint64_t number, uint64_t used)
+{
+    struct fixture *f = context;
+    static const char zeros[4096];
+    char path[40];
+    uint64_t size;
+    struct och_file *file;
+    struct ochre_error err;
+    (void) snprintf(path, sizeof(path), "log/%016" PRIx64 ".log", number);
+    check_ok(och_vfs_open(f->options.vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_size(file, &size, &err), &err);
+    uint64_t wanted = och_wal_copy_size(used, size);
+    check(wanted >= used && wanted <= size && wanted - used <= sizeof(zeros));
+    check_ok(och_file_truncate(file, wanted, &err), &err);
+    if (wanted > used)
+        check_ok(och_file_write(file, used, zeros, (size_t) (wanted - used), &err), &err);
+    och_file_close(file);
+    return OCHRE_OK;
+}
+
+static void
+a_copy_as_long_as_it_should_be_is_whole(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    check_ok(open_log(&f, &err), &err);
+    for (int i = 0; i < 4; i++)
+        check_ok(append(&f, 2, 200000, &err), &err); /* two files */
+    check_ok(och_wal_each_file(f.wal, shrink_file, &f), &err);
+    check_ok(open_log(&f, &err), &err);
+    check(f.seen.n == 8 && f.seen.n_damaged == 0);
     end(&f);
 }
 
@@ -839,6 +1073,12 @@ main(void)
             cmocka_unit_test(a_file_cut_before_its_first_record_is_damaged),
             cmocka_unit_test(a_file_never_begun_is_known_whatever_is_behind),
             cmocka_unit_test(a_file_cut_within_a_record_is_damaged),
+            cmocka_unit_test(a_file_cut_at_any_page_with_a_record_is_damaged),
+            cmocka_unit_test(a_file_without_its_size_may_end_at_any_page),
+            cmocka_unit_test(a_file_that_is_full_stays_as_long_as_it_is),
+            cmocka_unit_test(a_torn_group_is_cut_behind_what_is_whole),
+            cmocka_unit_test(a_crash_of_an_opening_loses_nothing_that_was_acknowledged),
+            cmocka_unit_test(a_copy_as_long_as_it_should_be_is_whole),
             cmocka_unit_test(without_room_for_a_new_file_the_old_one_goes_on),
             cmocka_unit_test(a_crash_loses_nothing_that_was_acknowledged),
             cmocka_unit_test(after_one_failed_call_the_log_goes_on),

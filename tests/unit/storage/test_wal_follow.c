@@ -397,6 +397,56 @@ an_older_file_that_ends_too_early_is_damaged(void **state)
     end(&f);
 }
 
+/* Cut the newest file to `size`: what does a new follower say? */
+static void
+follow_cut(struct fixture *f, uint64_t size, bool damaged)
+{
+    struct ochre_error err;
+    struct och_file *file;
+    struct sim_disk *whole = f->disk;
+    struct och_wal_follower *old = f->follower;
+    char path[64];
+    bool lost;
+    newest_file(f, path);
+    f->disk = sim_disk_clone(whole);
+    f->options.vfs = sim_disk_vfs(f->disk);
+    check_ok(och_vfs_open(f->options.vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_truncate(file, size, &err), &err);
+    och_file_close(file);
+    check_ok(och_wal_follower_open(&f->options, &f->follower, &err), &err);
+    f->seen.n = 0;
+    for (int i = 0; i < 3; i++) {
+        ochre_status status = och_wal_follow(f->follower, true, note_record, &f->seen, &lost, &err);
+        check(status == (damaged ? OCHRE_CORRUPT : OCHRE_OK) && !lost);
+        check(!damaged || strstr(err.message, path) != NULL);
+    }
+    och_wal_follower_close(f->follower);
+    f->follower = old;
+    sim_disk_close(f->disk);
+    f->disk = whole;
+    f->options.vfs = sim_disk_vfs(whole);
+}
+
+/* Nobody writes, and nobody has looked since: a reader does not show less than there was. */
+static void
+a_log_that_somebody_cut_is_damaged(void **state)
+{
+    (void) state;
+    struct fixture f;
+    begin(&f);
+    add(&f, 1, 100);  /* to 8192 */
+    add(&f, 5, 3000); /* to 24576 */
+    add(&f, 1, 100);  /* to 28672 */
+    for (int reopened = 0; reopened < 2; reopened++) {
+        for (uint64_t size = 4096; size <= 28672; size += 1024)
+            follow_cut(&f, size, true);
+        follow_cut(&f, 32768, false);
+        check(f.seen.n == 7);
+        open_writer(&f); /* which gives the space behind them back */
+    }
+    end(&f);
+}
+
 /* What a file's header may say that is not ours, all under a right checksum. */
 static void
 a_file_of_another_log_is_refused(void **state)
@@ -668,6 +718,7 @@ main(void)
             cmocka_unit_test(what_a_newer_file_overrides_is_lost),
             cmocka_unit_test(damage_that_something_vouches_for_is_told),
             cmocka_unit_test(an_older_file_that_ends_too_early_is_damaged),
+            cmocka_unit_test(a_log_that_somebody_cut_is_damaged),
             cmocka_unit_test(a_file_of_another_log_is_refused),
             cmocka_unit_test(a_torn_end_stays_a_torn_end),
             cmocka_unit_test(a_record_whose_visit_fails_is_visited_again),
