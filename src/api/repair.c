@@ -343,7 +343,7 @@ is_known_name(const char *name)
 {
     static const char *const known[] = {"LOCK", "FORMAT", OCH_CATALOG_FILE, OCH_CATALOG_JOURNAL,
             OCH_CATALOG_COPY, "RESERVE", "log", OCH_DIR_SEGMENTS, OCH_DIR_TMP, OCH_REPAIR_REPORT,
-            OCH_REPAIR_MARK, "RESTORING"};
+            OCH_DIR_REPAIRING, OCH_DIR_RESTORING};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(name, known[i]) == 0)
             return true;
@@ -532,7 +532,7 @@ och_repair_directory(const struct och_repair_options *options, const char *from,
 enum { KEPT_MAX = 1000 };
 
 static const struct och_beside_kind in_place = {
-        .suffix = ".repairing", .mark = OCH_REPAIR_MARK, .does = "repairs"};
+        .suffix = ".repairing", .mark = OCH_DIR_REPAIRING, .does = "repairs"};
 
 /* The damaged directory has the name of what was made; now it gets one to be found by. */
 static ochre_status

@@ -32,9 +32,6 @@ struct och_machine;
 struct och_mem;
 struct och_vfs;
 
-/* Stands in a directory while one is made there. */
-#define OCH_REPAIR_MARK "REPAIRING"
-
 /* The report, in the directory that was made. */
 #define OCH_REPAIR_REPORT "REPAIR"
 

@@ -18,7 +18,7 @@
 /* --- taking it ------------------------------------------------------------------ */
 
 static const struct och_hold_kind repair_kind = {
-        .mark = OCH_REPAIR_MARK, .does = "repairs to", .verb = "repair to"};
+        .mark = OCH_DIR_REPAIRING, .does = "repairs to", .verb = "repair to"};
 
 /* Removing what an interrupted repair left: names are collected, then removed. */
 struct clearing {
@@ -34,7 +34,7 @@ static ochre_status
 note_leftover(void *context, const char *name, bool is_dir)
 {
     struct clearing *clearing = context;
-    bool is_held = strcmp(name, OCH_REPAIR_MARK) == 0 || strcmp(name, OCH_DIR_LOCK) == 0;
+    bool is_held = strcmp(name, OCH_DIR_REPAIRING) == 0 || strcmp(name, OCH_DIR_LOCK) == 0;
     if (clearing->dir[0] == '\0' && is_held)
         return OCHRE_OK;
     if (clearing->n == clearing->room) {
@@ -100,7 +100,7 @@ make_directories(struct och_repair *repair, struct ochre_error *err)
 ochre_status
 och_repair_clear(struct och_mem *mem, struct och_vfs *vfs, struct ochre_error *err)
 {
-    static const char *const last[] = {OCH_REPAIR_MARK, OCH_DIR_LOCK};
+    static const char *const last[] = {OCH_DIR_REPAIRING, OCH_DIR_LOCK};
     /* Without it nothing opens the rest. */
     ochre_status status = och_vfs_remove(vfs, OCH_DIR_FORMAT, err);
     if (status == OCHRE_OK || status == OCHRE_NOT_FOUND)
@@ -263,6 +263,6 @@ och_repair_publish_target(struct och_repair *repair, struct ochre_error *err)
     if (status == OCHRE_OK)
         status = och_directory_write_format(repair->to, repair->database, err);
     if (status == OCHRE_OK)
-        status = och_vfs_remove(repair->to, OCH_REPAIR_MARK, err);
+        status = och_vfs_remove(repair->to, OCH_DIR_REPAIRING, err);
     return status == OCHRE_OK ? och_vfs_sync_dir(repair->to, "", err) : status;
 }

@@ -216,14 +216,18 @@ check_complete(struct och_vfs *vfs, bool *is_new_out, struct ochre_error *err)
     return OCHRE_OK;
 }
 
-/* Beside FORMAT it says nothing.  Nobody restores here: LOCK is ours. */
+/* Beside FORMAT they say nothing.  Nobody restores here, or repairs: LOCK is ours. */
 static ochre_status
-remove_restore_mark(struct och_vfs *vfs, struct ochre_error *err)
+remove_marks(struct och_vfs *vfs, struct ochre_error *err)
 {
-    bool there = false;
-    ochre_status status = och_vfs_exists(vfs, OCH_DIR_RESTORING, &there, err);
-    if (status == OCHRE_OK && there)
-        status = och_vfs_remove(vfs, OCH_DIR_RESTORING, err);
+    static const char *const marks[] = {OCH_DIR_RESTORING, OCH_DIR_REPAIRING};
+    ochre_status status = OCHRE_OK;
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]) && status == OCHRE_OK; i++) {
+        bool there = false;
+        status = och_vfs_exists(vfs, marks[i], &there, err);
+        if (status == OCHRE_OK && there)
+            status = och_vfs_remove(vfs, marks[i], err);
+    }
     return status;
 }
 
@@ -265,7 +269,7 @@ och_directory_open(struct och_vfs *vfs, const struct och_machine *machine, bool 
         status = has_format ? find_or_mend_format(vfs, create, &directory.database, err)
                             : make_format(vfs, machine, &directory.database, err);
     if (status == OCHRE_OK)
-        status = remove_restore_mark(vfs, err);
+        status = remove_marks(vfs, err);
     if (status != OCHRE_OK) {
         och_file_close(directory.lock);
         return status;

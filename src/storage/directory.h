@@ -29,6 +29,9 @@ struct och_vfs;
 /* Stands in a directory while a backup is restored to it (docs/formats/backup.md). */
 #define OCH_DIR_RESTORING "RESTORING"
 
+/* And while a damaged one is repaired to it. */
+#define OCH_DIR_REPAIRING "REPAIRING"
+
 struct och_directory {
     struct och_file *lock; /* owned: held until closed */
     struct och_uuid database;
@@ -37,8 +40,8 @@ struct och_directory {
 
 /*
  * Take the directory: lock it, and read or (with `create`) make its FORMAT; a damaged
- * one is then made anew of what the log's files know.  A mark that a restore left beside
- * FORMAT goes.
+ * one is then made anew of what the log's files know.  A mark that a restore or a repair
+ * left beside FORMAT goes.
  *
  * Errors: OCHRE_BUSY       another process holds it; the message has its pid
  *         OCHRE_NOT_FOUND  no database here, and `create` is false

@@ -860,20 +860,23 @@ of_two_restores_one_wins(void **state)
     end(&f);
 }
 
-/* Who writes to a database takes away the mark that a killed restore left in it. */
+/* Who writes to a database takes away the mark that a killed restore, or a repair, left in it. */
 static void
 a_mark_beside_format_goes_when_it_is_opened(void **state)
 {
     (void) state;
+    static const char *const marks[] = {"RESTORING", "REPAIRING"};
     static struct fixture f;
     begin(&f);
     struct och_file *file = NULL;
     uint64_t contents = contents_of(&f, f.source);
-    check_ok(och_vfs_open(sim_disk_vfs(f.source), "RESTORING", OCH_OPEN_WRITE | OCH_OPEN_CREATE,
-                     &file, &f.err),
-            &f.err);
-    och_file_close(file);
-    check(contents_of(&f, f.source) == contents && !exists(f.source, "RESTORING"));
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        check_ok(och_vfs_open(sim_disk_vfs(f.source), marks[i], OCH_OPEN_WRITE | OCH_OPEN_CREATE,
+                         &file, &f.err),
+                &f.err);
+        och_file_close(file);
+        check(contents_of(&f, f.source) == contents && !exists(f.source, marks[i]));
+    }
     end(&f);
 }
 

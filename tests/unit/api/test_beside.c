@@ -42,7 +42,7 @@ struct fixture {
 };
 
 static const struct och_beside_kind repair_beside = {
-        .suffix = ".repairing", .mark = OCH_REPAIR_MARK, .does = "repairs"};
+        .suffix = ".repairing", .mark = OCH_DIR_REPAIRING, .does = "repairs"};
 
 /* --- files ------------------------------------------------------------------------ */
 
