@@ -51,7 +51,8 @@ struct och_backup_totals {
     uint64_t n_files, n_bytes;               /* of the database */
     uint64_t n_files_copied, n_bytes_copied; /* those that were not there already */
     uint64_t made_s;                         /* Unix time of the backup */
-    bool is_redone; /* what an interrupted restore had left was removed first */
+    bool is_redone;   /* what an interrupted restore had left was removed first */
+    bool is_finished; /* it had left all of it, and nothing was copied */
 };
 
 /*

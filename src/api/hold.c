@@ -34,6 +34,50 @@ refuse_database(struct och_vfs *vfs, const struct och_hold_kind *kind, struct oc
                                         kind->verb);
 }
 
+/* The files in `hold` are the caller's to close, whatever is returned. */
+static ochre_status
+take_both(struct och_vfs *vfs, const struct och_hold_kind *kind, unsigned flags,
+        struct och_hold *hold, struct ochre_error *err)
+{
+    ochre_status status = take_named(vfs, kind->mark, flags, &hold->mark, err);
+    if (status == OCHRE_BUSY)
+        (void) och_fail(err, OCHRE_BUSY, "another process %s this directory", kind->does);
+    /* LOCK without a mark would be somebody else's directory. */
+    if (status == OCHRE_OK)
+        status = och_vfs_sync_dir(vfs, "", err);
+    if (status == OCHRE_OK) {
+        status = take_named(vfs, OCH_DIR_LOCK, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &hold->lock, err);
+        if (status == OCHRE_BUSY)
+            (void) och_fail(err, OCHRE_BUSY, "another process has the directory to %s", kind->verb);
+    }
+    return status;
+}
+
+ochre_status
+och_hold_take_made(struct och_vfs *vfs, const struct och_hold_kind *kind, struct och_hold *hold_out,
+        struct ochre_error *err)
+{
+    struct och_hold hold = {.mark = NULL};
+    bool has_format = false, has_mark = false;
+    *hold_out = hold;
+    ochre_status status = och_vfs_exists(vfs, OCH_DIR_FORMAT, &has_format, err);
+    if (status == OCHRE_OK && has_format)
+        status = och_vfs_exists(vfs, kind->mark, &has_mark, err);
+    if (status == OCHRE_OK && !has_mark)
+        return OCHRE_NOT_FOUND;
+    if (status == OCHRE_OK)
+        status = take_both(vfs, kind, OCH_OPEN_WRITE, &hold, err);
+    if (status == OCHRE_OK)
+        status = och_vfs_exists(vfs, OCH_DIR_FORMAT, &has_format, err);
+    if (status == OCHRE_OK && !has_format)
+        status = OCHRE_NOT_FOUND;
+    if (status == OCHRE_OK)
+        *hold_out = hold;
+    else
+        och_hold_release(&hold);
+    return status;
+}
+
 ochre_status
 och_hold_take(struct och_vfs *vfs, const struct och_hold_kind *kind, bool create,
         struct och_hold *hold_out, struct ochre_error *err)
@@ -42,17 +86,7 @@ och_hold_take(struct och_vfs *vfs, const struct och_hold_kind *kind, bool create
     bool has_format = false;
     unsigned flags = OCH_OPEN_WRITE | (create ? OCH_OPEN_CREATE : 0);
     *hold_out = hold;
-    ochre_status status = take_named(vfs, kind->mark, flags, &hold.mark, err);
-    if (status == OCHRE_BUSY)
-        (void) och_fail(err, OCHRE_BUSY, "another process %s this directory", kind->does);
-    /* LOCK without a mark would be somebody else's directory. */
-    if (status == OCHRE_OK)
-        status = och_vfs_sync_dir(vfs, "", err);
-    if (status == OCHRE_OK) {
-        status = take_named(vfs, OCH_DIR_LOCK, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &hold.lock, err);
-        if (status == OCHRE_BUSY)
-            (void) och_fail(err, OCHRE_BUSY, "another process has the directory to %s", kind->verb);
-    }
+    ochre_status status = take_both(vfs, kind, flags, &hold, err);
     if (status == OCHRE_OK)
         status = och_vfs_exists(vfs, OCH_DIR_FORMAT, &has_format, err);
     if (status == OCHRE_OK && has_format)

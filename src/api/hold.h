@@ -48,6 +48,15 @@ OCH_MUST_CHECK ochre_status och_hold_take(struct och_vfs *vfs, const struct och_
         bool create, struct och_hold *hold_out, struct ochre_error *err);
 
 /*
+ * Take both where a database was made, and only its mark is left to be removed.
+ *
+ * Errors: OCHRE_BUSY       another process of this kind is here, or has the directory
+ *         OCHRE_NOT_FOUND  there is no mark, or no FORMAT
+ */
+OCH_MUST_CHECK ochre_status och_hold_take_made(struct och_vfs *vfs,
+        const struct och_hold_kind *kind, struct och_hold *hold_out, struct ochre_error *err);
+
+/*
  * Take the directory to make a database in: an empty one, or one that was left half done,
  * and then *has_other_out says that something but mark and LOCK is there.
  *

@@ -187,10 +187,24 @@ verify_streamed(struct restore *restore, struct ochre_error *err)
     return status;
 }
 
+/* All of it is there already. */
+static void
+drain(struct restore *restore)
+{
+    if (restore->stream != NULL)
+        och_stream_source_drain(restore->stream, restore->copier.manifest.n_bytes);
+}
+
 static ochre_status
 place(struct restore *restore, struct ochre_error *err)
 {
-    ochre_status status = take_target(restore, err);
+    bool is_finished = false;
+    ochre_status status = och_restore_finish(&restore->copier, restore->to, &is_finished, err);
+    if (is_finished)
+        drain(restore);
+    if (status != OCHRE_OK || is_finished)
+        return status;
+    status = take_target(restore, err);
     if (status == OCHRE_OK)
         status = copy_member(restore, &restore->copier.manifest.members[0], OCH_RESTORE_PART, err);
     if (status == OCHRE_OK)
@@ -320,6 +334,18 @@ och_restore_stream_vfs(const struct och_backup_options *options,
     return status;
 }
 
+static ochre_status
+give_name(struct och_beside *beside, struct ochre_error *err)
+{
+    struct ochre_error why = {.status = OCHRE_OK};
+    ochre_status status = och_beside_name(beside, &why);
+    if (status == OCHRE_OK)
+        return OCHRE_OK;
+    return och_fail(err, status,
+            "%.200s; all of it is in %.200s, and the same restore again only gives it its name",
+            why.message, beside->data);
+}
+
 /* `to` is not there. */
 static ochre_status
 place_named(struct restore *restore, const char *to, struct ochre_error *err)
@@ -328,14 +354,16 @@ place_named(struct restore *restore, const char *to, struct ochre_error *err)
     struct och_vfs *target = NULL;
     bool *redone = &restore->copier.totals.is_redone;
     ochre_status status = och_restore_begin_beside(
-            restore->copier.options->mem, to, &beside, &target, redone, err);
+            restore->copier.options->mem, to, &restore->copier, &beside, &target, redone, err);
     restore->to = target;
-    if (status == OCHRE_OK)
+    if (status == OCHRE_OK && target == NULL)
+        drain(restore);
+    else if (status == OCHRE_OK)
         status = place_streamed(restore, err);
     och_hold_release(&restore->hold);
     och_vfs_posix_close(target);
     if (status == OCHRE_OK)
-        status = och_beside_name(beside, err);
+        status = give_name(beside, err);
     och_beside_end(beside);
     return status;
 }

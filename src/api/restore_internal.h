@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "api/backup_internal.h"
 #include "api/backup_stream.h"
 #include "api/beside.h"
 #include "api/hold.h"
@@ -18,6 +19,7 @@
 /* Stands in a directory from before the first file until FORMAT is there. */
 #define OCH_RESTORE_MARK OCH_DIR_RESTORING
 #define OCH_RESTORE_PART OCH_DIR_TMP "/restore"
+#define OCH_RESTORE_CATALOG "catalog.db"
 
 /* A stream that is being read: the bytes of one member after another. */
 struct och_stream_source {
@@ -42,6 +44,9 @@ struct och_file *och_stream_source_open(
 OCH_MUST_CHECK ochre_status och_stream_source_end(
         struct och_stream_source *stream, uint64_t manifest_hash, struct ochre_error *err);
 
+/* Read what is left of the stream, for who writes it: nothing of it is wanted any more. */
+void och_stream_source_drain(struct och_stream_source *stream, uint64_t size_max);
+
 /* Who restores, or clears what a killed restore left, holds the directory as this. */
 extern const struct och_hold_kind och_restore_kind;
 
@@ -49,13 +54,34 @@ extern const struct och_beside_kind och_restore_beside;
 
 /*
  * Begin to put a database together that gets the name `to`, which is not there.  What a
- * restore to it left that was killed goes first, and then *redone_out is set.
+ * restore to it left that was killed goes first, and then *redone_out is set; but where
+ * that is all that `copier` restores (NULL: nothing would be), *vfs_out is NULL, and it only
+ * lacks its name.
  *
  * Errors: those of och_beside_begin and och_beside_make
  */
 OCH_MUST_CHECK ochre_status och_restore_begin_beside(struct och_mem *mem, const char *to,
-        struct och_beside **beside_out, struct och_vfs **vfs_out, bool *redone_out,
-        struct ochre_error *err);
+        struct och_copier *copier, struct och_beside **beside_out, struct och_vfs **vfs_out,
+        bool *redone_out, struct ochre_error *err);
+
+/*
+ * Is all that the copier's manifest lists in `vfs`, byte for byte, with nothing that opening it
+ * to write to it would have added?  Then totals.is_finished is set.
+ *
+ * Cost: reads all of it, as far as it is there.
+ */
+OCH_MUST_CHECK ochre_status och_restore_is_whole(
+        struct och_copier *copier, struct och_vfs *vfs, bool *whole_out, struct ochre_error *err);
+
+/*
+ * A restore of this backup straight to `vfs` that was killed when FORMAT was there has left
+ * its mark beside it, which whoever opens the database to write to it would have removed:
+ * where all of it is there, do what is left to do.
+ *
+ * Errors: OCHRE_BUSY  a process restores to it, or has it; OCHRE_IO ...
+ */
+OCH_MUST_CHECK ochre_status och_restore_finish(struct och_copier *copier, struct och_vfs *vfs,
+        bool *finished_out, struct ochre_error *err);
 
 /* Remove what a restore puts into a directory, and what opening it there
  * adds, FORMAT first and the mark last.  What does

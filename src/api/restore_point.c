@@ -624,7 +624,8 @@ och_restore_point(const struct och_backup_options *options,
     if (status == OCHRE_OK)
         status = look_at_backup(options, paths, err);
     if (status == OCHRE_OK)
-        status = och_restore_begin_beside(options->mem, paths->to, &beside, &vfs, &is_redone, err);
+        status = och_restore_begin_beside(
+                options->mem, paths->to, NULL, &beside, &vfs, &is_redone, err);
     if (status == OCHRE_OK)
         status = restore_base(options, paths, vfs, totals_out, err);
     if (status == OCHRE_OK)

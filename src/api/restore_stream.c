@@ -115,6 +115,17 @@ och_stream_source_end(
     return status;
 }
 
+void
+och_stream_source_drain(struct och_stream_source *stream, uint64_t size_max)
+{
+    char bytes[4096];
+    size_t n_read = sizeof(bytes);
+    for (uint64_t at = 0; at <= size_max && n_read == sizeof(bytes); at += n_read)
+        if (stream->input->read(stream->input->context, bytes, sizeof(bytes), &n_read, NULL) !=
+                OCHRE_OK)
+            return; /* what was wanted is there */
+}
+
 const struct och_hold_kind och_restore_kind = {
         .mark = OCH_RESTORE_MARK, .does = "restores to", .verb = "restore to"};
 
@@ -255,9 +266,11 @@ och_restore_clear_leftover(struct och_vfs *vfs, struct ochre_error *err)
 const struct och_beside_kind och_restore_beside = {
         .suffix = ".restoring", .mark = OCH_RESTORE_MARK, .does = "restores to"};
 
-/* Nobody has it open: what is in it was made by a restore that was killed. */
+/* Nobody has it open: what is in it was made by a restore that was killed.  It goes, unless it
+ * is all that is wanted. */
 static ochre_status
-clear_beside(struct och_beside *beside, struct ochre_error *err)
+clear_beside(struct och_beside *beside, struct och_copier *copier, bool *whole_out,
+        struct ochre_error *err)
 {
     struct och_vfs *vfs = NULL;
     struct och_file *lock = NULL;
@@ -270,7 +283,9 @@ clear_beside(struct och_beside *beside, struct ochre_error *err)
         status = och_file_lock(lock, err);
     if (status == OCHRE_BUSY)
         (void) och_fail(err, OCHRE_BUSY, "another process uses %.200s", beside->data);
-    if (status == OCHRE_OK || status == OCHRE_NOT_FOUND) {
+    if (status == OCHRE_OK && copier != NULL)
+        status = och_restore_is_whole(copier, vfs, whole_out, err);
+    if (!*whole_out && (status == OCHRE_OK || status == OCHRE_NOT_FOUND)) {
         och_restore_clear(vfs);
         och_vfs_posix_forget(beside->data);
         status = och_vfs_exists(beside->vfs, "data", &is_there, err);
@@ -286,9 +301,11 @@ clear_beside(struct och_beside *beside, struct ochre_error *err)
 }
 
 ochre_status
-och_restore_begin_beside(struct och_mem *mem, const char *to, struct och_beside **beside_out,
-        struct och_vfs **vfs_out, bool *redone_out, struct ochre_error *err)
+och_restore_begin_beside(struct och_mem *mem, const char *to, struct och_copier *copier,
+        struct och_beside **beside_out, struct och_vfs **vfs_out, bool *redone_out,
+        struct ochre_error *err)
 {
+    bool is_whole = false;
     struct och_beside *beside = NULL;
     enum och_beside_state state = OCH_BESIDE_NONE;
     *vfs_out = NULL;
@@ -299,9 +316,9 @@ och_restore_begin_beside(struct och_mem *mem, const char *to, struct och_beside 
     if (state == OCH_BESIDE_EXCHANGED)
         status = och_fail(err, OCHRE_EXISTS, "%.200s is there already; name another directory", to);
     if (state == OCH_BESIDE_LEFT)
-        status = clear_beside(beside, err);
-    *redone_out = status == OCHRE_OK && state == OCH_BESIDE_LEFT;
-    if (status == OCHRE_OK)
+        status = clear_beside(beside, copier, &is_whole, err);
+    *redone_out = status == OCHRE_OK && state == OCH_BESIDE_LEFT && !is_whole;
+    if (status == OCHRE_OK && !is_whole)
         status = och_beside_make(beside, vfs_out, err);
     if (status == OCHRE_OK)
         *beside_out = beside;

@@ -132,10 +132,11 @@ print_json(FILE *out, och_exit code, const struct och_backup_totals *totals, con
     (void) fprintf(out,
             "{\"result\": \"%s\", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64
             ", \"files_copied\": %" PRIu64 ", \"bytes_copied\": %" PRIu64
-            ", \"made_unix_s\": %" PRIu64 ", \"leftover_removed\": %s, \"message\": ",
+            ", \"made_unix_s\": %" PRIu64
+            ", \"leftover_removed\": %s, \"leftover_finished\": %s, \"message\": ",
             och_command_word_of(code, "ok"), totals->n_files, totals->n_bytes,
             totals->n_files_copied, totals->n_bytes_copied, totals->made_s,
-            totals->is_redone ? "true" : "false");
+            totals->is_redone ? "true" : "false", totals->is_finished ? "true" : "false");
     och_command_put_json_to(out, message);
     (void) fputs("}\n", out);
 }
@@ -300,6 +301,9 @@ tell(const struct arguments *arguments, och_exit code, const struct och_backup_t
         return;
     if (totals->is_redone)
         (void) fprintf(out, "%s.restoring: what an interrupted restore had left was removed\n",
+                arguments->paths[TO]);
+    if (totals->is_finished)
+        (void) fprintf(out, "%s: an interrupted restore had left all of it, which was finished\n",
                 arguments->paths[TO]);
     (void) fprintf(out,
             "%s: %s; %" PRIu64 " files, %" PRIu64 " bytes, of which %" PRIu64 " files, %" PRIu64

@@ -30,6 +30,7 @@ struct fixture {
     struct sim_disk *source; /* the database */
     struct och_target target;
     struct ochre_db *db; /* open, and in use while it is backed up; NULL: not */
+    unsigned n_unsaid;   /* restores that had only not said that they were done */
     struct ochre_error err;
 };
 
@@ -614,6 +615,14 @@ a_crash_leaves_one_whole_backup(void **state)
     end(&f);
 }
 
+static bool
+exists(struct sim_disk *disk, const char *path)
+{
+    bool there;
+    check(och_vfs_exists(sim_disk_vfs(disk), path, &there, NULL) == OCHRE_OK);
+    return there;
+}
+
 /* Nothing opens what a restore left half; the next restore completes it. */
 static bool
 survives_restore_crash(struct fixture *f, struct sim_disk *backup, uint64_t n, enum sim_mode mode,
@@ -628,10 +637,14 @@ survives_restore_crash(struct fixture *f, struct sim_disk *backup, uint64_t n, e
     bool whole;
     check(och_vfs_exists(sim_disk_vfs(trial), "FORMAT", &whole, NULL) == OCHRE_OK);
     check(whole || status != OCHRE_OK);
-    if (!whole)
+    /* Whoever restored did not say that it was done, unless the mark is gone. */
+    bool marked = exists(trial, "RESTORING");
+    f->n_unsaid += whole && marked;
+    if (!whole || marked)
         check_ok(restore(f, backup, trial), &f->err);
     else
         check(restore(f, backup, trial) == OCHRE_EXISTS);
+    check(!exists(trial, "RESTORING"));
     check(contents_of(f, trial) == contents);
     sim_disk_close(trial);
     return crashed;
@@ -654,8 +667,66 @@ a_crash_leaves_no_half_database(void **state)
         for (int mode = 0; mode < SIM_N_MODES; mode++)
             crashed = survives_restore_crash(&f, backup, n, (enum sim_mode) mode, contents);
     }
-    check(n > 20);
+    check(n > 20 && f.n_unsaid > 0);
     sim_disk_close(backup);
+    end(&f);
+}
+
+/* The mark of a restore of `backup`, as one has it that is killed behind FORMAT. */
+static void
+put_mark(struct fixture *f, struct sim_disk *backup, struct sim_disk *target)
+{
+    char bytes[8];
+    struct och_file *file;
+    check_ok(och_vfs_open(sim_disk_vfs(backup), "BACKUP", OCH_OPEN_READ, &file, &f->err), &f->err);
+    check_ok(och_file_read_all(file, size_of(backup, "BACKUP") - sizeof(bytes), bytes,
+                     sizeof(bytes), &f->err),
+            &f->err);
+    och_file_close(file);
+    check_ok(och_vfs_open(sim_disk_vfs(target), "RESTORING", OCH_OPEN_WRITE | OCH_OPEN_CREATE,
+                     &file, &f->err),
+            &f->err);
+    check_ok(och_file_write(file, 0, bytes, sizeof(bytes), &f->err), &f->err);
+    och_file_close(file);
+}
+
+/* Only a restore of the same backup, where all of it is, is finished by repeating it. */
+static void
+a_restore_that_lacked_its_end_is_finished(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    static const char segment_log[] = "log/0000000000000001.log";
+    struct och_backup_totals totals;
+    begin(&f);
+    struct sim_disk *first = sim_disk_open(&f.own, 3);
+    struct sim_disk *second = sim_disk_open(&f.own, 4);
+    struct sim_disk *target = sim_disk_open(&f.own, 5);
+    check_ok(back_up(&f, first, &totals), &f.err);
+    uint64_t contents = contents_of(&f, f.source);
+    write_more(&f, 100, 30);
+    check_ok(back_up(&f, second, &totals), &f.err);
+    check_ok(restore(&f, first, target), &f.err);
+    put_mark(&f, first, target);
+    check_ok(
+            och_restore_vfs(&f.options, sim_disk_vfs(first), sim_disk_vfs(target), &totals, &f.err),
+            &f.err);
+    check(totals.is_finished && totals.n_files_copied == 0 && !exists(target, "RESTORING"));
+    check(restore(&f, first, target) == OCHRE_EXISTS); /* it is done */
+    put_mark(&f, second, target);
+    check(restore(&f, first, target) == OCHRE_EXISTS);
+    check(restore(&f, second, target) == OCHRE_EXISTS);
+    put_mark(&f, first, target);
+    check(sim_disk_flip(target, segment_log, 5000, 3));
+    check(restore(&f, first, target) == OCHRE_EXISTS);
+    check(sim_disk_flip(target, segment_log, 5000, 3));
+    check(exists(target, "RESTORING") && contents_of(&f, target) == contents);
+    check(!exists(target, "RESTORING")); /* somebody writes to it by now */
+    put_mark(&f, first, target);
+    check(restore(&f, first, target) == OCHRE_EXISTS);
+    sim_disk_close(target);
+    sim_disk_close(second);
+    sim_disk_close(first);
     end(&f);
 }
 
@@ -874,6 +945,7 @@ main(void)
             cmocka_unit_test(a_damaged_database_does_not_replace_its_backup),
             cmocka_unit_test(a_crash_leaves_one_whole_backup),
             cmocka_unit_test(a_crash_leaves_no_half_database),
+            cmocka_unit_test(a_restore_that_lacked_its_end_is_finished),
             cmocka_unit_test(two_backups_are_not_mixed),
             cmocka_unit_test(every_failing_call_is_an_error_and_the_next_try_works),
             cmocka_unit_test(a_failing_read_of_a_database_in_use_is_an_error),

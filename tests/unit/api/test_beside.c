@@ -38,6 +38,8 @@ struct fixture {
     char again[PATH_SIZE];  /* where it is restored */
     struct och_buf stream;
     struct och_backup_options options;
+    struct och_backup_totals totals; /* of the last restore */
+    size_t n_taken;                  /* bytes of the stream that it read */
     struct ochre_error err;
 };
 
@@ -156,7 +158,8 @@ in_child(void (*work)(struct fixture *f, int n), struct fixture *f, int n)
 struct input {
     const struct och_buf *stream;
     size_t at;
-    int n_left; /* reads before the process is gone; negative: never */
+    int n_left;           /* reads before the process is gone; negative: never */
+    const char *obstacle; /* a directory that somebody makes when all has been read */
 };
 
 static ochre_status
@@ -167,6 +170,8 @@ read_input(void *context, void *bytes, size_t size, size_t *n_read_out, struct o
     if (input->n_left-- == 0)
         _exit(KILLED);
     size_t left = input->stream->size - input->at;
+    if (left == 0 && input->obstacle != NULL && mkdir(input->obstacle, 0700) == 0)
+        put_file(input->obstacle, "/ours");
     *n_read_out = size < left ? size : left;
     if (*n_read_out > 0)
         memcpy(bytes, input->stream->data + input->at, *n_read_out);
@@ -179,9 +184,9 @@ restore(struct fixture *f, int n_reads, bool *is_redone_out)
 {
     struct input from = {.stream = &f->stream, .n_left = n_reads};
     const struct och_backup_input input = {.read = read_input, .context = &from};
-    struct och_backup_totals totals;
-    ochre_status status = och_restore_stream(&f->options, &input, f->again, &totals, &f->err);
-    *is_redone_out = totals.is_redone;
+    ochre_status status = och_restore_stream(&f->options, &input, f->again, &f->totals, &f->err);
+    *is_redone_out = f->totals.is_redone;
+    f->n_taken = from.at;
     return status;
 }
 
@@ -239,7 +244,7 @@ restore_to_the_end(struct fixture *f, int until)
     struct och_vfs *vfs = NULL;
     ochre_db *db = NULL;
     bool is_redone = false;
-    check_ok(och_restore_begin_beside(&f->mem, f->again, &beside, &vfs, &is_redone, &f->err),
+    check_ok(och_restore_begin_beside(&f->mem, f->again, NULL, &beside, &vfs, &is_redone, &f->err),
             &f->err);
     check_ok(och_restore_stream_vfs(&f->options, &input, vfs, &totals, &f->err), &f->err);
     if (until == OPENED) {
@@ -256,12 +261,46 @@ one_that_was_killed_before_the_name_is_done_again(void **state)
     (void) state;
     static struct fixture f;
     begin(&f);
-    for (int until = WHOLE; until <= OPENED; until++) {
-        check(in_child(restore_to_the_end, &f, until) == 0);
-        check(is_there(f.again, ".restoring/data/FORMAT") && !is_there(f.again, ""));
-        check_restored(&f, true);
-        remove_tree(f.again);
-    }
+    check(in_child(restore_to_the_end, &f, OPENED) == 0);
+    check(is_there(f.again, ".restoring/data/FORMAT") && !is_there(f.again, ""));
+    check_restored(&f, true);
+    check(!f.totals.is_finished);
+    end(&f);
+}
+
+/* All of it is there, and had only not become DIR: the next one of the same backup does that. */
+static void
+one_that_only_lacks_its_name_is_finished(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    bool is_redone = true;
+    begin(&f);
+    check(in_child(restore_to_the_end, &f, WHOLE) == 0);
+    check(is_there(f.again, ".restoring/data/FORMAT") && !is_there(f.again, ""));
+    check_ok(restore(&f, -1, &is_redone), &f.err);
+    check(f.totals.is_finished && !is_redone && f.totals.n_files_copied == 0);
+    check(f.n_taken == f.stream.size); /* who writes the stream is not cut off */
+    check(is_sound(f.again) && !is_there(f.again, ".restoring"));
+    remove_tree(f.again);
+    /* Somebody takes the name meanwhile. */
+    struct input from = {.stream = &f.stream, .n_left = -1, .obstacle = f.again};
+    const struct och_backup_input input = {.read = read_input, .context = &from};
+    check(och_restore_stream(&f.options, &input, f.again, &f.totals, &f.err) == OCHRE_EXISTS);
+    check(strstr(f.err.message, "again.restoring/data, and the same restore again") != NULL);
+    check(is_there(f.again, "/ours") && is_there(f.again, ".restoring/data/FORMAT"));
+    remove_tree(f.again);
+    check_ok(restore(&f, -1, &is_redone), &f.err);
+    check(f.totals.is_finished && is_sound(f.again) && !is_there(f.again, ".restoring"));
+    remove_tree(f.again);
+    /* Another backup of it is not what is there. */
+    check(in_child(restore_to_the_end, &f, WHOLE) == 0);
+    remove_tree(f.source);
+    make_database(f.source);
+    och_buf_reset(&f.stream);
+    fill_stream(&f);
+    check_restored(&f, true);
+    check(!f.totals.is_finished);
     end(&f);
 }
 
@@ -317,10 +356,15 @@ what_is_somebody_elses_stays(void **state)
     check_refused(&f, OCHRE_EXISTS, ".restoring/data/FORMAT");
     check(is_sound(other));
     remove_tree(path);
-    /* Another database in the place of what was being restored. */
+    /* Another database in the place of what was being restored.  Its LOCK has another
+     * number as long as the old one is open. */
     check(in_child(restore_to_the_end, &f, WHOLE) == 0);
+    char lock[PATH_SIZE];
+    int fd = open(below(lock, f.again, ".restoring/data/LOCK"), O_RDONLY | O_CLOEXEC);
+    check(fd >= 0);
     remove_tree(other);
     make_database(other);
+    (void) close(fd);
     check_refused(&f, OCHRE_EXISTS, ".restoring/data/FORMAT");
     check(is_sound(other));
     remove_tree(path);
@@ -347,7 +391,9 @@ what_is_in_use_is_left_alone(void **state)
         check_refused(&f, OCHRE_BUSY, ".restoring/data/FORMAT");
         (void) close(fd);
     }
-    check_restored(&f, true);
+    bool is_redone = true;
+    check_ok(restore(&f, -1, &is_redone), &f.err);
+    check(f.totals.is_finished && !is_redone);
     end(&f);
 }
 
@@ -642,6 +688,7 @@ main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(one_that_was_killed_while_it_read_is_done_again),
             cmocka_unit_test(one_that_was_killed_before_the_name_is_done_again),
+            cmocka_unit_test(one_that_only_lacks_its_name_is_finished),
             cmocka_unit_test(one_that_was_killed_behind_the_name_is_done),
             cmocka_unit_test(what_is_somebody_elses_stays),
             cmocka_unit_test(what_is_in_use_is_left_alone),
