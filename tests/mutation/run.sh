@@ -25,15 +25,17 @@ at_slot() {
     build=$scratch/$1/build
 }
 
-# What git knows and what is new: the tree as it stands, without what was built.
+# What git knows and what is new: the tree as it stands, without what was built.  Compared by
+# content, so that only what a patch changed is built again.
+sums() { # sums DIRECTORY
+    (cd "$1" && xargs -d '\n' cksum <"$scratch/files" 2>/dev/null | sort)
+}
+
 refresh() {
     mkdir -p "$copy"
-    # Compared by content, so that only what a patch changed is built again.
-    (cd "$root" && while IFS= read -r file; do
-        [ -f "$file" ] || continue
-        cmp -s "$file" "$copy/$file" || { mkdir -p "$copy/$(dirname "$file")" &&
-            cp "$file" "$copy/$file"; }
-    done <"$scratch/files")
+    comm -13 <(sums "$copy") "$scratch/sums" | cut -d ' ' -f 3- | while IFS= read -r file; do
+        mkdir -p "$copy/$(dirname "$file")" && cp "$root/$file" "$copy/$file"
+    done
 }
 
 compile() { # compile LOG JOBS PATCH...: what these patches' tests need
@@ -43,7 +45,8 @@ compile() { # compile LOG JOBS PATCH...: what these patches' tests need
         sed -n 's/^Builds: *//p' "$patch" | grep . || echo all
     done | tr ' ' '\n' | sort -u)
     # shellcheck disable=SC2086
-    { cmake -S "$copy" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo &&
+    { { [ -f "$build/build.ninja" ] ||
+        cmake -S "$copy" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo; } &&
       cmake --build "$build" -j "$threads" --target $targets; } >"$log" 2>&1
 }
 
@@ -107,13 +110,14 @@ fi
 
 (cd "$root" && { git ls-files -co --exclude-standard 2>/dev/null ||
     find . -path ./build -prune -o -type f -print; }) >"$scratch/files"
+sums "$root" >"$scratch/sums"
 at_slot 0
 refresh
 compile "$scratch/build.log" "$jobs" "${patches[@]}" || { tail -n 20 "$scratch/build.log"; exit 1; }
 
 # Without a defect, everything that a patch relies on must hold.  Then the defects, by as many
 # workers as there are processors.
-export -f at_slot refresh compile test_of run_test sound plant
+export -f at_slot sums refresh compile test_of run_test sound plant
 export root scratch
 each() { # each FUNCTION: with each line of the input
     xargs -d '\n' -P "$jobs" -n 1 --process-slot-var=slot bash -c "$1"' "$1"' "$1"

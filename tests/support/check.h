@@ -30,6 +30,15 @@ struct och_mem;
 void check_status(ochre_status status, ochre_status wanted, const struct ochre_error *err,
         const char *file, int line);
 
+/* Of the calls of a sweep at which something happens, one in so many: all, but where code runs
+ * many times slower.  Begin each row elsewhere, and end it with the first call that is not
+ * reached. */
+#ifdef __SANITIZE_ADDRESS__
+enum { CHECK_ONE_IN = 21 };
+#else
+enum { CHECK_ONE_IN = 1 };
+#endif
+
 /*
  * Call `body` again and again, refusing its 1st, then its 2nd, ... allocation
  * from `mem`, until a run gets through without a refusal.  `body` returns true
