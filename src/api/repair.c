@@ -12,6 +12,7 @@
 #include "api/schema.h"
 #include "api/stats_internal.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "distance/distance.h"
 #include "drivers/catalog_copy.h"
@@ -80,6 +81,10 @@ put_summary(struct och_repair *repair, const struct och_repair_collection *sum)
     och_buf_put(&repair->text, sum->database.data, sum->database.size);
     och_buf_put_text(&repair->text, "/");
     och_buf_put(&repair->text, sum->name.data, sum->name.size);
+    if (sum->pin.data != NULL) {
+        och_buf_put_text(&repair->text, ", pin ");
+        och_buf_put(&repair->text, sum->pin.data, sum->pin.size);
+    }
     (void) snprintf(numbers, sizeof(numbers),
             ": %s; %" PRIu64 " records, up to position %" PRIu64 " of its log; lost %" PRIu64
             ", in doubt %" PRIu64 ", files written anew %" PRIu64 ", writes given up %" PRIu64
@@ -304,6 +309,28 @@ compare_members(const void *left, const void *right)
     return (a->row.number > b->row.number) - (a->row.number < b->row.number);
 }
 
+/* A pin is told of by what it is of, whose name somebody knows: its own place has none. */
+static void
+name_pins(struct och_repair_member *members, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct och_repair_member *pin = &members[i];
+        if (!och_collection_row_is_pin(&pin->row))
+            continue;
+        pin->sum.database = (struct ochre_bytes){"", 0};
+        for (size_t k = 0; k < n; k++) {
+            const struct och_collection_row *of = &members[k].row;
+            const struct ochre_bytes id = {(const char *) of->id.bytes, sizeof(of->id.bytes)};
+            if (!och_bytes_equal(id, pin->row.database))
+                continue;
+            pin->sum.tenant = of->tenant;
+            pin->sum.database = of->database;
+            pin->sum.name = of->name;
+            pin->sum.pin = pin->row.name;
+        }
+    }
+}
+
 static ochre_status
 read_members(struct och_repair *repair, struct ochre_error *err)
 {
@@ -325,6 +352,8 @@ read_members(struct och_repair *repair, struct ochre_error *err)
     }
     if (members != NULL)
         qsort(members, repair->n_members, sizeof(*members), compare_members);
+    if (members != NULL)
+        name_pins(members, repair->n_members);
     och_mem_release(repair->mem, listing.ids, listing.room * sizeof(*listing.ids));
     return status;
 }

@@ -56,6 +56,7 @@ struct och_repair_finding {
 /* What became of a collection.  The bytes live for the call. */
 struct och_repair_collection {
     struct ochre_bytes tenant, database, name;
+    struct ochre_bytes pin; /* it is this pin of that one; data NULL: it is that one */
     struct och_uuid id;
     bool is_whole;              /* nothing of it was damaged, as far as can be told */
     uint64_t position;          /* of its log: up to it, what was written is in */

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "drivers/catalog_pages.h"
 #include "os/clock.h"
 #include "os/vfs.h"
 #include "segment/columns_part.h"
@@ -26,6 +27,10 @@ enum {
 /* Records in doubt are put into a collection of this name. */
 #define DOUBT_SUFFIX ".in-doubt"
 enum { DOUBT_NAME_SIZE = 512, DOUBT_TRIES_MAX = 100 };
+
+/* And what is left of a pin; of two names there so much of each. */
+#define UNPINNED_SUFFIX ".unpinned"
+enum { PIN_NAME_PART = 200 };
 
 static void
 path_of(const struct och_repair_member *member, const struct och_repair_segment *s,
@@ -419,35 +424,41 @@ leave_newest(struct och_repair_member *member, size_t i, struct ochre_error *err
     return OCHRE_OK;
 }
 
-/* A collection like the member's, under a name that is free. */
+/* A collection like this one, of its id, under a name that begins as its name and is free. */
+static ochre_status
+create_named(struct och_repair *repair, struct och_collection_row *row, const char *suffix,
+        struct ochre_error *err)
+{
+    struct och_catalog *catalog = repair->catalog.catalog;
+    ochre_status status = OCHRE_EXISTS;
+    char name[DOUBT_NAME_SIZE];
+    const struct ochre_bytes base = row->name;
+    /* Room for the longest suffix. */
+    int size = base.size < DOUBT_NAME_SIZE - 32 ? (int) base.size : DOUBT_NAME_SIZE - 32;
+    for (unsigned i = 1; status == OCHRE_EXISTS && i <= DOUBT_TRIES_MAX; i++) {
+        int length = i == 1 ? snprintf(name, sizeof(name), "%.*s%s", size, base.data, suffix)
+                            : snprintf(name, sizeof(name), "%.*s%s-%u", size, base.data, suffix, i);
+        char *copy = och_arena_copy(&repair->arena, name, (size_t) length);
+        if (copy == NULL)
+            return och_fail_memory(err);
+        row->name = (struct ochre_bytes){copy, (size_t) length};
+        status = catalog->ops->collection_create(catalog, row, err);
+    }
+    return status;
+}
+
 static ochre_status
 make_doubted(struct och_repair *repair, struct och_repair_member *member, struct ochre_error *err)
 {
-    struct och_catalog *catalog = repair->catalog.catalog;
-    const struct och_machine *machine = repair->options->machine;
-    ochre_status status = OCHRE_EXISTS;
-    char name[DOUBT_NAME_SIZE];
+    struct och_collection_row row = member->row;
     uint8_t random[16] = {0};
-    /* Room for the longest suffix. */
-    int size = member->row.name.size < DOUBT_NAME_SIZE - 32 ? (int) member->row.name.size
-                                                            : DOUBT_NAME_SIZE - 32;
-    for (unsigned i = 1; status == OCHRE_EXISTS && i <= DOUBT_TRIES_MAX; i++) {
-        struct och_collection_row row = member->row;
-        int length = i == 1
-                ? snprintf(name, sizeof(name), "%.*s" DOUBT_SUFFIX, size, member->row.name.data)
-                : snprintf(name, sizeof(name), "%.*s" DOUBT_SUFFIX "-%u", size,
-                          member->row.name.data, i);
-        char *copy = och_arena_copy(&repair->arena, name, (size_t) length);
-        status = copy == NULL ? och_fail_memory(err)
-                              : och_machine_entropy(machine, random, sizeof(random), err);
-        if (status != OCHRE_OK)
-            return status;
-        row.name = (struct ochre_bytes){copy, (size_t) length};
-        row.id = och_uuid_from_random(random);
-        status = catalog->ops->collection_create(catalog, &row, err);
-        if (status == OCHRE_OK)
-            member->doubted = row;
-    }
+    ochre_status status =
+            och_machine_entropy(repair->options->machine, random, sizeof(random), err);
+    row.id = och_uuid_from_random(random);
+    if (status == OCHRE_OK)
+        status = create_named(repair, &row, DOUBT_SUFFIX, err);
+    if (status == OCHRE_OK)
+        member->doubted = row;
     return status;
 }
 
@@ -482,6 +493,53 @@ write_doubted(struct och_repair *repair, struct och_repair_member *member, struc
     if (status == OCHRE_OK)
         status = catalog->ops->state_set(catalog, member->doubted.id, &member->state, rows, n, err);
     return status;
+}
+
+/* --- pins that lost something ------------------------------------------------------- */
+
+static bool
+has_lost_records(const struct och_repair_member *member)
+{
+    bool has_lost = member->sum.n_lost > 0;
+    for (size_t i = 0; i < member->n_segments && !has_lost; i++) {
+        const struct och_repair_segment *s = &member->segments[i];
+        has_lost = och_bitset_count(&s->lost) + och_bitset_count(&s->doubted) > 0;
+    }
+    return has_lost;
+}
+
+/* A pin shows what was pinned, or it is none: what is left of one that lost records becomes a
+ * collection beside the one that it was of. */
+static ochre_status
+unpin(struct och_repair *repair, struct och_repair_member *member, struct ochre_error *err)
+{
+    struct och_catalog *catalog = repair->catalog.catalog;
+    const struct ochre_bytes of = member->sum.name;
+    const struct ochre_bytes pin = member->sum.pin;
+    struct och_collection_row row = member->row;
+    char name[2 * PIN_NAME_PART + 2];
+    int size = snprintf(name, sizeof(name), "%.*s.%.*s",
+            of.size < PIN_NAME_PART ? (int) of.size : PIN_NAME_PART, of.data,
+            pin.size < PIN_NAME_PART ? (int) pin.size : PIN_NAME_PART, pin.data);
+    row.tenant = member->sum.tenant;
+    row.database = member->sum.database;
+    row.name = (struct ochre_bytes){name, (size_t) size};
+    ochre_status status = catalog->ops->collection_delete(catalog, row.id, err);
+    if (status == OCHRE_OK)
+        status = create_named(repair, &row, UNPINNED_SUFFIX, err);
+    if (status != OCHRE_OK)
+        return status;
+    och_repair_report(repair, OCH_REPAIR_LOST, OCH_CATALOG_FILE,
+            "pin \"%.*s\" of collection \"%.*s\" lost records; what is left of it is collection "
+            "\"%.*s\"",
+            PIN_NAME_PART < pin.size ? PIN_NAME_PART : (int) pin.size, pin.data,
+            PIN_NAME_PART < of.size ? PIN_NAME_PART : (int) of.size, of.data, (int) row.name.size,
+            row.name.data);
+    row.number = member->row.number; /* by which members are found */
+    member->row = row;
+    member->sum.name = row.name;
+    member->sum.pin = (struct ochre_bytes){NULL, 0};
+    return OCHRE_OK;
 }
 
 /* --- all of it --------------------------------------------------------------------- */
@@ -536,17 +594,24 @@ och_repair_segments(
     if (rows == NULL)
         return och_fail_memory(err);
     ochre_status status = read_segments(repair, member, err);
+    struct och_collection_state state = member->state;
     bool is_changed = false;
     for (size_t i = 0; i < member->n_segments; i++) {
         const struct och_repair_segment *s = &member->segments[i];
         is_changed |= s->is_lost || s->is_damaged || s->has_lost_deletes;
     }
+    bool has_lost = status == OCHRE_OK && has_lost_records(member);
+    if (has_lost && member->sum.pin.data != NULL)
+        status = unpin(repair, member, err);
+    /* As it is now it never was: what it was at its position only a pin may know. */
+    state.position += has_lost;
+    member->renumbered = state.position;
     if (status == OCHRE_OK)
         status = write_segments(repair, member, rows, &n, err);
     if (status == OCHRE_OK)
         status = write_doubted(repair, member, err);
-    if (status == OCHRE_OK && is_changed)
-        status = catalog->ops->state_set(catalog, member->row.id, &member->state, rows, n, err);
+    if (status == OCHRE_OK && (is_changed || has_lost))
+        status = catalog->ops->state_set(catalog, member->row.id, &state, rows, n, err);
     if (!member->is_broken || status != OCHRE_OK)
         och_repair_close_segments(repair, member);
     return status;

@@ -141,6 +141,8 @@ print_collection_json(struct arguments *arguments, const struct och_repair_colle
     print_name("tenant", sum->tenant);
     print_name("database", sum->database);
     print_name("name", sum->name);
+    if (sum->pin.data != NULL)
+        print_name("pin", sum->pin);
     print_name("in_doubt_collection", sum->doubted);
     (void) printf("\"whole\": %s, \"records\": %" PRIu64 ", \"position\": %" PRIu64
                   ", \"lost\": %" PRIu64 ", \"in_doubt\": %" PRIu64 ", \"files_rebuilt\": %" PRIu64
@@ -159,8 +161,11 @@ print_collection(void *context, const struct och_repair_collection *sum)
         print_collection_json(arguments, sum);
     if (arguments->directory.json || arguments->directory.quiet)
         return;
-    (void) printf("collection %.*s/%.*s/%.*s: ", (int) sum->tenant.size, sum->tenant.data,
+    (void) printf("collection %.*s/%.*s/%.*s", (int) sum->tenant.size, sum->tenant.data,
             (int) sum->database.size, sum->database.data, (int) sum->name.size, sum->name.data);
+    if (sum->pin.data != NULL)
+        (void) printf(", pin %.*s", (int) sum->pin.size, sum->pin.data);
+    (void) printf(": ");
     if (!arguments->dry_run)
         (void) printf("%" PRIu64 " records, ", sum->n_records);
     (void) printf("up to position %" PRIu64 " of its log", sum->position);
