@@ -904,11 +904,11 @@ forks_are_counted_in_their_tree_until_they_are_dropped(void **state)
 
 /* A pin lies in a database whose tenant has no name. */
 static ochre_status
-add_pin(struct och_catalog *catalog, uint8_t source, uint8_t id, const char *name,
-        struct ochre_error *err)
+add_pin(struct och_catalog *catalog, uint8_t source, uint8_t id, uint64_t position,
+        const char *name, struct ochre_error *err)
 {
     struct och_collection_row row = collection_row(id, name);
-    const struct och_collection_state made = {.position = 0};
+    const struct och_collection_state made = {.position = position};
     row.tenant = bytes("");
     return catalog->ops->collection_fork(catalog, uuid(source), &row, &made, NULL, 0, err);
 }
@@ -926,14 +926,15 @@ pins_are_refused_by_name_and_number_and_listed_in_creation_order(void **state)
     create(f, 1, "one", 1);
     check_said(f, ops->database_create(f->catalog, &row, &f->err), OCHRE_INVALID,
             "a database needs a tenant with a name");
-    check(add_pin(f->catalog, 9, 100, "of nothing", &f->err) == OCHRE_NOT_FOUND);
+    check(add_pin(f->catalog, 9, 100, 1, "of nothing", &f->err) == OCHRE_NOT_FOUND);
     for (uint8_t i = 0; i < OCH_PINS_MAX; i++) {
         (void) snprintf(name, sizeof(name), "pin %u", 100u - i);
-        check_ok(add_pin(f->catalog, 1, (uint8_t) (100 + i), name, &f->err), &f->err);
-        check_said(f, add_pin(f->catalog, 1, 99, "pin 100", &f->err), OCHRE_EXISTS,
+        check_ok(add_pin(f->catalog, 1, (uint8_t) (100 + i), 1000u + 10u * i, name, &f->err),
+                &f->err);
+        check_said(f, add_pin(f->catalog, 1, 99, 1, "pin 100", &f->err), OCHRE_EXISTS,
                 "Pin [pin 100] already exists");
     }
-    check_said(f, add_pin(f->catalog, 1, 99, "one more", &f->err), OCHRE_INVALID,
+    check_said(f, add_pin(f->catalog, 1, 99, 1, "one more", &f->err), OCHRE_INVALID,
             "the collection has 64 pins; the limit is 64");
     check_ok(ops->pin_list(f->catalog, &f->arena, uuid(1), &rows, &n, &f->err), &f->err);
     check(n == OCH_PINS_MAX);
@@ -942,10 +943,30 @@ pins_are_refused_by_name_and_number_and_listed_in_creation_order(void **state)
         check(same(rows[i].name, bytes(name)) && rows[i].id.bytes[0] == 100 + i);
     }
     create(f, 2, "two", 2 + OCH_PINS_MAX); /* another has its own */
-    check_ok(add_pin(f->catalog, 2, 99, "pin 100", &f->err), &f->err);
+    check_ok(add_pin(f->catalog, 2, 99, 1005, "pin 100", &f->err), &f->err);
     check_ok(ops->pin_count(f->catalog, &count, &f->err), &f->err);
     check(count == OCH_PINS_MAX + 1);
     check_ok(verify(f), &f->err);
+}
+
+static void
+a_pin_is_found_at_its_own_position_and_no_other(void **state)
+{
+    struct fixture *f = *state;
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct och_collection_row row;
+    create(f, 1, "one", 1);
+    create(f, 2, "two", 2);
+    check_ok(add_pin(f->catalog, 1, 11, 20, "a", &f->err), &f->err);
+    check_ok(add_pin(f->catalog, 1, 12, 40, "b", &f->err), &f->err);
+    check_ok(add_pin(f->catalog, 1, 13, 40, "c", &f->err), &f->err);
+    check_ok(add_pin(f->catalog, 2, 14, 30, "d", &f->err), &f->err);
+    for (uint64_t position = 0; position < 50; position++) {
+        ochre_status status = ops->pin_at(f->catalog, &f->arena, uuid(1), position, &row, &f->err);
+        bool is_pinned = position == 20 || position == 40;
+        check(status == (is_pinned ? OCHRE_OK : OCHRE_NOT_FOUND));
+        check(!is_pinned || row.id.bytes[0] == (position == 20 ? 11 : 12)); /* the first */
+    }
 }
 
 static void
@@ -1127,7 +1148,7 @@ make_many(struct fixture *f)
     }
     for (uint8_t i = 1; i <= N_PINS; i++) {
         (void) snprintf(name, sizeof(name), "a pin with a name that is long enough, %u", i);
-        check_ok(add_pin(f->catalog, 1, (uint8_t) (N_MANY + i), name, &f->err), &f->err);
+        check_ok(add_pin(f->catalog, 1, (uint8_t) (N_MANY + i), 0, name, &f->err), &f->err);
     }
     uint64_t id = 0;
     while (id <= FILE_ID)
@@ -1223,7 +1244,7 @@ run_changing(struct och_catalog *catalog, enum step kind, struct ochre_error *er
     if (kind == STEP_FORK_COLLECTION)
         return ops->collection_fork(catalog, uuid(1), &row, &state, &segment, 1, err);
     if (kind == STEP_ADD_PIN)
-        return add_pin(catalog, 1, 202, "new", err);
+        return add_pin(catalog, 1, 202, 0, "new", err);
     return ops->state_set(catalog, uuid(1), &state, &segment, 1, err);
 }
 
@@ -1483,6 +1504,8 @@ main(void)
             cmocka_unit_test_setup_teardown(
                     pins_are_refused_by_name_and_number_and_listed_in_creation_order, set_up,
                     tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_pin_is_found_at_its_own_position_and_no_other, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     check_complains_about_wrong_counters, set_up, tear_down),
             cmocka_unit_test_setup_teardown(

@@ -998,8 +998,9 @@ a_reader_with_a_background_looks_by_itself(void **state)
     check_ok(rig_open_beside(&reader, &writer, &err), &err);
     for (int i = 0; i < 5; i++) {
         write_some(0, OCH_WRITE_UPSERT, &seed);
+        uint64_t n_tries = 0; /* thousands of looks go by meanwhile: it will never be shown */
         while (!shows(&reader, names[0], &acknowledged[0]))
-            ;
+            check(++n_tries < 300000);
         tidy(0, 1);
     }
     rig_close(&reader);

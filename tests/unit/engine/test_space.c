@@ -105,6 +105,27 @@ the_reserve_is_a_part_of_what_is_free(void **state)
     }
 }
 
+/* Who needs its room to open at all gives it up before anybody counts with it. */
+static void
+a_reserve_can_be_given_up_before_it_is_begun(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    rig_begin(&rig);
+    struct och_vfs *vfs = sim_disk_vfs(rig.disk);
+    check(!och_space_give_early(vfs)); /* there is none yet */
+    check_ok(rig_open(&rig, &err), &err);
+    uint64_t size = reserve_size();
+    rig_close(&rig);
+    uint64_t used = sim_disk_used(rig.disk);
+    check(och_space_give_early(vfs));
+    check(sim_disk_used(rig.disk) <= used - size);
+    check(!och_space_give_early(vfs));
+    check_ok(rig_open(&rig, &err), &err);
+    check(reserve_size() == size);
+    rig_end(&rig);
+}
+
 static void
 a_full_disk_refuses_what_adds_and_takes_deletions(void **state)
 {
@@ -315,6 +336,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(the_reserve_is_a_part_of_what_is_free),
+            cmocka_unit_test(a_reserve_can_be_given_up_before_it_is_begun),
             cmocka_unit_test(a_full_disk_refuses_what_adds_and_takes_deletions),
             cmocka_unit_test(a_deletion_by_filter_takes_the_reserve),
             cmocka_unit_test(a_drop_makes_room_on_a_full_disk),

@@ -929,6 +929,39 @@ a_crash_loses_nothing_that_was_acknowledged(void **state)
     print_message("%zu crash points\n", n_points);
 }
 
+/* After a sync that failed the system may take for clean what is not on the disk.  What an
+ * opening shows survives a power cut all the same. */
+static void
+what_is_shown_after_a_failed_call_is_durable(void **state)
+{
+    (void) state;
+    bool failed = true;
+    unsigned n_shown = 0;
+    for (uint64_t n = 1; failed; n++) {
+        struct fixture f;
+        struct ochre_error err;
+        begin(&f);
+        check_ok(open_log(&f, &err), &err);
+        check_ok(append(&f, 1, 2000, &err), &err);
+        sim_disk_fail(f.disk, n, SIM_IO_FROM);
+        ochre_status status = append(&f, 2, 2000, &err);
+        failed = sim_disk_has_failed(f.disk);
+        check((status != OCHRE_OK) == failed);
+        sim_disk_fail(f.disk, 0, SIM_IO_ONCE);
+        check_ok(open_log(&f, &err), &err);
+        size_t shown = f.seen.n;
+        check(shown >= 1);
+        n_shown += failed && shown > 1;
+        och_wal_close(f.wal);
+        f.wal = NULL;
+        sim_disk_recover(f.disk, SIM_NONE_KEPT, n);
+        check_ok(open_log(&f, &err), &err);
+        check(f.seen.n == shown && f.seen.n_damaged == 0);
+        end(&f);
+    }
+    check(n_shown > 0);
+}
+
 static void
 after_one_failed_call_the_log_goes_on(void **state)
 {
@@ -1081,6 +1114,7 @@ main(void)
             cmocka_unit_test(a_copy_as_long_as_it_should_be_is_whole),
             cmocka_unit_test(without_room_for_a_new_file_the_old_one_goes_on),
             cmocka_unit_test(a_crash_loses_nothing_that_was_acknowledged),
+            cmocka_unit_test(what_is_shown_after_a_failed_call_is_durable),
             cmocka_unit_test(after_one_failed_call_the_log_goes_on),
             cmocka_unit_test(a_file_that_failed_to_begin_overrides_nothing),
             cmocka_unit_test(a_file_that_failed_to_begin_lets_no_other_go),
