@@ -357,6 +357,9 @@ a_pin_outlives_all_that_happens(void **state)
             check_position(f, positions[j]);
         check_position(f, f->n_written);
         check(read_at(f->db, &f->target, f->n_written - 2, &f->err) == OCHRE_STALE);
+        /* A later pin is none of the position before it. */
+        for (uint32_t j = 1; j <= i; j++)
+            check(read_at(f->db, &f->target, positions[j] - 1, &f->err) == OCHRE_STALE);
     }
     check(count_pins(f) == 8);
     check_sound(f);

@@ -20,6 +20,7 @@
 #include "index/vector/graph.h"
 #include "os/executor.h"
 #include "os/thread.h"
+#include "os/vfs.h"
 #include "segment/segment.h"
 #include "sim/sim_disk.h"
 #include "support/check.h"
@@ -31,6 +32,7 @@ static struct rig rig;
 static struct och_mem mem;
 static struct och_collection *collection;
 static float points[QUERIES][RIG_DIM];
+static const uint64_t *as_of; /* NULL: now */
 
 /* What was answered. */
 struct answer {
@@ -161,6 +163,7 @@ ask(size_t q, bool exact, struct answer *answer)
             .dim = RIG_DIM,
             .k = K,
             .exact = exact,
+            .as_of = as_of,
             .include = OCHRE_INCLUDE_DISTANCES};
     must(och_engine_query(&rig.mem, collection, &query, &result, NULL) == OCHRE_OK, "a query");
     must(result->lists[0].n == K, "too few hits");
@@ -303,6 +306,110 @@ damage_is_found_behind_the_answers_at_the_latest(void **state)
     end();
 }
 
+/* What a pin shows lies in files of its own, and so does their index. */
+static void
+a_pins_index_is_read_behind_its_answers_too(void **state)
+{
+    (void) state;
+    static struct answer cold[QUERIES], warm[QUERIES];
+    struct ochre_error err;
+    struct och_collection_row row = {.id = {.bytes = {0xf0}},
+            .tenant = {"", 0},
+            .database = {"pins", 4},
+            .name = {"pin", 3}};
+    begin();
+    check_ok(rig_open(&rig, &err), &err);
+    collection = rig_collection(&rig, "things");
+    const uint64_t position = och_collection_position(collection);
+    check_ok(rig_fork(&rig, collection, &row, &err), &err);
+    rig_add(&rig, collection, ROWS, 500, 1);
+    check_ok(och_engine_compact(rig.engine, collection, &err), &err);
+    och_collection_release(collection);
+    rig_close(&rig);
+
+    open_with_worker();
+    as_of = &position;
+    ask_all(false, cold);
+    struct och_collection *pin = och_engine_loaded(rig.engine, row.id);
+    check(pin != NULL && pin->view->n_segments == 1);
+    check(och_segment_is_cold(pin->view->segments[0]));
+    open_door();
+    och_maintain_drain(rig.engine);
+    check(!och_segment_is_cold(pin->view->segments[0]));
+    ask_all(false, warm);
+    check_same(cold, warm);
+    as_of = NULL;
+    och_collection_release(pin);
+    close_with_worker();
+    end();
+}
+
+static ochre_status
+refuse_read(struct och_file *file, uint64_t offset, void *to, size_t size, size_t *n_read_out,
+        struct ochre_error *err)
+{
+    (void) file;
+    (void) offset;
+    (void) to;
+    (void) size;
+    (void) err;
+    *n_read_out = 0;
+    return OCHRE_IO;
+}
+
+static ochre_status
+refuse_open(struct och_vfs *vfs, const char *path, unsigned flags, struct och_file **file_out,
+        struct ochre_error *err)
+{
+    (void) vfs;
+    (void) path;
+    (void) flags;
+    (void) err;
+    *file_out = NULL;
+    return OCHRE_IO;
+}
+
+/* What cannot be read now keeps nothing else where it is. */
+static void
+what_cannot_be_read_is_passed_over(void **state)
+{
+    (void) state;
+    static struct answer cold[QUERIES];
+    struct ochre_error err;
+    begin();
+    check_ok(rig_open(&rig, &err), &err);
+    collection = rig_collection(&rig, "things");
+    rig_add(&rig, collection, ROWS, 600, 1);
+    check_ok(och_engine_seal_all(rig.engine, &err), &err);
+    och_collection_release(collection);
+    rig_close(&rig);
+
+    open_with_worker();
+    check(collection->view->n_segments == 2);
+    ask_all(false, cold);
+    struct och_view *view = och_view_retain(collection->view);
+    struct och_segment *first = view->segments[0], *second = view->segments[1];
+    check(och_segment_is_cold(first) && och_segment_is_cold(second));
+    const struct och_file_ops *ops = first->file->ops;
+    struct och_file_ops unreadable = *ops;
+    struct och_vfs_ops closed = *first->vfs->ops; /* it would be opened once more */
+    struct och_vfs nowhere = {.ops = &closed};
+    struct och_vfs *vfs = first->vfs;
+    unreadable.read = refuse_read;
+    closed.open = refuse_open;
+    first->file->ops = &unreadable;
+    first->vfs = &nowhere;
+    open_door();
+    och_maintain_drain(rig.engine);
+    check(och_segment_is_cold(first));
+    check(!och_segment_is_cold(second));
+    first->file->ops = ops;
+    first->vfs = vfs;
+    och_view_release(view);
+    close_with_worker();
+    end();
+}
+
 /* --- many at once ------------------------------------------------------------------ */
 
 static struct answer wanted[QUERIES];
@@ -354,6 +461,8 @@ main(void)
             cmocka_unit_test(the_first_answers_do_not_wait_for_the_index),
             cmocka_unit_test(without_room_it_stays_where_it_is_mapped),
             cmocka_unit_test(damage_is_found_behind_the_answers_at_the_latest),
+            cmocka_unit_test(a_pins_index_is_read_behind_its_answers_too),
+            cmocka_unit_test(what_cannot_be_read_is_passed_over),
             cmocka_unit_test(who_asks_while_it_is_read_gets_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
