@@ -24,6 +24,11 @@ class Bytes(Structure):
     _fields_ = [("data", c_void_p), ("size", c_size_t)]
 
 
+class Pin(Structure):
+    _fields_ = [("size", c_size_t), ("name", Bytes), ("position", c_uint64),
+                ("created_unix_s", c_uint64), ("n_bytes", c_uint64), ("text", c_char * 513)]
+
+
 class ValueAs(Union):
     _fields_ = [("boolean", c_bool), ("integer", c_int64), ("number", c_double),
                 ("string", Bytes), ("booleans", POINTER(c_bool)), ("integers", POINTER(c_int64)),
@@ -117,6 +122,7 @@ class Explain(Structure):
 KINDS = ("head", "flat", "graph")
 PLANS = ("empty", "exact_gather", "exact_scan", "graph", "graph_filtered")
 VISIT_NAME = CFUNCTYPE(c_bool, c_void_p, Bytes)
+VISIT_PIN = CFUNCTYPE(c_bool, c_void_p, POINTER(Pin))
 VISIT_INFO = CFUNCTYPE(c_bool, c_void_p, POINTER(Info))
 NO_LIMIT = 2 ** 64 - 1
 SIGNATURES = {
@@ -136,6 +142,9 @@ SIGNATURES = {
                         POINTER(Error)],
     "collection_delete": [c_void_p, c_char_p, c_char_p, c_char_p, POINTER(Error)],
     "collection_fork": [c_void_p, c_char_p, POINTER(c_void_p), POINTER(Error)],
+    "pin_create": [c_void_p, c_char_p, POINTER(Pin), POINTER(Error)],
+    "pin_delete": [c_void_p, c_char_p, POINTER(Error)],
+    "pin_list": [c_void_p, VISIT_PIN, c_void_p, POINTER(Error)],
     "collection_fork_count": [c_void_p, POINTER(c_uint64), POINTER(Error)],
     "collection_update": [c_void_p, c_char_p, POINTER(Metadata), Bytes, POINTER(Error)],
     "collection_describe": [c_void_p, VISIT_INFO, c_void_p, POINTER(Error)],
@@ -584,6 +593,31 @@ class Database:
         n = c_uint64()
         self.call("collection_fork_count", self.by_id(request), byref(n))
         return {"count": n.value}
+
+    @staticmethod
+    def shown_pin(name, pin):
+        return {"name": name, "position": pin.position, "created_unix_s": pin.created_unix_s,
+                "bytes": pin.n_bytes}
+
+    def pin(self, request, arena, body):
+        pin = Pin(size=sizeof(Pin))
+        self.call("pin_create", self.by_id(request), c_name(body["name"]), byref(pin))
+        assert pin.text.decode() == text_of(pin.name)
+        return self.shown_pin(pin.text.decode(), pin)
+
+    def unpin(self, request, arena, body):
+        self.call("pin_delete", self.by_id(request), c_name(request["pin"]))
+        return {}
+
+    def pins(self, request, arena, body):
+        out = []
+
+        def visit(_, at):
+            out.append(self.shown_pin(text_of(at.contents.name), at.contents))
+            return True
+
+        self.call("pin_list", self.by_id(request), VISIT_PIN(visit), None)
+        return out
 
     def delete_collection(self, request, arena, body):
         self.call("collection_delete", self.db, c_name(request["tenant"]),

@@ -229,7 +229,8 @@ class Generator:
                  ("catalog", 5), ("restart", 3), ("kill", 3), ("bulk", 3 if self.with_bulk else 0),
                  ("reset", 0.3), ("seal", 2), ("compact", 2)]
         if not self.reference:  # which does not fork
-            kinds += [("fork", 4), ("fork_count", 1), ("past", 12), ("pages", 4)]
+            kinds += [("fork", 4), ("fork_count", 1), ("past", 12), ("pages", 4),
+                      ("pin", 4), ("unpin", 1), ("pins", 1)]
         kind, = self.rng.choices([k for k, _ in kinds], [w for _, w in kinds])
         return getattr(self, kind)(model)
 
@@ -431,6 +432,19 @@ class Generator:
     def fork(self, model):
         c = self.collection(model)
         return self.at("fork", c, {"new_name": self.name([x.name for x in model.collections])})
+
+    def pin(self, model):
+        """What it is now; or, rarely, under a name that is taken."""
+        c = self.collection(model)
+        name = self.rng.choice(sorted(c.pins) + [f"pin-{self.rng.randrange(10 ** 6)}"] * 5)
+        return self.at("pin", c, {"name": name})
+
+    def unpin(self, model):
+        c = self.collection(model)
+        return {**self.at("unpin", c), "pin": self.rng.choice(sorted(c.pins) + ["nothing"])}
+
+    def pins(self, model):
+        return self.at("pins", self.collection(model))
 
     def fork_count(self, model):
         return self.at("fork_count", self.collection(model))

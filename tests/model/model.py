@@ -192,6 +192,7 @@ class Collection:
         self.past = {}       # position -> the records as they were there
         self.position = 0    # the newest one that is known
         self.sure_from = 0   # positions from here on can be read
+        self.pins = {}       # name -> position; what there was there is kept, and can be read
 
     def remember(self, position):
         """What an answer says: now it is at this position.  It only moves when something is
@@ -200,8 +201,10 @@ class Collection:
         now = {i: r.copy() for i, r in self.records.items()}
         before = self.past.setdefault(position, now)
         same = list(before) == list(now) and all(vars(before[i]) == vars(now[i]) for i in now)
-        while len(self.past) > PAST_MAX:
-            del self.past[min(self.past)]
+        pinned = set(self.pins.values())
+        loose = sorted(p for p in self.past if p not in pinned)
+        for old in loose[:max(0, len(loose) - PAST_MAX)]:
+            del self.past[old]
         return same
 
     def as_of(self, position):
@@ -398,8 +401,24 @@ class Model:
         c.name, c.id, c.origin, c.tree = body["new_name"], None, source.id, source.tree
         c.past = {p: r for p, r in c.past.items() if p == c.position}
         c.sure_from = c.position
+        c.pins = {}
         self.collections.append(c)
         return 200, c
+
+    def op_pin(self, request, body):
+        """Where it is, the answer says (run.py)."""
+        if body["name"] in self.by_id(request).pins:
+            raise Refused(409)
+        return 200, {"name": body["name"]}
+
+    def op_unpin(self, request, body):
+        if self.by_id(request).pins.pop(request["pin"], None) is None:
+            raise Refused(404)
+        return 200, {}
+
+    def op_pins(self, request, body):
+        return 200, [{"name": name, "position": position}
+                     for name, position in self.by_id(request).pins.items()]
 
     def op_fork_count(self, request, body):
         tree = self.by_id(request).tree

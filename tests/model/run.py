@@ -127,6 +127,17 @@ class Comparison:
     fork = collection
     fork_count = some
 
+    def pin(self, want, got):
+        require(isinstance(got, dict) and
+                got.keys() == {"name", "position", "created_unix_s", "bytes"}, "pin", got)
+        self.some(want, got)
+
+    def pins(self, want, got):
+        require(isinstance(got, list) and len(want) == len(got), "pins", got, "instead of", want)
+        for a, b in zip(want, got):
+            self.pin(a, b)
+
+
     def list_collections(self, want, got):
         require(isinstance(got, list) and len(want) == len(got), "collections",
                 [c["name"] for c in got], "instead of", [c.name for c in want])
@@ -337,11 +348,14 @@ class Program:
         c = None
         if request["op"] in WRITES + READS:
             c = next((c for c in self.model.collections if c.id == request["collection"]), None)
-        if got[0] == 412 and c is not None and as_of is not None and as_of < c.sure_from:
+        if got[0] == 412 and c is not None and as_of is not None and as_of < c.sure_from \
+                and as_of not in c.pins.values():
             self.comparison.error(*got)
             self.counts["stale"] = self.counts.get("stale", 0) + 1
             return
         self.comparison.answer(request, expected, got)
+        if request["op"] == "pin" and got[0] < 400:
+            self.pinned(request, got[1]["position"])
         if c is None or got[0] >= 400 or self.comparison.reference:
             return
         position = self.transport.position
@@ -354,6 +368,13 @@ class Program:
         require(request["op"] in WRITES or settles or position == c.position, "position",
                 position, "instead of", c.position)
         require(c.remember(position), "something else at position", position)
+
+    def pinned(self, request, position):
+        """What is pinned is what there is, and stays."""
+        c = next(c for c in self.model.collections if c.id == request["collection"])
+        require(position >= c.position, "pin at", position, "after", c.position)
+        require(c.remember(position), "something else pinned at", position)
+        c.pins[request["body"]["name"]] = position
 
     def pages(self, request):
         """All pages are of one position, whatever is written between them."""
@@ -429,6 +450,11 @@ class Program:
         for c in self.model.collections:
             self.check(self.generator.at("get", c, {"include": include}))
             self.check(self.generator.at("count", c))
+            if self.comparison.reference:
+                continue
+            self.check(self.generator.at("pins", c))
+            for position in c.pins.values():
+                self.check(self.generator.at("get", c, {"include": include, "as_of": position}))
         if not self.comparison.reference:
             self.note_positions()
 

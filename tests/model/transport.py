@@ -34,6 +34,7 @@ import server  # noqa: E402
 
 DATABASES = "/api/v2/tenants/{tenant}/databases"
 COLLECTIONS = DATABASES + "/{database}/collections"
+PINS = COLLECTIONS.replace("/api/v2", "/ochre/v1") + "/{collection}/pins"
 ROUTES = {
     "create_tenant": ("POST", "/api/v2/tenants"),
     "get_tenant": ("GET", "/api/v2/tenants/{tenant}"),
@@ -49,6 +50,9 @@ ROUTES = {
     "modify_collection": ("PUT", COLLECTIONS + "/{collection}"),
     "delete_collection": ("DELETE", COLLECTIONS + "/{collection}"),
     "fork": ("POST", COLLECTIONS + "/{collection}/fork"),
+    "pin": ("POST", PINS),
+    "pins": ("GET", PINS),
+    "unpin": ("DELETE", PINS + "/{pin}"),
     "fork_count": ("GET", COLLECTIONS + "/{collection}/fork_count"),
     "count": ("GET", COLLECTIONS + "/{collection}/count"),
     "add": ("POST", COLLECTIONS + "/{collection}/add"),
@@ -97,7 +101,7 @@ class HttpTransport:
     def send(self, request):
         method, path = ROUTES[request["op"]]
         names = {k: urllib.parse.quote(request[k], safe="")
-                 for k in ("tenant", "database", "collection") if k in request}
+                 for k in ("tenant", "database", "collection", "pin") if k in request}
         query = urllib.parse.urlencode(
             {k: request[k] for k in ("limit", "offset", "as_of") if request.get(k) is not None})
         path = path.format(**names) + ("?" + query if query else "")
