@@ -63,6 +63,35 @@ wants_time(const struct och_archive *archive, const struct och_log_record *recor
             now - archive->last_ns >= OCH_ARCHIVE_TIME_MS * UINT64_C(1000000);
 }
 
+/*
+ * The catalog, which could not tell, is asked once more before a record of this type.  Where
+ * it still cannot, a change is refused, as the catalog would refuse it.  A write does not
+ * wait for an archive: what is archived from here on begins anew.  What is only said of the
+ * log itself can wait.
+ */
+static ochre_status
+answer(struct och_archive *archive, enum och_record_type type, struct ochre_error *err)
+{
+    const struct ochre_bytes payload = {archive->open_note.data, archive->open_note.size};
+    struct och_note note;
+    bool done = false;
+    if (type != OCH_RECORD_WRITE && type != OCH_RECORD_NOTE)
+        return OCHRE_OK;
+    if (!och_note_decode(payload, &note)) {
+        archive->owed = OCH_OWED_BEGIN;
+        return OCHRE_OK;
+    }
+    ochre_status status =
+            och_archive_is_done(archive->options.catalog, archive->options.mem, &note, &done, err);
+    if (status == OCHRE_OK)
+        archive->owed = done ? OCH_OWED_NOTHING : OCH_OWED_UNDONE;
+    else if (type == OCH_RECORD_NOTE)
+        return status;
+    else
+        archive->owed = OCH_OWED_BEGIN;
+    return OCHRE_OK;
+}
+
 static ochre_status
 log_append(struct och_record_log *port, struct och_log_record *records, size_t n,
         struct ochre_error *err)
@@ -73,7 +102,11 @@ log_append(struct och_record_log *port, struct och_log_record *records, size_t n
     uint64_t now = now_of(archive);
     struct och_note note = {.time_ns = now, .lsn = archive->owed_lsn};
     och_assert(n <= OCH_ARCHIVE_GROUP_MAX);
-    if (archive->owed != OCH_OWED_NOTHING) {
+    if (archive->owed == OCH_OWED_ANSWER)
+        status = answer(archive, records[0].type, err);
+    if (status != OCHRE_OK)
+        return status;
+    if (archive->owed == OCH_OWED_UNDONE || archive->owed == OCH_OWED_BEGIN) {
         note.kind = archive->owed == OCH_OWED_UNDONE ? OCH_NOTE_UNDONE : OCH_NOTE_BEGIN;
         status = make_record(&archive->before[0], &note, &archive->records[n_before++], err);
     } else if (wants_time(archive, records, now)) {
@@ -89,8 +122,10 @@ log_append(struct och_record_log *port, struct och_log_record *records, size_t n
     memcpy(records, archive->records + n_before, n * sizeof(*records));
     if (n_before > 0)
         archive->last_ns = now;
-    archive->owed = OCH_OWED_NOTHING;
-    archive->owed_lsn = 0;
+    if (archive->owed != OCH_OWED_ANSWER) {
+        archive->owed = OCH_OWED_NOTHING;
+        archive->owed_lsn = 0;
+    }
     return OCHRE_OK;
 }
 
@@ -220,31 +255,21 @@ och_archive_is_done(struct och_catalog *catalog, struct och_mem *mem, const stru
     return status;
 }
 
-/* Where the catalog cannot tell, what is archived from here on begins anew. */
-void
-och_archive_settle(struct och_archive *archive, const struct och_note *note, uint64_t lsn)
-{
-    bool done = false;
-    ochre_status status =
-            och_archive_is_done(archive->options.catalog, archive->options.mem, note, &done, NULL);
-    if (status == OCHRE_OK && done)
-        return;
-    archive->owed = status == OCHRE_OK ? OCH_OWED_UNDONE : OCH_OWED_BEGIN;
-    archive->owed_lsn = lsn;
-}
-
 /* What was refused with a reason that the catalog gives without a change, has not happened;
  * a name may be there that somebody else gave. */
 static void
 after_change(struct och_notes *notes, const struct och_note *note, ochre_status status)
 {
     struct och_archive *archive = archive_of_notes(notes);
-    if (status == OCHRE_EXISTS || status == OCHRE_NOT_FOUND || status == OCHRE_INVALID) {
-        archive->owed = OCH_OWED_UNDONE;
-        archive->owed_lsn = archive->note_lsn;
-    } else if (status != OCHRE_OK) {
-        och_archive_settle(archive, note, archive->note_lsn);
-    }
+    if (status == OCHRE_OK)
+        return;
+    archive->owed_lsn = archive->note_lsn;
+    archive->owed = OCH_OWED_UNDONE;
+    if (status == OCHRE_EXISTS || status == OCHRE_NOT_FOUND || status == OCHRE_INVALID)
+        return;
+    archive->owed = OCH_OWED_ANSWER;
+    och_buf_reset(&archive->open_note);
+    och_note_encode(note, &archive->open_note);
 }
 
 /* --- the rest of the log -------------------------------------------------------------- */

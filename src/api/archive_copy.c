@@ -163,13 +163,17 @@ begin_file(struct pair *pair, struct ochre_error *err)
 {
     bool has_header = false;
     ochre_status status = compare_header(pair, &has_header, err);
-    if (status != OCHRE_OK || has_header)
+    if (status != OCHRE_OK || (has_header && !pair->archive->rewrites))
         return status;
     status = och_file_write(pair->to, 0, pair->block, PAGE, err);
     return status == OCHRE_OK ? och_file_sync(pair->to, err) : status;
 }
 
-/* Go over [at, end): write what differs; or with `only_compare`, nothing may. */
+/*
+ * Go over [at, end): write what differs; or with `only_compare`, nothing may.  After a sync
+ * that failed the page cache has what the disk has not, and a later sync passes over it:
+ * only what is written once more is sure to be there after that.
+ */
 static ochre_status
 go_over(struct pair *pair, uint64_t at, uint64_t end, bool only_compare, struct ochre_error *err)
 {
@@ -185,7 +189,7 @@ go_over(struct pair *pair, uint64_t at, uint64_t end, bool only_compare, struct 
         if (differs && only_compare)
             return och_fail(err, OCHRE_CORRUPT,
                     "the archive's %s does not read back as it was written", pair->path);
-        if (differs)
+        if (status == OCHRE_OK && !only_compare && (differs || pair->archive->rewrites))
             status = och_file_write(pair->to, at, pair->block, size, err);
         at += size;
     }
@@ -279,6 +283,8 @@ copy_file(struct och_archive *archive, const struct wanted *wanted, struct ochre
     ochre_status status = open_pair(archive, wanted->number, OCH_OPEN_WRITE, &pair, err);
     if (status == OCHRE_NOT_FOUND && pair.from != NULL)
         status = make_file(&pair, err);
+    else if (status == OCHRE_OK && archive->rewrites) /* its name may not be durable either */
+        status = och_vfs_sync_dir(archive->options.vfs, LOG_DIR, err);
     if (status == OCHRE_OK)
         status = copy_range(&pair, at, wanted->used, err);
     close_pair(&pair);
@@ -337,7 +343,9 @@ och_archive_copy(struct och_archive *archive, struct ochre_error *err)
         atomic_store_explicit(&archive->archived_lsn, moment.next_lsn, memory_order_release);
         atomic_store_explicit(&archive->copied_ns, moment.time_ns, memory_order_relaxed);
         atomic_store_explicit(&archive->n_failures, 0, memory_order_relaxed);
+        archive->rewrites = false;
     } else {
+        archive->rewrites = true;
         atomic_fetch_add_explicit(&archive->n_failures, 1, memory_order_relaxed);
     }
     if (is_held)
@@ -461,6 +469,8 @@ check_archive(struct och_archive *archive, bool has_mark, struct ochre_error *er
             status == OCHRE_OK && (!has_mark || !och_uuid_equal(reached.history, archive->history));
     if (status == OCHRE_NOT_FOUND)
         status = OCHRE_OK;
+    /* Whoever was here before may have gone on from there, and failed. */
+    archive->rewrites = reached.next_lsn != archive->log->ops->next_lsn(archive->log);
     if (status == OCHRE_OK)
         status = och_vfs_mkdir(vfs, LOG_DIR, err);
     if (status == OCHRE_OK)
@@ -483,15 +493,13 @@ check_archive(struct och_archive *archive, bool has_mark, struct ochre_error *er
 static ochre_status
 say_first(struct och_archive *archive, bool has_mark, struct ochre_error *err)
 {
-    struct och_note note = {.kind = OCH_NOTE_TIME};
+    const struct och_note note = {.kind = OCH_NOTE_TIME};
     och_commit_enter(archive->engine->commit);
     if (!has_mark) {
         archive->owed = OCH_OWED_BEGIN;
     } else if (archive->open_lsn != 0) {
-        const struct ochre_bytes payload = {archive->open_note.data, archive->open_note.size};
-        if (och_note_decode(payload, &note))
-            och_archive_settle(archive, &note, archive->open_lsn);
-        note = (struct och_note){.kind = OCH_NOTE_TIME};
+        archive->owed = OCH_OWED_ANSWER;
+        archive->owed_lsn = archive->open_lsn;
     }
     ochre_status status = OCHRE_OK;
     if (archive->owed != OCH_OWED_NOTHING)
@@ -513,7 +521,9 @@ och_archive_begin(struct och_archive *archive, struct och_engine *engine, struct
                 sizeof(archive->history.bytes), err);
     if (status == OCHRE_OK)
         status = say_first(archive, has_mark, err);
-    if (status == OCHRE_OK && !has_mark)
+    /* One that is there, too: who wrote it may have been killed before it was durable, and
+     * without it what is archived from here on would be of another history. */
+    if (status == OCHRE_OK)
         status = write_mark(archive, err);
     archive->has_begun = status == OCHRE_OK;
     return status;

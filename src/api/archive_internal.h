@@ -16,7 +16,12 @@
 enum { OCH_ARCHIVE_GROUP_MAX = 256, OCH_ARCHIVE_BEFORE_MAX = 2 };
 
 /* What the next group has to say first. */
-enum och_archive_owed { OCH_OWED_NOTHING, OCH_OWED_UNDONE, OCH_OWED_BEGIN };
+enum och_archive_owed {
+    OCH_OWED_NOTHING,
+    OCH_OWED_UNDONE, /* that the change at owed_lsn has not happened */
+    OCH_OWED_ANSWER, /* whether it has: the catalog could not tell, and is asked again */
+    OCH_OWED_BEGIN,  /* that it is not known what happened until now */
+};
 
 struct och_archive {
     struct och_record_log port; /* first: the engine's log is ours */
@@ -29,23 +34,25 @@ struct och_archive {
     /* The committer's: */
     struct och_record_log *log; /* owned: the database's */
     enum och_archive_owed owed;
-    uint64_t owed_lsn; /* of the note that is to be taken back */
+    uint64_t owed_lsn; /* of the note that is to be taken back, or may be */
     uint64_t last_ns;  /* time of the newest note */
     uint64_t note_lsn; /* of the note whose change is under way */
     struct och_log_record records[OCH_ARCHIVE_GROUP_MAX + OCH_ARCHIVE_BEFORE_MAX];
     struct och_buf before[OCH_ARCHIVE_BEFORE_MAX]; /* payloads of what is put before */
     struct och_buf note;
 
+    struct och_buf open_note; /* payload of the note at owed_lsn; while the log is opened, open_lsn */
+
     /* While the log is opened: */
     och_log_visit visit;
     void *visit_context;
-    uint64_t open_lsn;        /* of the newest note of a change, if nothing came after it */
-    struct och_buf open_note; /* its payload */
+    uint64_t open_lsn; /* of the newest note of a change, if nothing came after it */
 
     _Atomic uint64_t archived_lsn; /* records below it are in the archive */
     _Atomic uint64_t copied_ns, n_failures;
     struct och_mutex lock;         /* one copy at a time; guards: */
     uint64_t file_number, file_at; /* what was copied last */
+    bool rewrites; /* what reads back right behind that may not be durable: a sync has failed */
 };
 
 /* By the committer: put a note of its own into the log. */
@@ -55,9 +62,5 @@ OCH_MUST_CHECK ochre_status och_archive_note(
 /* Is the catalog as the note says, whoever made it so? */
 OCH_MUST_CHECK ochre_status och_archive_is_done(struct och_catalog *catalog, struct och_mem *mem,
         const struct och_note *note, bool *done_out, struct ochre_error *err);
-
-/* By the committer: what the note at `lsn` says may not have happened; ask the catalog, and
- * owe the log what it says. */
-void och_archive_settle(struct och_archive *archive, const struct och_note *note, uint64_t lsn);
 
 #endif /* OCH_API_ARCHIVE_INTERNAL_H */

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/archive.h"
 #include "api/backup.h"
 #include "api/db.h"
 #include "api/ops.h"
+#include "api/restore_point.h"
 #include "api/schema.h"
 #include "base/arena.h"
 #include "crash/compare.h"
@@ -66,6 +68,7 @@ session_open(struct session *session, struct ochre_error *err)
             .n_cpus = 1,
             .create = true,
             .allow_reset = true,
+            .archive = session->archives ? &session->archive.vfs : NULL,
             .engine = {.head_rows_max = HEAD_ROWS,
                     .log_size_seal = LOG_SIZE_SEAL,
                     .merge = {.fan_in = FAN_IN, .rows_max = SEGMENT_ROWS}}};
@@ -86,6 +89,8 @@ session_begin(
     session->sqlite_blocks = sqlite_memory_blocks();
     sim_machine_init(&session->machine, seed);
     och_mem_init(&session->mem, NULL);
+    session->archives = sim_disk_has_dir(disk, SESSION_ARCHIVE);
+    sim_dir_init(&session->archive, sim_disk_vfs(disk), SESSION_ARCHIVE);
     return session_open(session, err);
 }
 
@@ -401,8 +406,10 @@ back_up(struct session *session, struct ochre_error *err)
             .mem = &mem, .machine = &session->machine.machine};
     sim_disk_close(session->backup);
     session->backup = open_other_disk();
-    ochre_status status =
-            och_backup_database(&options, session->db, sim_disk_vfs(session->backup), &totals, err);
+    ochre_status status = session->archives ? och_archive_copy(session->db->archive, err) : OCHRE_OK;
+    if (status != OCHRE_OK)
+        return status;
+    status = och_backup_database(&options, session->db, sim_disk_vfs(session->backup), &totals, err);
     if (status == OCHRE_OK &&
             och_backup_verify_vfs(&without_faults, sim_disk_vfs(session->backup), &totals, err) !=
                     OCHRE_OK)
@@ -410,19 +417,36 @@ back_up(struct session *session, struct ochre_error *err)
     return status;
 }
 
-bool
-session_backup_shows(
-        const struct session *session, const struct model *model, uint64_t seed, char why[WHY_SIZE])
+/* Restore, and do once more what happened since. */
+static ochre_status
+restore(struct sim_disk *backup, struct sim_disk *archived, struct sim_disk *to,
+        struct och_machine *machine, struct ochre_error *err)
 {
     struct och_mem mem;
     struct och_backup_totals totals;
+    struct och_point_reached reached;
+    struct sim_dir archive;
+    const struct och_point now = {UINT64_MAX, UINT64_MAX};
+    och_mem_init(&mem, NULL);
+    const struct och_backup_options options = {.mem = &mem, .machine = machine};
+    ochre_status status =
+            och_restore_vfs(&options, sim_disk_vfs(backup), sim_disk_vfs(to), &totals, err);
+    if (status != OCHRE_OK || archived == NULL)
+        return status;
+    sim_dir_init(&archive, sim_disk_vfs(archived), SESSION_ARCHIVE);
+    return och_replay(&options, sim_disk_vfs(to), &archive.vfs, &now, &reached, err);
+}
+
+bool
+session_backup_shows(struct sim_disk *backup, struct sim_disk *archived,
+        const struct model *model, uint64_t seed, char why[WHY_SIZE])
+{
     struct ochre_error err;
     struct session restored;
+    struct sim_machine machine;
     struct sim_disk *disk = open_other_disk();
-    och_mem_init(&mem, NULL);
-    const struct och_backup_options options = {.mem = &mem, .machine = &session->machine.machine};
-    ochre_status status = och_restore_vfs(
-            &options, sim_disk_vfs(session->backup), sim_disk_vfs(disk), &totals, &err);
+    sim_machine_init(&machine, seed);
+    ochre_status status = restore(backup, archived, disk, &machine.machine, &err);
     bool shows = false;
     if (status == OCHRE_OK) {
         status = session_begin(&restored, disk, seed, &err);

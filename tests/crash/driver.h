@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "crash/model.h"
 #include "ochre/status.h"
+#include "sim/sim_dir.h"
 #include "sim/sim_machine.h"
 
 struct ochre_db;
@@ -28,12 +29,17 @@ struct session {
     uint64_t sqlite_blocks;  /* that SQLite held before; the same must be left */
     struct ochre_db *db;     /* NULL: not open */
     struct sim_disk *backup; /* what the last backup wrote; owned; NULL: none */
+    bool archives;           /* the log is kept in a directory of the disk */
+    struct sim_dir archive;
 };
+
+/* Where the log is archived, on the same disk: it has to be there. */
+#define SESSION_ARCHIVE "archive"
 
 /*
  * Start a process on the disk and open the database.  `seed` makes its ids and
  * salts: two sessions that write the same disk must not have the same one.
- * Whatever the status, end it.
+ * The log is archived where the disk has a directory for it.  Whatever the status, end it.
  */
 ochre_status session_begin(
         struct session *session, struct sim_disk *disk, uint64_t seed, struct ochre_error *err);
@@ -50,9 +56,12 @@ ochre_status session_do(
 
 enum { WHY_SIZE = 400 };
 
-/* Restore the last backup, which succeeded, to another disk: is it this state?  Why not, is said. */
-bool session_backup_shows(const struct session *session, const struct model *model, uint64_t seed,
-        char why[WHY_SIZE]);
+/*
+ * Restore a backup to another disk, and do what the archive on disk `archived` says has
+ * happened since (NULL: nothing): is it this state?  Why not, is said.
+ */
+bool session_backup_shows(struct sim_disk *backup, struct sim_disk *archived,
+        const struct model *model, uint64_t seed, char why[WHY_SIZE]);
 
 /* What a read of everything gives; why, when not the state, is said. */
 enum view {

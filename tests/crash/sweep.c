@@ -8,15 +8,20 @@
 #include "api/check.h"
 #include "crash/compare.h"
 #include "crash/workload.h"
+#include "os/vfs.h"
 
 /* A small disk has small log files, so that they fill up and others follow. */
 #define DISK_SIZE ((uint64_t) 5 << 20)
+#define DISK_SIZE_ARCHIVE ((uint64_t) 16 << 20) /* where the log stays for good */
 
 /* A workload of so many operations writes twice to a collection, without a restart. */
 #define PAST_OPS_MIN 50u
 
+/* Restoring does all of the workload once more. */
+#define ARCHIVES_ONE_IN 4u
+
 /* Uses of a point's seed, so that no two sessions on a disk share one. */
-enum { USE_TRIAL, USE_REOPEN, USE_REOPEN_AGAIN, USE_PROBE, USE_CUT, USE_CHECK, USE_JUDGE };
+enum { USE_TRIAL, USE_REOPEN, USE_REOPEN_AGAIN, USE_PROBE, USE_CUT, USE_CHECK, USE_JUDGE, USE_ARCHIVE };
 
 /* --- points ----------------------------------------------------------------- */
 
@@ -111,14 +116,36 @@ run_op(struct sweep *sweep, struct session *session, size_t i)
         return point_fails(sweep, &point, why);
     uint64_t seed = workload_mix(sweep->options.seed, i + 1);
     if (sweep->ops[i].kind == MODEL_BACKUP &&
-            !session_backup_shows(session, &sweep->models[i + 1], seed, why))
+            !session_backup_shows(session->backup, NULL, &sweep->models[i + 1], seed, why))
         return point_fails(sweep, &point, why);
+    return true;
+}
+
+/* Every other workload archives its log: a backup of the beginning, and the archive, are at
+ * any moment what the database is. */
+static bool
+begin_archive(struct sweep *sweep, struct session *session)
+{
+    struct point point = {"crash", 0, 0, 0, "without faults"};
+    struct ochre_error err;
+    struct model_op *op = &sweep->probe[0];
+    if (!session->archives)
+        return true;
+    memset(op, 0, sizeof(*op));
+    op->kind = MODEL_BACKUP;
+    ochre_status status = session_do(session, op, &err);
+    if (status != OCHRE_OK)
+        return fails_with(sweep, &point, "the first backup", status, &err);
+    sweep->backup = session->backup;
+    session->backup = NULL;
     return true;
 }
 
 static bool
 run_workload(struct sweep *sweep, struct session *session)
 {
+    if (!begin_archive(sweep, session))
+        return false;
     struct workload workload = {.seed = sweep->options.seed, .n_all = sweep->options.n_ops};
     for (size_t i = 0; i < sweep->options.n_ops; i++) {
         workload_next(&workload, &sweep->models[i], &sweep->ops[i]);
@@ -130,6 +157,14 @@ run_workload(struct sweep *sweep, struct session *session)
             return false;
     }
     return true;
+}
+
+static bool
+make_archive(struct sim_disk *disk)
+{
+    struct och_vfs *vfs = sim_disk_vfs(disk);
+    return och_vfs_mkdir(vfs, SESSION_ARCHIVE, NULL) == OCHRE_OK &&
+            och_vfs_sync_dir(vfs, "", NULL) == OCHRE_OK;
 }
 
 bool
@@ -145,7 +180,10 @@ sweep_open(struct sweep *sweep, const struct sweep_options *options)
     och_mem_init(&sweep->mem, NULL);
     model_init(&sweep->models[0]);
     sweep->disks[0] = sim_disk_open(&sweep->mem, options->seed);
-    sim_disk_set_capacity(sweep->disks[0], DISK_SIZE);
+    bool archives = options->seed % 2 == 0;
+    sim_disk_set_capacity(sweep->disks[0], archives ? DISK_SIZE_ARCHIVE : DISK_SIZE);
+    if (archives && !make_archive(sweep->disks[0]))
+        return false;
 
     struct sim_disk *disk = sim_disk_clone(sweep->disks[0]);
     struct session session;
@@ -170,6 +208,7 @@ sweep_close(struct sweep *sweep)
         sim_disk_close(sweep->disks[i]);
         model_clear(&sweep->models[i]);
     }
+    sim_disk_close(sweep->backup);
     free(sweep->disks);
     free(sweep->models);
     free(sweep->answers);
@@ -279,6 +318,21 @@ is_sound(struct sweep *sweep, const struct point *point, struct sim_disk *disk)
     return fails_with(sweep, point, damage[0] != '\0' ? damage : "check", status, &err);
 }
 
+/* The database was closed in good order: is what the archive says the same?  Where it was the
+ * first opening that failed, the backup is of another database. */
+static bool
+is_archived(struct sweep *sweep, const struct point *point, struct sim_disk *disk,
+        const struct model *state)
+{
+    char why[WHY_SIZE];
+    uint64_t seed = point_seed(sweep, point, USE_ARCHIVE);
+    bool is_it = point->op > 1 && point->op < sweep->options.n_ops;
+    if (sweep->backup == NULL || !is_it || seed % ARCHIVES_ONE_IN != 0)
+        return true;
+    return session_backup_shows(sweep->backup, disk, state, seed, why) ||
+            point_fails(sweep, point, why);
+}
+
 /* Write in the session, end the process one way or another, and look again. */
 static bool
 writes_and_keeps(struct sweep *sweep, const struct point *point, struct session *session,
@@ -303,6 +357,7 @@ writes_and_keeps(struct sweep *sweep, const struct point *point, struct session 
         right = right && point_state(sweep, point, &next, &allowed) != NULL;
         if (!session_end(&next))
             right = point_fails(sweep, point, "closing does not give all memory back");
+        right = right && is_archived(sweep, point, disk, &after);
     }
     model_clear(&after);
     return right;

@@ -44,6 +44,7 @@ struct sweep {
     ochre_status *answers;    /* what each operation is to answer */
     struct model *models;     /* [n_ops + 1]: before each, and after the last */
     struct sim_disk **disks;  /* likewise */
+    struct sim_disk *backup;  /* of the beginning, with an archive since; NULL: there is none */
     struct model_op probe[3]; /* scratch: too big for a stack frame */
     uint64_t n_points;
     unsigned n_failures;

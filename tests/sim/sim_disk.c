@@ -858,6 +858,14 @@ sim_disk_flip(struct sim_disk *disk, const char *path, uint64_t offset, unsigned
     return is_durable || is_current;
 }
 
+bool
+sim_disk_has_dir(struct sim_disk *disk, const char *path)
+{
+    ALONE(disk);
+    struct place place;
+    return walk(disk, path, &place) == OCHRE_OK && place.inode != NULL && place.inode->is_dir;
+}
+
 /* --- explanations ------------------------------------------------------------ */
 
 void

@@ -152,6 +152,9 @@ void sim_disk_set_capacity(struct sim_disk *disk, uint64_t size);
 /* Bytes in use, counted like that. */
 uint64_t sim_disk_used(const struct sim_disk *disk);
 
+/* Is there such a directory?  Not counted as a call, and never refused. */
+bool sim_disk_has_dir(struct sim_disk *disk, const char *path);
+
 /* Flip one bit at rest, in both states.  False when there is no such byte. */
 bool sim_disk_flip(struct sim_disk *disk, const char *path, uint64_t offset, unsigned bit);
 
