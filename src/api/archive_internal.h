@@ -41,7 +41,8 @@ struct och_archive {
     struct och_buf before[OCH_ARCHIVE_BEFORE_MAX]; /* payloads of what is put before */
     struct och_buf note;
 
-    struct och_buf open_note; /* payload of the note at owed_lsn; while the log is opened, open_lsn */
+    struct och_buf
+            open_note; /* payload of the note at owed_lsn; while the log is opened, open_lsn */
 
     /* While the log is opened: */
     och_log_visit visit;

@@ -406,10 +406,12 @@ back_up(struct session *session, struct ochre_error *err)
             .mem = &mem, .machine = &session->machine.machine};
     sim_disk_close(session->backup);
     session->backup = open_other_disk();
-    ochre_status status = session->archives ? och_archive_copy(session->db->archive, err) : OCHRE_OK;
+    ochre_status status =
+            session->archives ? och_archive_copy(session->db->archive, err) : OCHRE_OK;
     if (status != OCHRE_OK)
         return status;
-    status = och_backup_database(&options, session->db, sim_disk_vfs(session->backup), &totals, err);
+    status =
+            och_backup_database(&options, session->db, sim_disk_vfs(session->backup), &totals, err);
     if (status == OCHRE_OK &&
             och_backup_verify_vfs(&without_faults, sim_disk_vfs(session->backup), &totals, err) !=
                     OCHRE_OK)
@@ -438,8 +440,8 @@ restore(struct sim_disk *backup, struct sim_disk *archived, struct sim_disk *to,
 }
 
 bool
-session_backup_shows(struct sim_disk *backup, struct sim_disk *archived,
-        const struct model *model, uint64_t seed, char why[WHY_SIZE])
+session_backup_shows(struct sim_disk *backup, struct sim_disk *archived, const struct model *model,
+        uint64_t seed, char why[WHY_SIZE])
 {
     struct ochre_error err;
     struct session restored;

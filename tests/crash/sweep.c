@@ -21,7 +21,16 @@
 #define ARCHIVES_ONE_IN 4u
 
 /* Uses of a point's seed, so that no two sessions on a disk share one. */
-enum { USE_TRIAL, USE_REOPEN, USE_REOPEN_AGAIN, USE_PROBE, USE_CUT, USE_CHECK, USE_JUDGE, USE_ARCHIVE };
+enum {
+    USE_TRIAL,
+    USE_REOPEN,
+    USE_REOPEN_AGAIN,
+    USE_PROBE,
+    USE_CUT,
+    USE_CHECK,
+    USE_JUDGE,
+    USE_ARCHIVE
+};
 
 /* --- points ----------------------------------------------------------------- */
 

@@ -12,8 +12,8 @@ below(struct och_vfs *vfs, const char *path)
 {
     const struct sim_dir *dir = (const struct sim_dir *) vfs;
     struct path full;
-    (void) snprintf(full.text, sizeof(full.text), "%s%s%s", dir->name, path[0] == '\0' ? "" : "/",
-            path);
+    (void) snprintf(
+            full.text, sizeof(full.text), "%s%s%s", dir->name, path[0] == '\0' ? "" : "/", path);
     return full;
 }
 
