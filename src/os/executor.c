@@ -18,6 +18,15 @@ struct queue {
     struct och_task *last;
 };
 
+/* A thread.  While it waits it is in the list of its crew, and whoever wakes it takes it out. */
+struct worker {
+    struct crew *crew;
+    struct worker *next_idle;
+    bool is_idle;
+    struct och_cond wake; /* something to run, or to stop for */
+    struct och_thread thread;
+};
+
 /* One kind of task and the threads that run it. */
 struct crew {
     struct och_executor *executor;
@@ -25,8 +34,10 @@ struct crew {
     struct queue long_queue;
     struct och_task *later;      /* by due_ns */
     unsigned n_long, n_long_max; /* long tasks that run, and that may */
-    struct och_cond wake;        /* something to run, or to stop for */
-    unsigned n_threads;          /* fixed at open */
+    /* The last to become idle is the first to be woken: its stack and its caches, the C
+     * library's of freed blocks among them, are warm, and those of the others stay small. */
+    struct worker *idle;
+    unsigned n_threads; /* fixed at open */
     bool is_background;
 };
 
@@ -51,8 +62,8 @@ struct och_executor {
     struct och_cond helped;                     /* a batch has lost its last helper */
     unsigned n_running OCH_GUARDED_BY(lock);    /* tasks of both kinds */
     bool closing OCH_GUARDED_BY(lock);
-    unsigned n_threads; /* started */
-    struct och_thread threads[];
+    unsigned n_workers; /* started */
+    struct worker workers[];
 };
 
 static void
@@ -75,6 +86,47 @@ pop(struct queue *queue)
     return task;
 }
 
+/* Wake a worker that waits, if one does. */
+static void
+wake_one(struct crew *crew)
+{
+    struct worker *worker = crew->idle;
+    if (worker == NULL)
+        return;
+    crew->idle = worker->next_idle;
+    worker->is_idle = false;
+    och_cond_signal(&worker->wake);
+}
+
+static void
+wake_all(struct crew *crew)
+{
+    while (crew->idle != NULL)
+        wake_one(crew);
+}
+
+/* Until somebody wakes it or, if there is a time, that has passed. */
+static void
+wait_idle(struct och_executor *executor, struct worker *worker, bool is_timed, uint64_t wait_ms)
+        OCH_REQUIRES(executor->lock)
+{
+    struct crew *crew = worker->crew;
+    worker->next_idle = crew->idle;
+    crew->idle = worker;
+    worker->is_idle = true;
+    if (is_timed)
+        (void) och_cond_wait_for(&worker->wake, &executor->lock, wait_ms);
+    else
+        och_cond_wait(&worker->wake, &executor->lock);
+    if (!worker->is_idle)
+        return;
+    struct worker **link = &crew->idle;
+    while (*link != worker)
+        link = &(*link)->next_idle;
+    *link = worker->next_idle;
+    worker->is_idle = false;
+}
+
 /* Queue what is due; false when nothing waits for later, otherwise *wait_ms_out says
  * for how long the next one does. */
 static bool
@@ -87,7 +139,7 @@ queue_due(struct crew *crew, uint64_t *wait_ms_out)
         struct och_task *task = crew->later;
         crew->later = task->next;
         push(&crew->queue, task);
-        och_cond_signal(&crew->wake); /* whoever looks now may have another one to do */
+        wake_one(crew); /* whoever looks now may have another one to do */
     }
     if (crew->later == NULL)
         return false;
@@ -119,8 +171,8 @@ is_done(const struct och_executor *executor) OCH_REQUIRES(executor->lock)
 static void
 wake_everyone(struct och_executor *executor) OCH_REQUIRES(executor->lock)
 {
-    och_cond_broadcast(&executor->foreground.wake);
-    och_cond_broadcast(&executor->background.wake);
+    wake_all(&executor->foreground);
+    wake_all(&executor->background);
 }
 
 static void
@@ -130,14 +182,14 @@ run_task(struct och_executor *executor, struct crew *crew, struct och_task *task
     executor->n_running++;
     crew->n_long += is_long;
     if (crew->later != NULL) /* somebody else has to know when it is due */
-        och_cond_signal(&crew->wake);
+        wake_one(crew);
     och_mutex_unlock(&executor->lock);
     task->run(task); /* it may be gone after this */
     och_mutex_lock(&executor->lock);
     executor->n_running--;
     crew->n_long -= is_long;
     if (is_long && crew->long_queue.first != NULL)
-        och_cond_signal(&crew->wake);
+        wake_one(crew);
     if (is_done(executor))
         wake_everyone(executor);
 }
@@ -182,7 +234,8 @@ help(struct och_executor *executor, struct batch *batch) OCH_REQUIRES(executor->
 static void
 work(void *argument)
 {
-    struct crew *crew = argument;
+    struct worker *worker = argument;
+    struct crew *crew = worker->crew;
     struct och_executor *executor = crew->executor;
     if (crew->is_background)
         och_thread_lower_priority();
@@ -196,10 +249,8 @@ work(void *argument)
             run_task(executor, crew, task, is_long);
         else if (crew->is_background && executor->batches != NULL)
             help(executor, executor->batches);
-        else if (is_timed)
-            (void) och_cond_wait_for(&crew->wake, &executor->lock, wait_ms);
         else
-            och_cond_wait(&crew->wake, &executor->lock);
+            wait_idle(executor, worker, is_timed, wait_ms);
     }
     och_mutex_unlock(&executor->lock);
 }
@@ -211,11 +262,15 @@ start(struct crew *crew, const char *kind, struct ochre_error *err)
     for (unsigned i = 0; i < crew->n_threads; i++) {
         char name[OCH_THREAD_NAME_SIZE];
         (void) snprintf(name, sizeof(name), "och-%s-%u", kind, i % 100000);
-        struct och_thread *thread = &executor->threads[executor->n_threads];
-        ochre_status status = och_thread_start(thread, name, work, crew, err);
-        if (status != OCHRE_OK)
+        struct worker *worker = &executor->workers[executor->n_workers];
+        worker->crew = crew;
+        och_cond_init(&worker->wake);
+        ochre_status status = och_thread_start(&worker->thread, name, work, worker, err);
+        if (status != OCHRE_OK) {
+            och_cond_clear(&worker->wake);
             return status;
-        executor->n_threads++;
+        }
+        executor->n_workers++;
     }
     return OCHRE_OK;
 }
@@ -228,7 +283,7 @@ och_executor_open(struct och_mem *mem, unsigned n_foreground, unsigned n_backgro
     size_t n_threads = 0;
     size_t size = 0;
     if (!och_size_add(n_foreground, n_background, &n_threads) ||
-            !och_size_mul(n_threads, sizeof(struct och_thread), &size) ||
+            !och_size_mul(n_threads, sizeof(struct worker), &size) ||
             !och_size_add(size, sizeof(struct och_executor), &size))
         return och_fail_memory(err);
     och_assert(n_threads > 0);
@@ -244,8 +299,6 @@ och_executor_open(struct och_mem *mem, unsigned n_foreground, unsigned n_backgro
             .is_background = true};
     och_mutex_init(&executor->lock);
     och_cond_init(&executor->helped);
-    och_cond_init(&executor->foreground.wake);
-    och_cond_init(&executor->background.wake);
     ochre_status status = start(&executor->foreground, "work", err);
     if (status == OCHRE_OK)
         status = start(&executor->background, "back", err);
@@ -263,7 +316,7 @@ submit(struct crew *crew, struct queue *queue, struct och_task *task)
     och_assert(crew->n_threads > 0);
     och_mutex_lock(&crew->executor->lock);
     push(queue, task);
-    och_cond_signal(&crew->wake);
+    wake_one(crew);
     och_mutex_unlock(&crew->executor->lock);
 }
 
@@ -297,7 +350,7 @@ och_executor_submit_later(struct och_executor *executor, struct och_task *task, 
         link = &(*link)->next;
     task->next = *link;
     *link = task;
-    och_cond_signal(&crew->wake); /* a worker that waits does not know until when */
+    wake_one(crew); /* a worker that waits does not know until when */
     och_mutex_unlock(&executor->lock);
 }
 
@@ -335,7 +388,7 @@ och_executor_parallel(struct och_executor *executor, size_t n_parts,
     batch.next = executor->batches;
     /* cppcheck-suppress autoVariables ; it is unlisted, and left by all, before the return */
     executor->batches = &batch;
-    och_cond_broadcast(&executor->background.wake);
+    wake_all(&executor->background);
     while (batch.n_taken < n_parts)
         run_part(executor, &batch);
     while (batch.n_helpers > 0)
@@ -359,10 +412,10 @@ och_executor_close(struct och_executor *executor)
     executor->closing = true;
     wake_everyone(executor);
     och_mutex_unlock(&executor->lock);
-    for (unsigned i = 0; i < executor->n_threads; i++)
-        och_thread_join(&executor->threads[i]);
-    och_cond_clear(&executor->background.wake);
-    och_cond_clear(&executor->foreground.wake);
+    for (unsigned i = 0; i < executor->n_workers; i++) {
+        och_thread_join(&executor->workers[i].thread);
+        och_cond_clear(&executor->workers[i].wake);
+    }
     och_cond_clear(&executor->helped);
     och_mutex_clear(&executor->lock);
     och_mem_release(executor->mem, executor, executor->size);

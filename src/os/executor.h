@@ -5,7 +5,8 @@
  *      background   nobody does: seals, log preparation; and long tasks: merges,
  *                   index builds
  *
- * Each crew has its own threads and its own queue, first come, first served.
+ * Each crew has its own threads and its own queue, first come, first served; of idle
+ * threads the one that became idle last is woken, so that few are used when few are needed.
  * Long tasks have a queue of their own, behind the other one, and no more run at a
  * time than half of the background threads (one, if there are fewer than four):
  * what takes milliseconds does not wait for what takes minutes, unless there is

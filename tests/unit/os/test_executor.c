@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -27,6 +28,20 @@ __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
             return EAGAIN;
     }
     return __real_pthread_create(thread, attributes, start, argument);
+}
+
+/* A stand-in for a wait that counts those who wait. */
+static atomic_uint n_waiting;
+
+void __real_och_cond_wait(struct och_cond *cond, struct och_mutex *mutex) OCH_REQUIRES(*mutex);
+void __wrap_och_cond_wait(struct och_cond *cond, struct och_mutex *mutex) OCH_REQUIRES(*mutex);
+
+void
+__wrap_och_cond_wait(struct och_cond *cond, struct och_mutex *mutex)
+{
+    (void) atomic_fetch_add(&n_waiting, 1);
+    __real_och_cond_wait(cond, mutex);
+    (void) atomic_fetch_sub(&n_waiting, 1);
 }
 
 /* A place where tasks meet: they count themselves and wait for a door. */
@@ -491,6 +506,51 @@ many_threads_may_submit_at_once(void **state)
     check(och_mem_used(&mem) == 0);
 }
 
+struct mark_of_thread {
+    struct och_task task; /* first, so that a task is one */
+    _Atomic(pthread_t) thread;
+};
+
+static void
+remember_thread(struct och_task *task)
+{
+    atomic_store(&((struct mark_of_thread *) task)->thread, pthread_self());
+}
+
+static void
+wait_until_all_wait(unsigned n)
+{
+    while (atomic_load(&n_waiting) < n)
+        (void) sched_yield();
+}
+
+/* One client's requests, one after the other: they find the same caches warm. */
+static void
+the_last_to_become_idle_is_the_first_to_work(void **state)
+{
+    (void) state;
+    enum { n_workers = 4 };
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    atomic_store(&n_waiting, 0);
+    struct och_executor *executor = open_executor(&mem, n_workers, 0);
+    wait_until_all_wait(n_workers);
+    pthread_t first = pthread_self();
+    for (unsigned i = 0; i < 100; i++) {
+        struct mark_of_thread mark = {.task.run = remember_thread};
+        atomic_init(&mark.thread, pthread_self());
+        och_executor_submit(executor, &mark.task);
+        while (pthread_equal(atomic_load(&mark.thread), pthread_self()) != 0)
+            (void) sched_yield();
+        wait_until_all_wait(n_workers);
+        pthread_t thread = atomic_load(&mark.thread);
+        check(i == 0 || pthread_equal(thread, first) != 0);
+        first = thread;
+    }
+    och_executor_close(executor);
+    check(och_mem_used(&mem) == 0);
+}
+
 static void
 a_refused_thread_stops_those_already_started(void **state)
 {
@@ -730,6 +790,7 @@ main(void)
             cmocka_unit_test(background_workers_alone_are_nicer),
             cmocka_unit_test(closing_runs_what_running_tasks_still_submit),
             cmocka_unit_test(many_threads_may_submit_at_once),
+            cmocka_unit_test(the_last_to_become_idle_is_the_first_to_work),
             cmocka_unit_test(a_refused_thread_stops_those_already_started),
             cmocka_unit_test(each_part_is_done_once),
             cmocka_unit_test(idle_background_workers_help_the_caller),
