@@ -5,24 +5,30 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/pages.h"
+
 #define HUGE_PAGE ((size_t) 2 << 20)
 /* Below this the pages that alignment wastes cost more than they save. */
 #define HUGE_WORTH ((size_t) 8 << 20)
 
-/* From here on a block that is taken apart has pages of its own.  The sanitizers see every
- * block when none has. */
+/* The sanitizers see every block when none is pages of its own. */
 #ifdef OCH_INSTRUMENTED
-#define APART_MIN SIZE_MAX
+#define HAS_PAGES false
 #else
-#define APART_MIN ((size_t) 128 << 10)
+#define HAS_PAGES true
 #endif
 #define APART_ALIGNMENT ((size_t) 64)
+/* Smaller ones go from one to the next like those of requests. */
+#define APART_MIN ((size_t) 128 << 10)
+/* No machine has smaller ones. */
+#define PAGE_SIZE_MIN ((size_t) 4096)
 
 void
 och_mem_init(struct och_mem *mem, struct och_mem *parent)
 {
     mem->parent = parent;
     atomic_init(&mem->used, 0);
+    atomic_init(&mem->on_pages, 0);
     mem->limit = SIZE_MAX;
     atomic_init(&mem->n_grants, 0);
     mem->fail_at = 0;
@@ -67,6 +73,87 @@ charge(struct och_mem *mem, size_t size)
     return true;
 }
 
+/* Is a block of this size pages of its own? */
+static bool
+is_pages(size_t size)
+{
+    return HAS_PAGES && size >= OCH_PAGES_SIZE_MIN && size <= OCH_PAGES_SIZE_MAX;
+}
+
+static void
+count_pages(struct och_mem *mem, size_t size)
+{
+    for (; mem != NULL; mem = mem->parent)
+        (void) atomic_fetch_add_explicit(&mem->on_pages, size, memory_order_relaxed);
+}
+
+static void
+uncount_pages(struct och_mem *mem, size_t size)
+{
+    for (; mem != NULL; mem = mem->parent)
+        (void) atomic_fetch_sub_explicit(&mem->on_pages, size, memory_order_relaxed);
+}
+
+/* A block that has been charged, or NULL, and then it is not. */
+static void *
+take_charged(struct och_mem *mem, size_t alignment, size_t size, bool is_zeroed)
+{
+    void *block = NULL;
+    if (is_pages(size)) {
+        och_assert(alignment <= PAGE_SIZE_MIN);
+        bool are_zero = false;
+        block = och_pages_take(size, &are_zero);
+        if (block != NULL && is_zeroed && !are_zero)
+            memset(block, 0, size);
+        if (block != NULL)
+            count_pages(mem, size);
+    } else if (alignment > 16) {
+        if (posix_memalign(&block, alignment, size) != 0)
+            block = NULL;
+    } else {
+        block = is_zeroed ? calloc(1, size) : malloc(size);
+    }
+    if (block == NULL)
+        refund(mem, NULL, size);
+    return block;
+}
+
+/* The account may lie in the block. */
+static void
+give_back(struct och_mem *mem, void *ptr, size_t size, size_t refunded)
+{
+    if (is_pages(size))
+        uncount_pages(mem, size);
+    refund(mem, NULL, refunded);
+    if (is_pages(size))
+        och_pages_give(ptr, size);
+    else
+        free(ptr);
+}
+
+/* Where one of the two sizes is of pages; the growth has been charged. */
+static void *
+resize_pages(struct och_mem *mem, void *ptr, size_t old_size, size_t new_size)
+{
+    if (is_pages(old_size) && is_pages(new_size) &&
+            och_pages_room(old_size) == och_pages_room(new_size)) {
+        count_pages(mem, new_size);
+        uncount_pages(mem, old_size);
+        return ptr;
+    }
+    bool are_zero = false;
+    void *block = is_pages(new_size) ? och_pages_take(new_size, &are_zero) : malloc(new_size);
+    if (block == NULL)
+        return NULL;
+    if (is_pages(new_size))
+        count_pages(mem, new_size);
+    if (ptr != NULL) {
+        memcpy(block, ptr, old_size < new_size ? old_size : new_size);
+        give_back(mem, ptr, old_size, 0);
+    }
+    return block;
+}
+
 void *
 och_mem_resize(struct och_mem *mem, void *ptr, size_t old_size, size_t new_size)
 {
@@ -78,7 +165,9 @@ och_mem_resize(struct och_mem *mem, void *ptr, size_t old_size, size_t new_size)
     size_t growth = new_size > old_size ? new_size - old_size : 0;
     if (!charge(mem, growth))
         return NULL;
-    void *block = realloc(ptr, new_size);
+    void *block = is_pages(old_size) || is_pages(new_size)
+            ? resize_pages(mem, ptr, old_size, new_size)
+            : realloc(ptr, new_size);
     if (block == NULL) {
         refund(mem, NULL, growth);
         return NULL;
@@ -100,10 +189,7 @@ och_mem_take_zeroed(struct och_mem *mem, size_t size)
     och_assert(size > 0);
     if (!charge(mem, size))
         return NULL;
-    void *block = calloc(1, size);
-    if (block == NULL)
-        refund(mem, NULL, size);
-    return block;
+    return take_charged(mem, 16, size, true);
 }
 
 void *
@@ -113,12 +199,7 @@ och_mem_take_aligned(struct och_mem *mem, size_t alignment, size_t size)
     och_assert(size > 0);
     if (!charge(mem, size))
         return NULL;
-    void *block = NULL;
-    if (posix_memalign(&block, alignment, size) != 0) {
-        refund(mem, NULL, size);
-        return NULL;
-    }
-    return block;
+    return take_charged(mem, alignment, size, false);
 }
 
 void *
@@ -136,30 +217,29 @@ och_mem_take_huge(struct och_mem *mem, size_t size)
 void *
 och_mem_take_apart(struct och_mem *mem, size_t size)
 {
-    if (size < APART_MIN)
+    if (!HAS_PAGES || size < APART_MIN)
         return och_mem_take_aligned(mem, APART_ALIGNMENT, size);
     if (!charge(mem, size))
         return NULL;
-    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED) {
+    void *block = och_pages_map(size);
+    if (block == NULL) {
         refund(mem, NULL, size);
         return NULL;
     }
+    count_pages(mem, size);
     return block;
 }
 
 void
 och_mem_release_apart(struct och_mem *mem, void *ptr, size_t size)
 {
-    if (ptr == NULL || size < APART_MIN) {
+    if (ptr == NULL || !HAS_PAGES || size < APART_MIN) {
         och_mem_release(mem, ptr, size);
         return;
     }
+    uncount_pages(mem, size);
     refund(mem, NULL, size);
-    /* In the middle of others it makes one mapping two, of which there may be too many: then
-     * the memory goes all the same, and its addresses stay. */
-    if (munmap(ptr, size) != 0)
-        (void) madvise(ptr, size, MADV_DONTNEED);
+    och_pages_unmap(ptr, size);
 }
 
 void
@@ -167,12 +247,19 @@ och_mem_release(struct och_mem *mem, void *ptr, size_t size)
 {
     if (ptr == NULL)
         return;
-    refund(mem, NULL, size);
-    free(ptr);
+    give_back(mem, ptr, size, size);
 }
 
 size_t
 och_mem_used(const struct och_mem *mem)
 {
     return atomic_load_explicit(&mem->used, memory_order_relaxed);
+}
+
+size_t
+och_mem_used_among_others(const struct och_mem *mem)
+{
+    size_t on_pages = atomic_load_explicit(&mem->on_pages, memory_order_relaxed);
+    size_t used = och_mem_used(mem);
+    return used > on_pages ? used - on_pages : 0; /* they change one after the other */
 }

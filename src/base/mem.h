@@ -3,7 +3,8 @@
  *
  * A struct och_mem is one account: the process, a database, a collection, a
  * request.  All allocation goes through an account, so that limits are
- * enforced in one place and tests can make any allocation fail.
+ * enforced in one place and tests can make any allocation fail.  Blocks of
+ * 32 KiB to 4 MiB are pages of their own (base/pages.h), the others the C library's.
  *
  *      process ─┬─ database ─┬─ collection
  *               │            └─ collection        a grant is charged to the
@@ -24,6 +25,7 @@
 struct och_mem {
     struct och_mem *parent;     /* borrowed: charged too; NULL for a root */
     atomic_size_t used;         /* bytes held now, by this account and its children */
+    atomic_size_t on_pages;     /* those of them in blocks that are pages of their own */
     size_t limit;               /* bytes that may be held; SIZE_MAX for no limit */
     _Atomic(uint64_t) n_grants; /* grants asked for so far, refused ones included */
     uint64_t fail_at;           /* tests: refuse this grant (1 = the first); 0 = none */
@@ -49,7 +51,8 @@ OCH_MUST_CHECK void *och_mem_take(struct och_mem *mem, size_t size);
 OCH_MUST_CHECK void *och_mem_take_zeroed(struct och_mem *mem, size_t size);
 
 /*
- * A new block aligned to `alignment` (a power of two of at least 16).  It
+ * A new block aligned to `alignment` (a power of two of at least 16; of at most 4,096
+ * for blocks of up to 4 MiB).  It
  * cannot be resized; give it back with och_mem_release.
  */
 OCH_MUST_CHECK void *och_mem_take_aligned(struct och_mem *mem, size_t alignment, size_t size);
@@ -62,9 +65,9 @@ OCH_MUST_CHECK void *och_mem_take_huge(struct och_mem *mem, size_t size);
 
 /*
  * A new block for much that lives long, aligned to 64.  From 128 KiB on it is pages of its
- * own, which the system has back as soon as it is released: nothing else lies on them, and
- * the C library does not keep them.  Give it back with och_mem_release_apart.  A call to the
- * system and faults for its pages make it dearer than the above, so not for one request's work.
+ * own, which the system has back as soon as it is released: nobody keeps them.  Give it back
+ * with och_mem_release_apart.  A call to the system and faults for its pages make it dearer
+ * than the above, so not for one request's work.
  */
 OCH_MUST_CHECK void *och_mem_take_apart(struct och_mem *mem, size_t size);
 
@@ -74,7 +77,8 @@ void och_mem_release_apart(struct och_mem *mem, void *ptr, size_t size);
 /* Give back a block of `size` bytes.  NULL is allowed, with any size. */
 void och_mem_release(struct och_mem *mem, void *ptr, size_t size);
 
-/* Bytes held now. */
+/* Bytes held now; and those of them that are not on pages of their own. */
 size_t och_mem_used(const struct och_mem *mem);
+size_t och_mem_used_among_others(const struct och_mem *mem);
 
 #endif /* OCH_BASE_MEM_H */

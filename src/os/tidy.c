@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "base/mem.h"
+#include "base/pages.h"
 #include "os/executor.h"
 #include "os/process.h"
 #include "os/thread.h"
@@ -23,13 +24,17 @@ struct och_tidy {
 };
 
 bool
-och_tidy_is_time(struct och_tidy_view *view, size_t used, uint64_t n_grants)
+och_tidy_is_time(struct och_tidy_view *view, const struct och_mem *mem)
 {
-    bool is_quiet = n_grants == view->n_grants;
-    view->is_due |= !is_quiet;
+    size_t used = och_mem_used_among_others(mem);
+    uint64_t n_grants = atomic_load_explicit(&mem->n_grants, memory_order_relaxed);
+    bool is_busy = n_grants - view->n_grants > OCH_TIDY_QUIET_GRANTS;
+    view->n_quiet = is_busy ? 0 : view->n_quiet + 1;
+    view->is_due |= is_busy;
     view->n_grants = n_grants;
     if (used > view->most)
         view->most = used;
+    bool is_quiet = view->n_quiet >= OCH_TIDY_QUIET_LOOKS;
     if (view->most - used < DROP_MIN && !(is_quiet && view->is_due))
         return false;
     view->most = used;
@@ -41,8 +46,8 @@ static void
 run(struct och_task *task)
 {
     struct och_tidy *tidy = (struct och_tidy *) task;
-    uint64_t n_grants = atomic_load_explicit(&tidy->mem->n_grants, memory_order_relaxed);
-    if (och_tidy_is_time(&tidy->view, och_mem_used(tidy->mem), n_grants))
+    och_pages_look();
+    if (och_tidy_is_time(&tidy->view, tidy->mem))
         och_process_trim_memory();
     och_mutex_lock(&tidy->lock);
     tidy->is_armed = !tidy->closes;

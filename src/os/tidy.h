@@ -4,12 +4,16 @@
  * A C library keeps most of what is freed, in case it is wanted again: after a
  * hundred rounds of adding and deleting that was twice of what was in use.  Giving
  * it back where it is freed costs loads a fifth.  So somebody looks four times a second
- * whether an account holds clearly less than it did lately, or has become quiet after
- * work, and only then asks the library to give back what it has whole pages of.
+ * whether an account holds clearly less than it did lately, or has been quiet for two seconds
+ * after work, and only then asks the library to give back what it has whole pages of.
  *
  *      held    .  /\      /\/\____________
  *              . /  \____/
- *      gives back   ^         ^   ^ (quiet)
+ *      gives back   ^         ^     ^ (quiet)
+ *
+ * Blocks that are pages of their own do not count: the library never has them.  Those that
+ * wait for the next request (base/pages.h) go back at a look when none came for as long.  So
+ * what is resident goes by the work that is done, not by the moment of a look.
  *
  * For a program of ours: a library leaves this to its host.
  *
@@ -29,15 +33,20 @@ struct och_executor;
 struct och_mem;
 struct och_tidy;
 
+/* So many looks in a row are quiet when at each no more had been asked for since the one before
+ * than what looks after collections takes. */
+enum { OCH_TIDY_QUIET_LOOKS = 8, OCH_TIDY_QUIET_GRANTS = 32 };
+
 /* What the last looks saw; all zero to begin with. */
 struct och_tidy_view {
     size_t most;       /* held at a look since memory was given back */
     uint64_t n_grants; /* asked for until the last look */
-    bool is_due;       /* something was, since memory was given back */
+    unsigned n_quiet;  /* looks since then that found hardly more asked for */
+    bool is_due;       /* more was, since memory was given back */
 };
 
 /* A look at what is held and how much was asked for: is it time to give back? */
-bool och_tidy_is_time(struct och_tidy_view *view, size_t used, uint64_t n_grants);
+bool och_tidy_is_time(struct och_tidy_view *view, const struct och_mem *mem);
 
 /*
  * Look after `mem`, with a background worker of `executor`, every `period_ms`.

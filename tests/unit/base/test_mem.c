@@ -162,8 +162,9 @@ blocks_apart_are_bytes_like_others(void **state)
     (void) state;
     static const size_t sizes[] = {1, 100, (128 << 10) - 1, 128 << 10, (128 << 10) + 1, 5 << 20};
     enum { n_sizes = sizeof(sizes) / sizeof(sizes[0]) };
-    struct och_mem mem;
-    och_mem_init(&mem, NULL);
+    struct och_mem root, mem;
+    och_mem_init(&root, NULL);
+    och_mem_init(&mem, &root);
     unsigned char *blocks[n_sizes] = {NULL};
     size_t sum = 0;
     for (size_t i = 0; i < n_sizes; i++) {
@@ -173,12 +174,55 @@ blocks_apart_are_bytes_like_others(void **state)
         sum += sizes[i];
         check(och_mem_used(&mem) == sum);
     }
+#ifndef OCH_INSTRUMENTED
+    check(och_mem_used_among_others(&mem) == sizes[0] + sizes[1]);
+    check(och_mem_used_among_others(&root) == sizes[0] + sizes[1]);
+#endif
     for (size_t i = 0; i < n_sizes; i++) {
         check(blocks[i][0] == i + 1 && blocks[i][sizes[i] - 1] == i + 1);
         och_mem_release_apart(&mem, blocks[i], sizes[i]);
     }
     och_mem_release_apart(&mem, NULL, 1 << 20);
-    check(och_mem_used(&mem) == 0);
+    check(och_mem_used(&mem) == 0 && och_mem_used(&root) == 0);
+    blocks[0] = och_mem_take(&mem, 100); /* nothing apart is left in the books */
+    check(blocks[0] != NULL && och_mem_used_among_others(&root) == 100);
+    och_mem_release(&mem, blocks[0], 100);
+}
+
+/* Resized from each size to each other, below, among and above those that are pages. */
+static void
+large_blocks_are_bytes_like_others(void **state)
+{
+    (void) state;
+    static const size_t sizes[] = {7, (32 << 10) - 1, 32 << 10, 200 << 10, 256 << 10, 300 << 10,
+            4 << 20, (4 << 20) + 1, 9 << 20};
+    enum { n_sizes = sizeof(sizes) / sizeof(sizes[0]) };
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    for (size_t i = 0; i < n_sizes; i++) {
+        for (size_t j = 0; j < n_sizes; j++) {
+            size_t least = sizes[i] < sizes[j] ? sizes[i] : sizes[j];
+            unsigned char *block = och_mem_take(&mem, sizes[i]);
+            check(block != NULL);
+            memset(block, 1, sizes[i]);
+            block[least - 1] = 2;
+            block = och_mem_resize(&mem, block, sizes[i], sizes[j]);
+            check(block != NULL && och_mem_used(&mem) == sizes[j]);
+            check(block[0] == 1 && block[least / 2] == 1 && block[least - 1] == 2);
+            memset(block, 3, sizes[j]);
+            och_mem_release(&mem, block, sizes[j]);
+            block = och_mem_take_zeroed(&mem, sizes[j]);
+            check(block != NULL);
+            for (size_t k = 0; k < sizes[j]; k++)
+                if (block[k] != 0)
+                    fail_msg("byte %zu of %zu is not 0", k, sizes[j]);
+            och_mem_release(&mem, block, sizes[j]);
+            check(och_mem_used(&mem) == 0 && och_mem_used_among_others(&mem) == 0);
+        }
+    }
+    unsigned char *small = och_mem_take(&mem, 100);
+    check(small != NULL && och_mem_used_among_others(&mem) == 100);
+    och_mem_release(&mem, small, 100);
 }
 
 #ifndef OCH_INSTRUMENTED
@@ -239,6 +283,7 @@ main(void)
             cmocka_unit_test(what_the_heap_refuses_is_not_charged),
             cmocka_unit_test(zeroed_blocks_are_zero_and_aligned_ones_are_aligned),
             cmocka_unit_test(blocks_apart_are_bytes_like_others),
+            cmocka_unit_test(large_blocks_are_bytes_like_others),
 #ifndef OCH_INSTRUMENTED
             cmocka_unit_test(the_system_has_a_block_apart_back_at_once),
 #endif
