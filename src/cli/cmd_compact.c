@@ -76,9 +76,10 @@ purge(ochre_db *db, char said[SAID_SIZE], struct ochre_error *err)
 {
     uint64_t n_pins = 0;
     said[0] = '\0';
-    ochre_status status = ochre_purge(db, err);
+    /* Counted first: when that fails, nothing has been done. */
+    ochre_status status = och_op_pin_count(db, &n_pins, err);
     if (status == OCHRE_OK)
-        status = och_op_pin_count(db, &n_pins, err);
+        status = ochre_purge(db, err);
     if (status == OCHRE_OK && n_pins > 0)
         (void) snprintf(said, SAID_SIZE, "what pins show is kept: there are %" PRIu64, n_pins);
     return status;

@@ -83,9 +83,10 @@ och_route_purge(void *context, struct och_http_request *request, struct och_http
 {
     struct och_call call = och_call_begin(context, request, response);
     uint64_t n_pins = 0;
-    call.status = och_op_purge(call.db, &call.err);
+    /* Counted first: when that fails, nothing has been done. */
+    call.status = och_op_pin_count(call.db, &n_pins, &call.err);
     if (och_call_goes_on(&call))
-        call.status = och_op_pin_count(call.db, &n_pins, &call.err);
+        call.status = och_op_purge(call.db, &call.err);
     if (!och_call_goes_on(&call) || n_pins == 0)
         return och_call_end_with(&call, 200, "{}");
     och_buf_put_text(call.out, "{\"pins\":"); /* what these show is kept */
