@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/pages.h"
 #include "distance/distance.h"
 #include "ochre/ochre.h"
 #include "os/clock.h"
@@ -184,6 +185,7 @@ ochre_close(ochre_db *db)
     och_vfs_posix_close(archive);
     och_vfs_posix_close(vfs);
     free_ground(ground);
+    och_pages_drop();
 }
 
 ochre_status

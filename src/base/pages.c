@@ -97,8 +97,9 @@ och_pages_give(void *block, size_t size)
     och_pages_unmap(block, room);
 }
 
-void
-och_pages_look(void)
+/* Give back what has been looked at so often without being taken. */
+static void
+give_back(unsigned n_looks)
 {
     for (size_t i = 0; i < N_SIZES; i++) {
         size_t room = OCH_PAGES_SIZE_MIN << i;
@@ -106,14 +107,25 @@ och_pages_look(void)
             struct slot *slot = &slots[i][j];
             if (atomic_load_explicit(&slot->block, memory_order_relaxed) == NULL)
                 continue;
-            if (atomic_fetch_add_explicit(&slot->n_looks, 1, memory_order_relaxed) <
-                    OCH_PAGES_LOOKS)
+            if (atomic_fetch_add_explicit(&slot->n_looks, 1, memory_order_relaxed) < n_looks)
                 continue;
             void *block = empty(slot, room);
             if (block != NULL)
                 och_pages_unmap(block, room);
         }
     }
+}
+
+void
+och_pages_look(void)
+{
+    give_back(OCH_PAGES_LOOKS);
+}
+
+void
+och_pages_drop(void)
+{
+    give_back(0);
 }
 
 size_t

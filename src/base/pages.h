@@ -50,6 +50,9 @@ void och_pages_give(void *block, size_t size);
 /* A look: give back what nobody took for OCH_PAGES_LOOKS of them. */
 void och_pages_look(void);
 
+/* Give back all that waits: a process that goes on without us has no use for it. */
+void och_pages_drop(void);
+
 /* Bytes that wait. */
 size_t och_pages_kept(void);
 

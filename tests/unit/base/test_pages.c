@@ -63,6 +63,17 @@ the_next_who_asks_for_as_much_gets_what_was_given(void **state)
 }
 
 static void
+all_goes_back_at_once(void **state)
+{
+    (void) state;
+    och_pages_give(take(32 * KIB), 32 * KIB);
+    och_pages_give(take(2 * MIB), 2 * MIB);
+    check(och_pages_kept() == 32 * KIB + 2 * MIB);
+    och_pages_drop();
+    check(och_pages_kept() == 0);
+}
+
+static void
 no_more_is_kept_than_is_allowed(void **state)
 {
     (void) state;
@@ -158,6 +169,7 @@ main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(a_block_has_room_for_the_next_power_of_two),
             cmocka_unit_test_teardown(the_next_who_asks_for_as_much_gets_what_was_given, empty),
+            cmocka_unit_test_teardown(all_goes_back_at_once, empty),
             cmocka_unit_test_teardown(no_more_is_kept_than_is_allowed, empty),
             cmocka_unit_test_teardown(what_nobody_takes_goes_back, empty),
             cmocka_unit_test_teardown(a_block_is_held_by_one_at_a_time, empty),
