@@ -4,19 +4,24 @@
 #include <string.h>
 
 #include "api/held_files.h"
+#include "api/id_set.h"
 #include "api/paced_files.h"
 #include "api/schema.h"
 #include "api/stats_internal.h"
 #include "base/arena.h"
+#include "base/bitset.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "distance/distance.h"
 #include "drivers/catalog_sqlite.h"
 #include "engine/write.h"
 #include "index/meta/fields.h"
 #include "index/meta/keys.h"
 #include "os/clock.h"
+#include "os/cpu.h"
 #include "os/vfs_posix.h"
+#include "segment/deep_check.h"
 #include "segment/deletes.h"
 #include "segment/segment.h"
 #include "storage/directory.h"
@@ -43,6 +48,8 @@ struct check {
     struct och_collection_state state;
     const struct och_segment_row *rows;
     size_t n_rows;
+    struct och_id_set living; /* of a deep check: ids of what lives in the segments so far */
+    const struct och_kernels *kernels;
 };
 
 static void
@@ -104,6 +111,32 @@ check_contents(const struct check *check, struct och_segment *segment, struct oc
     return OCHRE_OK;
 }
 
+/* Beside a process segments may change while they are looked at, and a record be in two. */
+static ochre_status
+check_living(struct check *check, struct och_segment *segment, struct ochre_error *err)
+{
+    struct och_bitset dead;
+    och_bitset_init(&dead, &check->mem);
+    ochre_status status = check->is_live
+            ? OCHRE_OK
+            : och_segment_dead_rows(segment, check->state.position, &dead);
+    if (status != OCHRE_OK)
+        status = och_fail_memory(err);
+    for (uint32_t row = 0; row < segment->n_rows && status == OCHRE_OK && !check->is_live; row++) {
+        bool is_new = true;
+        if (och_bitset_has(&dead, row))
+            continue;
+        status = och_id_set_add(&check->living, och_segment_id(segment, row), &is_new);
+        if (status != OCHRE_OK)
+            status = och_fail_memory(err);
+        else if (!is_new)
+            status = och_fail(err, OCHRE_CORRUPT,
+                    "the record in row %u lives in another segment, too", (unsigned) row);
+    }
+    och_bitset_clear(&dead);
+    return status;
+}
+
 static ochre_status
 check_open_segment(struct check *check, struct och_segment *segment,
         const struct och_segment_row *row, struct ochre_error *err)
@@ -131,6 +164,10 @@ check_open_segment(struct check *check, struct och_segment *segment,
         status =
                 och_fail(err, OCHRE_CORRUPT, "its delete file names %u rows, the catalog says %llu",
                         (unsigned) segment->n_dead_stored, (unsigned long long) row->n_deleted);
+    if (status == OCHRE_OK && check->options->is_deep)
+        status = och_segment_deep_check(segment, check->kernels, err);
+    if (status == OCHRE_OK && check->options->is_deep)
+        status = check_living(check, segment, err);
     return status;
 }
 
@@ -308,6 +345,7 @@ check_collection(struct check *check, struct och_uuid id, struct ochre_error *er
     ochre_status status = read_collection(check, &why);
     status = status == OCHRE_OK ? check_files(check, err)
                                 : judge(check, status, "catalog.db", &why, err);
+    och_id_set_clear(&check->living);
     och_arena_clear(&check->arena);
     return status;
 }
@@ -512,6 +550,9 @@ begin(struct check *check, const struct och_check_options *options)
     check->options = options != NULL ? options : &silent;
     och_mem_init(&check->mem, check->options->mem);
     och_arena_init(&check->arena, &check->mem);
+    och_id_set_init(&check->living, &check->mem);
+    if (check->options->is_deep)
+        check->kernels = och_kernels_choose(och_cpu_detect().sets, NULL);
 }
 
 static ochre_status

@@ -2,7 +2,8 @@
  * check.h - is every byte in this directory what ochre wrote?
  *
  * Reads every file of a data directory, verifies every checksum, and compares the
- * catalog with the files it names.
+ * catalog with the files it names.  A deep check also derives all that is derived once more
+ * and compares (segment/deep_check.h), and finds ids that two living records of a collection have.
  *
  * Changes nothing that is checked.  A directory that nobody uses it does hold
  * meanwhile, so its pid comes into LOCK, and it completes what a crash interrupted in
@@ -51,6 +52,7 @@ struct och_check_options {
     void (*report)(void *context, const struct och_check_finding *finding);
     void *context;
     struct och_mem *mem; /* borrowed: pays; NULL: nobody counts */
+    bool is_deep;        /* some microseconds a record more, and up to 64 bytes of memory each */
 };
 
 /* What was looked at; complete only when the status is OCHRE_OK or OCHRE_CORRUPT. */

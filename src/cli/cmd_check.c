@@ -14,16 +14,22 @@ struct arguments {
     struct och_directory_arguments directory;
     uint64_t rate;  /* bytes a second; 0: as fast as can be */
     bool has_found; /* something, so far */
+    bool is_deep;
 };
 
 #define OPTION_PATH OCH_OPTION_PATH("The data directory")
 #define OPTION_QUIET OCH_OPTION_QUIET("Print the last line only")
 #define OPTION_JSON OCH_OPTION_JSON("Print findings and result as one JSON object")
 
+enum { KEY_DEEP = 256 };
+
 static const struct argp_option options_check[] = {
         OPTION_PATH,
         OPTION_QUIET,
         OPTION_JSON,
+        {"deep", KEY_DEEP, NULL, 0,
+                "Also derive all indexes once more and compare, and look for records that live twice",
+                0},
         {0},
 };
 
@@ -58,6 +64,10 @@ static error_t
 parse_option(int key, char *argument, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
+    if (key == KEY_DEEP) {
+        arguments->is_deep = true;
+        return 0;
+    }
     if (key != 'r')
         return och_command_take_directory(&arguments->directory, key, argument, state);
     set_rate(arguments, argument, state);
@@ -70,7 +80,9 @@ static const struct argp argp_check = {
         .args_doc = "DIR",
         .doc = "Read every byte of the data directory DIR, verify every checksum, and compare "
                "the catalog with the files it names.  Changes nothing.  A process may use DIR "
-               "meanwhile: then what is checked is what there is at one moment."
+               "meanwhile: then what is checked is what there is at one moment.  With --deep "
+               "lengths, codes and indexes are compared with what the records give, each row "
+               "has to be reached in its graph, and no id may live twice."
                "\vExit status: 0 sound, 1 damaged, 2 could not tell.",
 };
 
@@ -151,7 +163,7 @@ check(struct arguments *arguments)
             .progress = watch.progress.is_shown ? och_progress_draw : NULL,
             .context = &watch.progress};
     const struct och_check_options check_options = {
-            .pace = &pace, .report = report, .context = &watch};
+            .pace = &pace, .report = report, .context = &watch, .is_deep = arguments->is_deep};
     struct och_check_totals totals = {0};
     struct ochre_error err = {0};
     if (arguments->directory.json)

@@ -317,7 +317,7 @@ static bool
 is_sound(struct sweep *sweep, const struct point *point, struct sim_disk *disk)
 {
     char damage[WHY_SIZE] = "";
-    struct och_check_options options = {.report = note_damage, .context = damage};
+    struct och_check_options options = {.report = note_damage, .context = damage, .is_deep = true};
     struct ochre_error err = {.status = OCHRE_OK};
     struct sim_machine machine;
     sim_machine_init(&machine, point_seed(sweep, point, USE_CHECK));

@@ -137,7 +137,7 @@ class Golden(unittest.TestCase):
             self.check_answers(running, c)
 
     def check_sound(self, data):
-        done = ochre("check", data)
+        done = ochre("check", "--deep", data)
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
 
     # --- writing -----------------------------------------------------------------------
@@ -324,7 +324,7 @@ class Golden(unittest.TestCase):
                     self.assertGreaterEqual(status, 500)
                     self.assertRegex(answer["message"], f"{path.name}: format 2; .* format 1")
                 self.assertEqual(running.stop(), 0)
-            done = ochre("check", data)
+            done = ochre("check", "--deep", data)
             self.assertEqual(done.returncode, 2, done)
             self.assertRegex(done.stderr, f"{path.name}: format 2; .* format 1")
             self.assertEqual(snapshot(data / "seg"), before)

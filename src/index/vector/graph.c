@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "index/vector/calibrate.h"
 #include "index/vector/graph_builder.h"
+#include "index/vector/graph_check.h"
 #include "index/vector/graph_parts.h"
 #include "index/vector/graph_search.h"
 #include "index/vector/quant.h"
@@ -223,6 +224,13 @@ graph_warm(
     graph->warm.links = och_graph_part_bytes(&graph->parts.links);
     atomic_store_explicit(&graph->current, &graph->warm, memory_order_release); /* warm_view's */
     return OCHRE_OK;
+}
+
+static ochre_status
+graph_deep_check(const struct och_vector_index *index, struct och_mem *mem, struct ochre_error *err)
+{
+    const struct graph_index *graph = graph_of(index);
+    return och_graph_check(&graph->view, &graph->parts, mem, err);
 }
 
 /* --- searching -------------------------------------------------------------- */
@@ -440,6 +448,7 @@ const struct och_vector_index_kind och_graph_kind = {
         .open = graph_open,
         .close = graph_close,
         .warm = graph_warm,
+        .deep_check = graph_deep_check,
         .search = graph_search,
         .stats = graph_stats,
 };

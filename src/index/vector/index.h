@@ -224,6 +224,14 @@ struct och_vector_index_kind {
             struct ochre_error *err);
 
     /*
+     * Compare all of it with the rows it was made of; NULL for a kind that stores nothing.
+     *
+     * Errors: OCHRE_CORRUPT: it is not what they give; OCHRE_IO, OCHRE_NO_MEMORY.
+     */
+    ochre_status (*deep_check)(
+            const struct och_vector_index *index, struct och_mem *mem, struct ochre_error *err);
+
+    /*
      * Offer to best[i] the rows nearest to queries[i].  The lists may hold what
      * other segments offered, and keep the best of both.  `work` may be NULL.
      *

@@ -303,6 +303,55 @@ a_sound_database_has_no_findings(void **state)
     end(&f);
 }
 
+static ochre_status
+note_id(void *context, struct och_uuid id, uint32_t number,
+        const struct och_collection_state *state, size_t n_segments)
+{
+    struct och_uuid *ids = context;
+    (void) number;
+    (void) state;
+    (void) n_segments;
+    ids[ids[0].bytes[0] == 0 ? 0 : 1] = id;
+    return OCHRE_OK;
+}
+
+/* The catalog lists no delete files, and says that nothing died: each checksum is right, and
+ * what was updated is there twice. */
+static void
+records_that_live_twice_are_found_deep_down(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    static struct findings findings;
+    struct ochre_error err;
+    struct och_catalog *catalog;
+    struct och_arena arena;
+    struct och_uuid ids[2] = {{{0}}, {{0}}};
+    begin(&f);
+    struct och_check_options deep = {.report = note_finding, .context = &findings, .is_deep = true};
+    check_ok(och_check_vfs(sim_disk_vfs(f.disk), &f.machine.machine, &deep, NULL, &err), &err);
+    och_arena_init(&arena, &f.own);
+    check_ok(och_catalog_sqlite_open(&f.mem, sim_disk_vfs(f.disk), false, &catalog, &err), &err);
+    check_ok(catalog->ops->each_collection(catalog, &arena, note_id, ids, &err), &err);
+    for (size_t i = 0; i < 2; i++) {
+        struct och_collection_state now;
+        struct och_segment_row *rows;
+        size_t n;
+        check_ok(catalog->ops->state_get(catalog, &arena, ids[i], &now, &rows, &n, &err), &err);
+        for (size_t r = 0; r < n; r++)
+            rows[r].deletes_id = rows[r].n_deleted = 0;
+        check_ok(catalog->ops->state_set(catalog, ids[i], &now, rows, n, &err), &err);
+    }
+    catalog->ops->close(catalog);
+    och_arena_clear(&arena);
+    check(run_check(&f, f.disk, &findings) == OCHRE_OK && findings.n_notes == 2);
+    memset(&findings, 0, sizeof(findings));
+    check(och_check_vfs(sim_disk_vfs(f.disk), &f.machine.machine, &deep, NULL, &err) ==
+            OCHRE_CORRUPT);
+    check(findings.n_damaged == 2);
+    end(&f);
+}
+
 /* A hash of a file's bytes. */
 static uint64_t
 hash_file(struct fixture *f, struct och_vfs *vfs, const char *path, uint64_t size)
@@ -673,6 +722,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(a_sound_database_has_no_findings),
+            cmocka_unit_test(records_that_live_twice_are_found_deep_down),
             cmocka_unit_test(checking_leaves_what_is_checked_as_it_is),
             cmocka_unit_test(every_flipped_bit_is_found_or_harmless),
             cmocka_unit_test(every_missing_file_is_found),
