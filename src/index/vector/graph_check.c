@@ -73,8 +73,9 @@ check_codes(const struct job *job, const uint8_t *flags)
     size_t residual_size = job->quant->padded * sizeof(float);
     float *residual = och_mem_take(job->mem, residual_size);
     struct och_code4 *code = och_mem_take(job->mem, job->quant->stride4);
-    ochre_status status = residual == NULL || code == NULL ? och_fail_memory(job->err) : OCHRE_OK;
-    for (uint32_t row = 0; row < job->rows->n_rows && status == OCHRE_OK; row++) {
+    bool has_memory = residual != NULL && code != NULL;
+    ochre_status status = has_memory ? OCHRE_OK : och_fail_memory(job->err);
+    for (uint32_t row = 0; has_memory && row < job->rows->n_rows && status == OCHRE_OK; row++) {
         uint32_t left = job->rows->n_rows - row;
         if (row % CHUNK == 0)
             status = touch(job, row, left < CHUNK ? left : CHUNK);
@@ -132,8 +133,10 @@ check_links(const struct job *job, const uint8_t *flags)
     size_t n = job->rows->n_rows;
     uint32_t *queue = och_mem_take(job->mem, n * sizeof(*queue));
     char *found = och_mem_take_zeroed(job->mem, n);
-    ochre_status status = queue == NULL || found == NULL ? och_fail_memory(job->err) : OCHRE_OK;
-    if (status == OCHRE_OK) {
+    ochre_status status = OCHRE_NO_MEMORY;
+    if (queue == NULL || found == NULL) {
+        status = och_fail_memory(job->err);
+    } else {
         follow(job->graph, queue, found);
         status = check_places(job, flags, found);
     }
