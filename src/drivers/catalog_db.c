@@ -231,6 +231,8 @@ fail(struct och_catalog_db *db, int code, struct ochre_error *err)
     ochre_status status = och_sqlite_vfs_failure(db->files, err);
     if (status != OCHRE_OK)
         return status;
+    if (db->was_undone)
+        return och_fail_memory(err);
     int kind = code & 0xff; /* without the extension */
     if (kind == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM)
         return och_fail_memory(err);
@@ -266,7 +268,7 @@ disconnect(struct och_catalog_db *db)
     if (db->connection != NULL)
         och_assert(sqlite3_close(db->connection) == SQLITE_OK); /* no statement is left */
     db->connection = NULL;
-    db->failed = false;
+    db->failed = db->holds = db->was_undone = false;
 }
 
 /* Leave the files as they are now, for recovery. */
@@ -366,6 +368,19 @@ check_format(struct och_catalog_db *db, struct ochre_error *err)
     return status;
 }
 
+/*
+ * A statement that was prepared for another schema is undone, prepared again and run once
+ * more, all within one step.  Where undoing it fails for want of memory, SQLite undoes the
+ * whole transaction and still runs it once more, by itself, and would commit it.
+ */
+static int
+may_commit(void *context)
+{
+    struct och_catalog_db *db = context;
+    db->was_undone |= db->holds;
+    return db->holds;
+}
+
 static ochre_status
 open_connection(struct och_catalog_db *db, bool create, struct ochre_error *err)
 {
@@ -375,6 +390,7 @@ open_connection(struct och_catalog_db *db, bool create, struct ochre_error *err)
             OCH_CATALOG_FILE, &db->connection, flags, och_sqlite_vfs_name(db->files));
     if (code != SQLITE_OK)
         return fail(db, code, err);
+    (void) sqlite3_commit_hook(db->connection, may_commit, db);
     ochre_status status = apply_settings(db, err);
     int64_t n_tables = 0;
     if (status == OCHRE_OK)
@@ -536,7 +552,10 @@ och_catalog_db_begin(struct och_catalog_db *db, struct ochre_error *err)
     /* Without a copy in step nothing may change: what the old one says would be wrong. */
     if (status == OCHRE_OK)
         status = och_catalog_db_keep_copy(db, err);
-    return status == OCHRE_OK ? run_script(db, "BEGIN", err) : status;
+    if (status == OCHRE_OK)
+        status = run_script(db, "BEGIN", err);
+    db->holds = status == OCHRE_OK;
+    return status;
 }
 
 static ochre_status
@@ -589,6 +608,7 @@ commit(struct och_catalog_db *db, struct ochre_error *err)
     if (status != OCHRE_OK)
         return status;
     db->copy.generation = generation;
+    db->holds = false;
     status = run_script(db, "COMMIT", err);
     if (status != OCHRE_OK)
         return was_committed(db, generation) ? OCHRE_OK : status;
@@ -607,6 +627,7 @@ och_catalog_db_end(struct och_catalog_db *db, ochre_status status, struct ochre_
     reset_statements(db);
     if (status == OCHRE_OK)
         status = commit(db, err);
+    db->holds = false;
     if (status == OCHRE_OK || db->connection == NULL || sqlite3_get_autocommit(db->connection))
         return och_catalog_db_end_read(db, status);
     /* Undoing changes would be SQLite's own playback; closing leaves it to ours. */

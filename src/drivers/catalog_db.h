@@ -105,6 +105,8 @@ struct och_catalog_db {
     sqlite3 *connection;                     /* owned; NULL after a failure */
     sqlite3_stmt *statements[OCH_SQL_COUNT]; /* owned, prepared at first use */
     bool failed;                             /* the connection is not to be used again */
+    bool holds;                              /* a transaction is open: nothing may commit ... */
+    bool was_undone;                         /* ... and SQLite wanted to, having undone it */
 };
 
 /* Open, or with `create` make.  OCHRE_NOT_FOUND: no catalog and no `create`. */
