@@ -166,8 +166,10 @@ ochre_open(const char *path, const struct ochre_options *options, ochre_db **db_
     if (ground == NULL)
         return och_fail_memory(err);
     ochre_status status = open_on_ground(ground, path, options, db_out, err);
-    if (status != OCHRE_OK)
+    if (status != OCHRE_OK) {
         free_ground(ground);
+        och_pages_drop();
+    }
     return status;
 }
 

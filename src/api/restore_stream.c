@@ -285,6 +285,9 @@ clear_beside(struct och_beside *beside, struct och_copier *copier, bool *whole_o
         (void) och_fail(err, OCHRE_BUSY, "another process uses %.200s", beside->data);
     if (status == OCHRE_OK && copier != NULL)
         status = och_restore_is_whole(copier, vfs, whole_out, err);
+    /* FORMAT's name may not be durable yet: who gave it may have been killed just then. */
+    if (status == OCHRE_OK && *whole_out)
+        status = och_vfs_sync_dir(vfs, "", err);
     if (!*whole_out && (status == OCHRE_OK || status == OCHRE_NOT_FOUND)) {
         och_restore_clear(vfs);
         och_vfs_posix_forget(beside->data);

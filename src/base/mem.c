@@ -94,6 +94,26 @@ uncount_pages(struct och_mem *mem, size_t size)
         (void) atomic_fetch_sub_explicit(&mem->on_pages, size, memory_order_relaxed);
 }
 
+/* The system has no more: is there something that only waits?  Then it has by now. */
+static bool
+may_try_again(void)
+{
+    if (och_pages_kept() == 0)
+        return false;
+    och_pages_drop();
+    return true;
+}
+
+/* From the C library. */
+static void *
+take_heap(size_t alignment, size_t size, bool is_zeroed)
+{
+    void *block = NULL;
+    if (alignment <= 16)
+        return is_zeroed ? calloc(1, size) : malloc(size);
+    return posix_memalign(&block, alignment, size) == 0 ? block : NULL;
+}
+
 /* A block that has been charged, or NULL, and then it is not. */
 static void *
 take_charged(struct och_mem *mem, size_t alignment, size_t size, bool is_zeroed)
@@ -107,11 +127,10 @@ take_charged(struct och_mem *mem, size_t alignment, size_t size, bool is_zeroed)
             memset(block, 0, size);
         if (block != NULL)
             count_pages(mem, size);
-    } else if (alignment > 16) {
-        if (posix_memalign(&block, alignment, size) != 0)
-            block = NULL;
     } else {
-        block = is_zeroed ? calloc(1, size) : malloc(size);
+        do
+            block = take_heap(alignment, size, is_zeroed);
+        while (block == NULL && may_try_again());
     }
     if (block == NULL)
         refund(mem, NULL, size);
@@ -165,9 +184,12 @@ och_mem_resize(struct och_mem *mem, void *ptr, size_t old_size, size_t new_size)
     size_t growth = new_size > old_size ? new_size - old_size : 0;
     if (!charge(mem, growth))
         return NULL;
-    void *block = is_pages(old_size) || is_pages(new_size)
-            ? resize_pages(mem, ptr, old_size, new_size)
-            : realloc(ptr, new_size);
+    void *block;
+    do
+        block = is_pages(old_size) || is_pages(new_size)
+                ? resize_pages(mem, ptr, old_size, new_size)
+                : realloc(ptr, new_size);
+    while (block == NULL && may_try_again());
     if (block == NULL) {
         refund(mem, NULL, growth);
         return NULL;

@@ -18,11 +18,21 @@ struct slot {
 static struct slot slots[N_SIZES][N_SLOTS];
 static atomic_size_t n_kept; /* bytes; never less than there are */
 
-void *
-och_pages_map(size_t size)
+static void *
+map(size_t size)
 {
     void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return block == MAP_FAILED ? NULL : block;
+}
+
+void *
+och_pages_map(size_t size)
+{
+    void *block = map(size);
+    if (block != NULL || och_pages_kept() == 0)
+        return block;
+    och_pages_drop(); /* of other sizes; this one is wanted more */
+    return map(size);
 }
 
 void

@@ -1,8 +1,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/mem.h"
 #include "base/pages.h"
 #include "support/check.h"
 
@@ -71,6 +76,57 @@ all_goes_back_at_once(void **state)
     check(och_pages_kept() == 32 * KIB + 2 * MIB);
     och_pages_drop();
     check(och_pages_kept() == 0);
+}
+
+/* How much address space there is in use, in bytes. */
+static size_t
+space_in_use(void)
+{
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    check(file != NULL && fscanf(file, "%lu", &pages) == 1);
+    (void) fclose(file);
+    return (size_t) pages * (size_t) sysconf(_SC_PAGESIZE);
+}
+
+/* 0: blocks of other sizes, which waited, went so that this one could be had. */
+static int
+take_with_little_space(size_t size)
+{
+    enum { n = 14 };
+    void *blocks[n];
+    struct och_mem mem;
+    och_mem_init(&mem, NULL);
+    for (size_t i = 0; i < n; i++)
+        blocks[i] = och_mem_take(&mem, 2 * MIB);
+    for (size_t i = 0; i < n; i++)
+        och_mem_release(&mem, blocks[i], 2 * MIB);
+    size_t room = space_in_use() + MIB;
+    struct rlimit limit = {.rlim_cur = room, .rlim_max = room};
+    if (och_pages_kept() != n * 2 * MIB || setrlimit(RLIMIT_AS, &limit) != 0)
+        return 2;
+    void *block = och_mem_take(&mem, size);
+    return block == NULL ? 1 : 0;
+}
+
+/* In a process of its own, since a limit cannot be raised again. */
+static void
+what_waits_goes_when_the_system_has_no_more(void **state)
+{
+    (void) state;
+    static const size_t sizes[] = {3 * MIB, 100 * KIB, 9 * MIB};
+#ifdef OCH_INSTRUMENTED
+    skip(); /* no block is pages there, and the sanitizers take the address space */
+#endif
+    for (size_t i = 0; i < 3; i++) {
+        int status = 0;
+        pid_t child = fork();
+        check(child >= 0);
+        if (child == 0)
+            _exit(take_with_little_space(sizes[i]));
+        check(waitpid(child, &status, 0) == child);
+        check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
 }
 
 static void
@@ -170,6 +226,7 @@ main(void)
             cmocka_unit_test(a_block_has_room_for_the_next_power_of_two),
             cmocka_unit_test_teardown(the_next_who_asks_for_as_much_gets_what_was_given, empty),
             cmocka_unit_test_teardown(all_goes_back_at_once, empty),
+            cmocka_unit_test(what_waits_goes_when_the_system_has_no_more),
             cmocka_unit_test_teardown(no_more_is_kept_than_is_allowed, empty),
             cmocka_unit_test_teardown(what_nobody_takes_goes_back, empty),
             cmocka_unit_test_teardown(a_block_is_held_by_one_at_a_time, empty),
