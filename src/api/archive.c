@@ -261,6 +261,7 @@ static void
 after_change(struct och_notes *notes, const struct och_note *note, ochre_status status)
 {
     struct och_archive *archive = archive_of_notes(notes);
+    (void) note;
     if (status == OCHRE_OK)
         return;
     archive->owed_lsn = archive->note_lsn;
@@ -268,8 +269,10 @@ after_change(struct och_notes *notes, const struct och_note *note, ochre_status 
     if (status == OCHRE_EXISTS || status == OCHRE_NOT_FOUND || status == OCHRE_INVALID)
         return;
     archive->owed = OCH_OWED_ANSWER;
-    och_buf_reset(&archive->open_note);
-    och_note_encode(note, &archive->open_note);
+    /* As it is in the log: there may be no memory to make it once more. */
+    struct och_buf payload = archive->note;
+    archive->note = archive->open_note;
+    archive->open_note = payload;
 }
 
 /* --- the rest of the log -------------------------------------------------------------- */
