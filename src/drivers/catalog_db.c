@@ -374,7 +374,7 @@ check_format(struct och_catalog_db *db, struct ochre_error *err)
  * whole transaction and still runs it once more, by itself, and would commit it.
  */
 static int
-may_commit(void *context)
+refuse_commit(void *context)
 {
     struct och_catalog_db *db = context;
     db->was_undone |= db->holds;
@@ -390,7 +390,7 @@ open_connection(struct och_catalog_db *db, bool create, struct ochre_error *err)
             OCH_CATALOG_FILE, &db->connection, flags, och_sqlite_vfs_name(db->files));
     if (code != SQLITE_OK)
         return fail(db, code, err);
-    (void) sqlite3_commit_hook(db->connection, may_commit, db);
+    (void) sqlite3_commit_hook(db->connection, refuse_commit, db);
     ochre_status status = apply_settings(db, err);
     int64_t n_tables = 0;
     if (status == OCHRE_OK)
