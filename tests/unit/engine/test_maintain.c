@@ -798,6 +798,7 @@ writes_and_reads_go_on_while_a_head_is_sealed(void **state)
     rig_close(&rig);
     rig.executor = executor;
     rig.catalog_ops.state_set = state_set_behind_a_door;
+    rig.options.merge.dead_percent = 100; /* nothing is merged beside this */
     check_ok(rig_open(&rig, &err), &err);
     collection = rig_collection(&rig, "things");
     add(collection, 0, 20, 1);
