@@ -12,6 +12,7 @@
 #include "index/vector/graph_builder.h"
 #include "index/vector/graph_check.h"
 #include "index/vector/graph_parts.h"
+#include "index/vector/graph_plan.h"
 #include "index/vector/graph_search.h"
 #include "index/vector/quant.h"
 #include "index/vector/rows.h"
@@ -32,6 +33,7 @@ struct graph_index {
     struct och_graph_view view;                     /* codes and links as they are mapped */
     struct och_graph_view warm;                     /* all of them read and verified; once ... */
     _Atomic(const struct och_graph_view *) current; /* ... this leads there; NULL before */
+    struct och_plan_scales scales;                  /* the warm view's: disks are no measure */
 };
 
 /* What searches may look at without seeing to it first; NULL: not yet.  Acquires what
@@ -222,6 +224,7 @@ graph_warm(
     graph->warm = graph->view;
     graph->warm.coded.codes = och_graph_part_bytes(&graph->parts.codes);
     graph->warm.links = och_graph_part_bytes(&graph->parts.links);
+    graph->warm.scales = &graph->scales;
     atomic_store_explicit(&graph->current, &graph->warm, memory_order_release); /* warm_view's */
     return OCHRE_OK;
 }

@@ -12,6 +12,7 @@
 #include "index/vector/quant.h"
 #include "index/vector/rows.h"
 #include "index/vector/topk.h"
+#include "os/clock.h"
 
 /* Vectors that are asked for before they are measured. */
 #define MEASURE_AHEAD 4u
@@ -282,6 +283,31 @@ walk_all(struct searching *s, struct och_topk *best, struct ochre_error *err)
     return status;
 }
 
+static ochre_status
+search_planned(struct searching *s, struct och_topk *best, struct ochre_error *err)
+{
+    if (s->cost.plan != OCH_PLAN_SCAN)
+        return walk_all(s, best, err);
+    s->work->plan = OCH_PLAN_SCAN;
+    return och_scan_search(&s->graph->coded, s->search, best, s->work, err);
+}
+
+/* Learn from it what the plan takes, where that is wanted. */
+static ochre_status
+search_timed(struct searching *s, struct och_topk *best, struct ochre_error *err)
+{
+    struct och_plan_scales *scales = s->graph->scales;
+    if (scales == NULL || s->search->allowed == NULL || s->search->plan != OCH_PLAN_ANY)
+        return search_planned(s, best, err);
+    const struct och_machine *machine = och_machine_posix();
+    uint64_t begin_ns = och_machine_monotonic_ns(machine);
+    ochre_status status = search_planned(s, best, err);
+    uint64_t taken_ns = och_machine_monotonic_ns(machine) - begin_ns;
+    if (status == OCHRE_OK)
+        och_plan_scales_note(scales, s->cost.plan, s->cost.ns * s->search->n_queries, taken_ns);
+    return status;
+}
+
 ochre_status
 och_graph_search(const struct och_graph_view *graph, const struct och_vector_search *search,
         uint32_t effort, struct och_topk *best, struct och_vector_work *work,
@@ -309,9 +335,5 @@ och_graph_search(const struct och_graph_view *graph, const struct och_vector_sea
     och_graph_plan(graph, s.n_allowed, s.effort, search->n_queries, search->allowed != NULL,
             search->plan, &s.cost);
     s.work->cost_ns += s.cost.ns * search->n_queries;
-    if (s.cost.plan == OCH_PLAN_SCAN) {
-        s.work->plan = OCH_PLAN_SCAN;
-        return och_scan_search(&graph->coded, search, best, s.work, err);
-    }
-    return walk_all(&s, best, err);
+    return search_timed(&s, best, err);
 }

@@ -27,9 +27,13 @@
 #include "index/vector/walk.h"
 #include "ochre/status.h"
 
+struct och_plan_scales;
+
 /* A graph to search: all borrowed. */
 struct och_graph_view {
     struct och_coded_rows coded;
+    /* What filtered searches took, learned from them (graph_plan.h); NULL: nobody wants to know. */
+    struct och_plan_scales *scales;
     const uint32_t *links;   /* [n_rows][OCH_GRAPH_DEGREE] */
     const uint32_t *entries; /* [n_entries]: where walks begin */
     uint32_t n_entries;

@@ -677,6 +677,46 @@ what_is_not_read_yet_is_answered_the_same(void **state)
     check(och_mem_used(&mem) == 0);
 }
 
+/* Does a search change what the next one of its kind is expected to take? */
+static bool
+teaches(const struct och_vector_index *index, const struct och_bitset *allowed,
+        enum och_vector_plan plan)
+{
+    static struct answers answers;
+    struct och_vector_search search = {
+            .n_queries = 5, .recall = 0.99F, .effort = 30, .plan = plan, .allowed = allowed};
+    uint64_t expected[2];
+    for (int i = 0; i < 2; i++) {
+        ask(index, &search, K, &answers);
+        expected[i] = answers.work.cost_ns;
+    }
+    return expected[0] != expected[1];
+}
+
+/* Searches that may choose learn from those with a filter, once disks have no part in it. */
+static void
+filtered_searches_teach_what_they_take(void **state)
+{
+    (void) state;
+    struct och_bitset some;
+    make_world(CLUSTERED, OCHRE_SPACE_L2, 17);
+    make_some(&some);
+    check(build_with(&mem, NULL, sets[n_sets - 1], OCHRE_SPACE_L2, false) == OCHRE_OK);
+    struct och_vector_index *index;
+    bool done = false;
+    check(open_with(&mem, OCHRE_SPACE_L2, &index) == OCHRE_OK);
+    check(!teaches(index, &some, OCH_PLAN_ANY));
+    check(och_graph_kind.warm(index, UINT64_MAX, &done, NULL) == OCHRE_OK && done);
+    check(!teaches(index, &some, OCH_PLAN_SCAN) && !teaches(index, &some, OCH_PLAN_WALK));
+    check(teaches(index, &some, OCH_PLAN_ANY));
+    check(!teaches(index, NULL, OCH_PLAN_ANY));
+    och_vector_index_close(index);
+    och_arena_clear(&arena);
+    och_bitset_clear(&some);
+    graph_sections_clear(&store);
+    check(och_mem_used(&mem) == 0);
+}
+
 /* Ask in every way: what fails says that it was the index, the rest is as it was. */
 static unsigned
 count_failures(const struct och_vector_index *index, const struct och_bitset *some,
@@ -903,6 +943,7 @@ main(void)
             cmocka_unit_test(a_kept_graph_is_the_same_from_any_thread),
             cmocka_unit_test(threads_and_instruction_sets_make_the_same_bytes),
             cmocka_unit_test(what_is_not_read_yet_is_answered_the_same),
+            cmocka_unit_test(filtered_searches_teach_what_they_take),
             cmocka_unit_test(damage_is_met_where_it_is_looked_at),
             cmocka_unit_test(damaged_sections_are_refused_or_harmless),
             cmocka_unit_test(without_memory_nothing_is_left),
