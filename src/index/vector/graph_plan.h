@@ -16,7 +16,8 @@
  *
  * Steps of one size lead to the median, which a search that was interrupted does not
  * move.  What is not chosen any more is slowly forgotten, and so tried again.
- * Without a filter the choice is nearly always plain, and stays as it was reckoned.
+ * Where all rows may be found the choice is nearly always plain, and stays as it was
+ * reckoned; a segment with dead rows counts as filtered.
  *
  * Threads: any.
  */
