@@ -5,6 +5,7 @@
 #include "api/backup_stream.h"
 #include "api/db.h"
 #include "api/ops.h"
+#include "api/tidy.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
@@ -223,32 +224,36 @@ each(struct ochre_db *db,
     return status;
 }
 
-/* One at a time: a second one would wait for the first, collection by collection. */
-static ochre_status
-begin_tidying(struct ochre_db *db, struct ochre_error *err)
+ochre_status
+och_tidy_begin(struct ochre_db *db, struct ochre_error *err)
 {
     ochre_status status = och_db_admit_change(db, err);
     if (status != OCHRE_OK)
         return status;
     if (!atomic_flag_test_and_set(&db->is_tidied))
         return OCHRE_OK;
-    return och_fail(err, OCHRE_BUSY, "The database is being compacted or purged already");
+    return och_fail(err, OCHRE_BUSY, "The database is being compacted, purged or upgraded already");
+}
+
+void
+och_tidy_end(struct ochre_db *db)
+{
+    atomic_flag_clear(&db->is_tidied);
 }
 
 ochre_status
 och_op_compact(struct ochre_db *db, struct ochre_error *err)
 {
-    ochre_status status = begin_tidying(db, err);
+    ochre_status status = och_tidy_begin(db, err);
     if (status != OCHRE_OK)
         return status;
     status = each(db, compact_one, err);
-    atomic_flag_clear(&db->is_tidied);
+    och_tidy_end(db);
     return status;
 }
 
-/* By who is tidying. */
-static ochre_status
-purge(struct ochre_db *db, struct ochre_error *err)
+ochre_status
+och_tidy_purge(struct ochre_db *db, struct ochre_error *err)
 {
     uint64_t lsn = 0;
     ochre_status status = och_engine_purge_begin(db->engine, &lsn, err);
@@ -276,25 +281,18 @@ check_settled(struct ochre_db *db, struct ochre_error *err)
         return status;
     return och_fail(err, OCHRE_UNAVAILABLE,
             "what there was before an upgrade is kept, and in it what was deleted since; all else "
-            "is purged.  Settle the upgrade with `ochre upgrade --commit` (or --revert), and purge "
-            "again");
-}
-
-ochre_status
-och_op_purge_all_but_kept(struct ochre_db *db, struct ochre_error *err)
-{
-    ochre_status status = begin_tidying(db, err);
-    if (status != OCHRE_OK)
-        return status;
-    status = purge(db, err);
-    atomic_flag_clear(&db->is_tidied);
-    return status;
+            "is purged.  Settle the upgrade with `ochre upgrade --commit` (or --revert; in a server "
+            "POST /ochre/v1/upgrade/commit), and purge again");
 }
 
 ochre_status
 och_op_purge(struct ochre_db *db, struct ochre_error *err)
 {
-    ochre_status status = och_op_purge_all_but_kept(db, err);
+    ochre_status status = och_tidy_begin(db, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = och_tidy_purge(db, err);
+    och_tidy_end(db);
     return status == OCHRE_OK ? check_settled(db, err) : status;
 }
 
@@ -302,13 +300,13 @@ ochre_status
 och_op_purge_due(struct ochre_db *db, bool *was_due_out, struct ochre_error *err)
 {
     *was_due_out = false;
-    ochre_status status = begin_tidying(db, err);
+    ochre_status status = och_tidy_begin(db, err);
     if (status != OCHRE_OK)
         return status;
     uint64_t n_changes = atomic_load_explicit(&db->engine->n_changes, memory_order_relaxed);
     *was_due_out = db->n_purged != n_changes + 1;
     if (*was_due_out)
-        status = purge(db, err);
-    atomic_flag_clear(&db->is_tidied);
+        status = och_tidy_purge(db, err);
+    och_tidy_end(db);
     return status == OCHRE_OK && *was_due_out ? check_settled(db, err) : status;
 }

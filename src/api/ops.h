@@ -93,8 +93,6 @@ OCH_MUST_CHECK ochre_status och_op_compact(struct ochre_db *db, struct ochre_err
  *         those of och_op_compact, and of och_engine_purge_end
  */
 OCH_MUST_CHECK ochre_status och_op_purge(struct ochre_db *db, struct ochre_error *err);
-/* The same, and what an upgrade keeps may have it still: for who has just begun to keep it. */
-OCH_MUST_CHECK ochre_status och_op_purge_all_but_kept(struct ochre_db *db, struct ochre_error *err);
 /* As och_op_purge, unless nothing was written since the last one. */
 OCH_MUST_CHECK ochre_status och_op_purge_due(
         struct ochre_db *db, bool *was_due_out, struct ochre_error *err);

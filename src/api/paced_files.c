@@ -73,6 +73,8 @@ charge(struct och_read_pace *pace, size_t size, struct ochre_error *err)
     pace->done += size;
     if (pace->progress != NULL)
         pace->progress(pace->context, pace->done, pace->total);
+    if (pace->stop != NULL && atomic_load_explicit(pace->stop, memory_order_relaxed))
+        return och_fail(err, OCHRE_UNAVAILABLE, "the reading was stopped");
     if (pace->rate == 0)
         return OCHRE_OK;
     uint64_t now_ns = och_machine_monotonic_ns(pace->machine);

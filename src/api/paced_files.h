@@ -15,6 +15,7 @@
 #ifndef OCH_API_PACED_FILES_H
 #define OCH_API_PACED_FILES_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,6 +34,7 @@ struct och_read_pace {
     /* May be NULL: so much was read, of so much (0: not known). */
     void (*progress)(void *context, uint64_t done, uint64_t total);
     void *context;
+    const atomic_bool *stop; /* borrowed: set, no more is to be read; NULL: never */
     uint64_t total;
     /* Private: */
     uint64_t done;
@@ -58,7 +60,7 @@ struct och_paced_files *och_paced_files_make(
 /* No file of it may be open.  NULL is fine. */
 void och_paced_files_release(struct och_paced_files *files);
 
-/* Borrowed.  Errors of reads: also OCHRE_UNAVAILABLE, when `wait` said so. */
+/* Borrowed.  Errors of reads: also OCHRE_UNAVAILABLE, when `wait` or `stop` said so. */
 struct och_vfs *och_paced_files_vfs(struct och_paced_files *files);
 
 #endif /* OCH_API_PACED_FILES_H */

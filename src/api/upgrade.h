@@ -9,9 +9,13 @@
  * they need not be for ever, and have what newer files have (codes, an index of
  * metadata).  What was is kept first (storage/kept.h).  A crash at any point leaves a
  * directory that opens, as before or upgraded; the same command again goes on.
+ *
+ * A database in use is upgraded as it is used: what is kept is how it was at one moment
+ * (held_files.h), and what is written after that was "written since" to a revert, which
+ * puts back a whole directory and so wants one that nobody uses.
  * docs/decisions/0025-upgrade.md.
  *
- * Threads: one directory, one thread.
+ * Threads: one directory, one thread; och_op_*: any.
  */
 #ifndef OCH_API_UPGRADE_H
 #define OCH_API_UPGRADE_H
@@ -27,8 +31,10 @@ struct och_kernels;
 struct och_machine;
 struct och_mem;
 struct och_vfs;
+struct ochre_db;
 
 struct och_upgrade_options {
+    /* These three of a directory that nobody uses; otherwise they are the database's. */
     struct och_mem *mem;               /* borrowed */
     const struct och_machine *machine; /* borrowed */
     const struct och_kernels *kernels; /* borrowed; NULL: the best there are */
@@ -74,5 +80,29 @@ OCH_MUST_CHECK ochre_status och_upgrade_commit(struct och_vfs *vfs,
 OCH_MUST_CHECK ochre_status och_upgrade_revert(struct och_vfs *vfs,
         const struct och_upgrade_options *options, struct och_upgrade_totals *totals_out,
         struct ochre_error *err);
+
+/*
+ * The same as och_upgrade for a database in use; reads and writes go on.
+ *
+ * Errors: OCHRE_BUSY         it is being compacted, purged or upgraded
+ *         OCHRE_CORRUPT      it is damaged, and was left as it is
+ *         OCHRE_DENIED       it was opened to be read
+ *         OCHRE_UNAVAILABLE  it is being closed, or a backup of it needs old files; what is
+ *                            kept stays, and the next call goes on
+ *         OCHRE_IO OCHRE_FULL OCHRE_NO_MEMORY
+ * Cost:   reads all there is twice; memory once more for rows that are only in the log.
+ */
+OCH_MUST_CHECK ochre_status och_op_upgrade(struct ochre_db *db,
+        const struct och_upgrade_options *options, struct och_upgrade_totals *totals_out,
+        struct ochre_error *err);
+
+/* Only say what is old, and what is kept; beside anything.  Errors: those above but OCHRE_BUSY. */
+OCH_MUST_CHECK ochre_status och_op_upgrade_look(struct ochre_db *db,
+        const struct och_upgrade_options *options, struct och_upgrade_totals *totals_out,
+        struct ochre_error *err);
+
+/* Let go of what is kept.  Errors: OCHRE_NOT_FOUND, nothing is; OCHRE_BUSY, OCHRE_DENIED. */
+OCH_MUST_CHECK ochre_status och_op_upgrade_commit(
+        struct ochre_db *db, struct och_upgrade_totals *totals_out, struct ochre_error *err);
 
 #endif /* OCH_API_UPGRADE_H */

@@ -67,7 +67,10 @@ static const struct argp argp = {
         .doc = "Write those files of the data directory DIR anew that an older version of ochre "
                "wrote, so that all are as this version writes them.  What was is kept in "
                "DIR/upgrade until --commit lets it go or --revert puts it back; the two share "
-               "what they have in common.  Older files are read without this, too."
+               "what they have in common.  Older files are read without this, too.  A running "
+               "server does the same with `curl -X POST "
+               "http://localhost:8000/ochre/v1/upgrade`, and settles it with "
+               ".../upgrade/commit; to revert, stop it."
                "\vExit status: 0 done, 1 damaged or failed, 2 wrong arguments, or --revert would "
                "lose what was written since, 73 in use.",
 };
@@ -114,9 +117,10 @@ print_result(const struct arguments *arguments, const struct och_upgrade_totals 
 {
     bool is_kept = totals->state == OCH_KEPT_WHOLE;
     if (arguments->directory.json) {
-        (void) printf("], \"result\": \"%s\", \"old\": %" PRIu64 ", \"kept\": %s, \"message\": ",
+        (void) printf("], \"result\": \"%s\", \"old\": %" PRIu64
+                      ", \"kept\": %s, \"kept_unix_s\": %" PRIu64 ", \"message\": ",
                 och_command_word_of(code, word_of(arguments, totals)), totals->n_old,
-                is_kept ? "true" : "false");
+                is_kept ? "true" : "false", totals->kept_unix_s);
         och_command_put_json(message);
         (void) puts("}");
     } else if (code == OCH_EXIT_OK && !arguments->directory.quiet) {

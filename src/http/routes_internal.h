@@ -85,6 +85,8 @@ och_http_handler och_route_add, och_route_update, och_route_upsert, och_route_de
 
 och_http_handler och_route_pin, och_route_pin_list, och_route_unpin;
 
+och_http_handler och_route_upgrade, och_route_upgrade_look, och_route_upgrade_commit;
+
 och_http_handler och_route_function_attach, och_route_function_get, och_route_function_detach,
         och_route_function_add_input, och_route_conditional;
 

@@ -29,16 +29,18 @@ enum { KEPT_PATH_SIZE = OCH_BACKUP_PATH_SIZE + sizeof(OCH_DIR_KEPT) };
 struct kept {
     struct och_mem *mem;
     struct och_vfs *vfs;
-    char *block; /* owned: OCH_BACKUP_BLOCK_SIZE bytes */
+    struct och_vfs *source; /* where what is copied is read */
+    char *block;            /* owned: OCH_BACKUP_BLOCK_SIZE bytes */
     struct och_backup_manifest manifest;
     char dir[OCH_BACKUP_PATH_SIZE]; /* that is listed */
     struct ochre_error *err;
 };
 
 static ochre_status
-begin(struct kept *kept, struct och_mem *mem, struct och_vfs *vfs, struct ochre_error *err)
+begin(struct kept *kept, struct och_mem *mem, struct och_vfs *vfs, struct och_vfs *source,
+        struct ochre_error *err)
 {
-    *kept = (struct kept){.mem = mem, .vfs = vfs, .err = err};
+    *kept = (struct kept){.mem = mem, .vfs = vfs, .source = source, .err = err};
     och_backup_manifest_init(&kept->manifest, mem);
     kept->block = och_mem_take(mem, OCH_BACKUP_BLOCK_SIZE);
     return kept->block != NULL ? OCHRE_OK : och_fail_memory(err);
@@ -104,14 +106,14 @@ pump(struct kept *kept, struct och_file *from, struct och_file *to,
     return OCHRE_OK;
 }
 
-/* Read the file at `from`; copy and sync it to `to`, unless that is NULL. */
+/* Read the file at `from` in the source; copy and sync it to `to`, unless that is NULL. */
 static ochre_status
 copy(struct kept *kept, const char *from_path, const char *to_path,
         struct och_backup_member *seen_out, struct ochre_error *err)
 {
     struct och_file *from = NULL;
     struct och_file *to = NULL;
-    ochre_status status = och_vfs_open(kept->vfs, from_path, OCH_OPEN_READ, &from, err);
+    ochre_status status = och_vfs_open(kept->source, from_path, OCH_OPEN_READ, &from, err);
     if (status == OCHRE_OK && to_path != NULL)
         status = och_vfs_open(kept->vfs, to_path, OCH_OPEN_WRITE | OCH_OPEN_CREATE, &to, err);
     if (status == OCHRE_OK && to != NULL)
@@ -282,7 +284,7 @@ keep_file(struct kept *kept, const char *path, struct ochre_error *err)
     if (is_segment(path)) {
         status = link_or_copy(kept, path, to, err);
         if (status == OCHRE_OK)
-            status = copy(kept, to, NULL, &member, err);
+            status = copy(kept, path, NULL, &member, err);
     } else {
         status = copy(kept, path, to, &member, err);
     }
@@ -308,7 +310,7 @@ keep_dir(struct kept *kept, const char *dir, struct ochre_error *err)
     path_of(dir, to);
     ochre_status status = och_vfs_mkdir(kept->vfs, to, err);
     if (status == OCHRE_OK)
-        status = och_vfs_list(kept->vfs, dir, visit_file, kept, err);
+        status = och_vfs_list(kept->source, dir, visit_file, kept, err);
     return status == OCHRE_OK ? och_vfs_sync_dir(kept->vfs, to, err) : status;
 }
 
@@ -389,23 +391,27 @@ keep_all(struct kept *kept, const struct och_kept_was *was, struct ochre_error *
     if (status == OCHRE_OK)
         status = och_vfs_mkdir(vfs, OCH_DIR_KEPT "/" OCH_DIR_SEGMENTS, err);
     if (status == OCHRE_OK)
-        status = och_vfs_list(vfs, OCH_DIR_SEGMENTS, visit_collection, kept, err);
+        status = och_vfs_list(kept->source, OCH_DIR_SEGMENTS, visit_collection, kept, err);
     if (status == OCHRE_OK)
         status = och_vfs_sync_dir(vfs, OCH_DIR_KEPT "/" OCH_DIR_SEGMENTS, err);
     return status == OCHRE_OK ? write_list(kept, err) : status;
 }
 
 ochre_status
-och_kept_make(struct och_mem *mem, struct och_vfs *vfs, const struct och_kept_was *was,
-        struct ochre_error *err)
+och_kept_make(struct och_mem *mem, struct och_vfs *vfs, struct och_vfs *source,
+        const struct och_kept_was *was, struct ochre_error *err)
 {
     struct kept kept;
-    ochre_status status = begin(&kept, mem, vfs, err);
+    ochre_status status = begin(&kept, mem, vfs, source, err);
     if (status == OCHRE_OK)
         status = och_kept_remove(vfs, err);
     if (status == OCHRE_OK)
         status = keep_all(&kept, was, err);
     end(&kept);
+    if (status != OCHRE_OK) {
+        ochre_status removed = och_kept_remove(vfs, NULL); /* on a full disk its space is wanted */
+        (void) removed;                                    /* the next one tries it again */
+    }
     return status;
 }
 
@@ -539,7 +545,7 @@ ochre_status
 och_kept_revert(struct och_mem *mem, struct och_vfs *vfs, struct ochre_error *err)
 {
     struct kept kept;
-    ochre_status status = begin(&kept, mem, vfs, err);
+    ochre_status status = begin(&kept, mem, vfs, vfs, err);
     if (status == OCHRE_OK)
         status = read_list(&kept, err);
     if (status == OCHRE_OK)

@@ -12,7 +12,7 @@
  * of KEPT, and of REVERT; a crash in between is made up for by the next opening
  * (och_directory_open), which does all of it again.  docs/decisions/0025-upgrade.md.
  *
- * Threads: one at a time, by who holds the directory.
+ * Threads: one at a time, by who holds the directory; och_kept_look any.
  */
 #ifndef OCH_STORAGE_KEPT_H
 #define OCH_STORAGE_KEPT_H
@@ -48,10 +48,14 @@ struct och_kept_was {
 OCH_MUST_CHECK ochre_status och_kept_was(
         struct och_vfs *vfs, struct och_kept_was *was_out, struct ochre_error *err);
 
-/* Keep the files that there are, which nobody changes meanwhile; durable when this returns.
- * What is left of an earlier one goes first. */
+/*
+ * Keep the files of `source`, which nobody changes meanwhile, in `vfs`; durable when this
+ * returns.  `source` is `vfs`, or shows files of it as they were at one moment: then those in
+ * `seg` lie in `vfs` under the same names.  What is left of an earlier one goes first; after
+ * an error nothing is kept, and what there was of it is removed, if that can be.
+ */
 OCH_MUST_CHECK ochre_status och_kept_make(struct och_mem *mem, struct och_vfs *vfs,
-        const struct och_kept_was *was, struct ochre_error *err);
+        struct och_vfs *source, const struct och_kept_was *was, struct ochre_error *err);
 
 /*
  * Put back what is kept; then nothing is kept any more.

@@ -33,7 +33,7 @@ void check_status(ochre_status status, ochre_status wanted, const struct ochre_e
 /* Of the calls of a sweep at which something happens, one in so many: all, but where code runs
  * many times slower.  Begin each row elsewhere, and end it with the first call that is not
  * reached. */
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { CHECK_ONE_IN = 21 };
 #else
 enum { CHECK_ONE_IN = 1 };

@@ -77,7 +77,7 @@ look(struct fixture *f)
 static void
 keep(struct fixture *f)
 {
-    check_ok(och_kept_make(&f->mem, f->vfs, &f->was, &f->err), &f->err);
+    check_ok(och_kept_make(&f->mem, f->vfs, f->vfs, &f->was, &f->err), &f->err);
     check(look(f) == OCH_KEPT_WHOLE);
 }
 
@@ -192,6 +192,24 @@ a_directory_in_what_is_kept_is_left(void **state)
 }
 
 static void
+a_full_disk_has_back_what_was_half_kept(void **state)
+{
+    (void) state;
+    struct fixture f;
+    begin(&f);
+    ochre_status status = OCHRE_FULL;
+    uint64_t n = 0;
+    while (status == OCHRE_FULL && n < 1000) {
+        sim_disk_fail(f.disk, ++n, SIM_FULL_FROM);
+        status = och_kept_make(&f.mem, f.vfs, f.vfs, &f.was, &f.err);
+        check(status == OCHRE_OK || look(&f) == OCH_KEPT_NONE);
+    }
+    check(n > N_MEMBERS && status == OCHRE_OK && look(&f) == OCH_KEPT_WHOLE);
+    sim_disk_fail(f.disk, 0, SIM_FULL_FROM);
+    end(&f);
+}
+
+static void
 every_flipped_bit_of_what_was_visible_is_noticed(void **state)
 {
     (void) state;
@@ -220,6 +238,7 @@ main(void)
             cmocka_unit_test(what_is_not_the_databases_is_neither_kept_nor_removed),
             cmocka_unit_test(putting_back_passes_over_what_is_not_a_collection),
             cmocka_unit_test(a_directory_in_what_is_kept_is_left),
+            cmocka_unit_test(a_full_disk_has_back_what_was_half_kept),
             cmocka_unit_test(every_flipped_bit_of_what_was_visible_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
