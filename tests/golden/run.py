@@ -8,6 +8,7 @@ it, answer as expected, write to it, and read it again.  From a copy FORGE makes
 a later ochre might leave: it is refused by its number, and nothing of it is touched.
 Standard library only.
 """
+import copy
 import hashlib
 import json
 import math
@@ -225,6 +226,61 @@ class Golden(unittest.TestCase):
                 self.assertFalse((data / "upgrade").exists())
                 with server.Server(OCHRE, data) as running:
                     self.check_all(running, expected)
+
+    def test_what_is_old_is_upgraded_in_use_and_put_back(self):
+        """By the server: what is kept is how it was when that was asked."""
+        for name in ("2026-11-21", "2026-11-27"):  # their segments are old; catalogs get a copy
+            with self.subTest(name=name):
+                shutil.rmtree(self.scratch / "data", ignore_errors=True)
+                data, expected = self.unpack(name)
+                changed = copy.deepcopy(expected)
+                before = {p: p.read_bytes() for p in data.glob("seg/*/*")}
+                with server.Server(OCHRE, data) as running:
+                    look = self.ask(running, "GET", "/ochre/v1/upgrade")
+                    self.assertEqual((look["result"], look["kept"]), ("not upgraded", False))
+                    done = self.ask(running, "POST", "/ochre/v1/upgrade")
+                    self.assertEqual((done["result"], done["kept"]), ("upgraded", True))
+                    self.assertEqual((done["files"], done["old"]), (look["files"], look["old"]))
+                    self.assertEqual(done["old"], 1)
+                    self.check_all(running, expected)
+                    look = self.ask(running, "GET", "/ochre/v1/upgrade")
+                    self.assertEqual((look["result"], look["files"]), ("nothing is old", []))
+                    self.assertEqual(look["kept_unix_s"], done["kept_unix_s"])
+                    self.assertEqual(running.stop(), 0)
+                self.check_sound(data)
+                # Nothing was written: it is put back as that is said.
+                shutil.copytree(data, self.scratch / "copy")
+                done = ochre("upgrade", "--revert", data)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+                self.assertEqual({p: p.read_bytes() for p in data.glob("seg/*/*")}, before)
+                self.check_sound(data)
+                with server.Server(OCHRE, data) as running:
+                    self.check_all(running, expected)
+                # Something was.
+                shutil.rmtree(data)
+                (self.scratch / "copy").rename(data)
+                with server.Server(OCHRE, data) as running:
+                    for c in changed["collections"]:
+                        self.write(running, c)
+                    self.assertEqual(running.stop(), 0)
+                done = ochre("upgrade", "--revert", data)
+                self.assertEqual(done.returncode, 2, done)
+                self.assertRegex(done.stderr, "--discard-writes")
+                with server.Server(OCHRE, data) as running:
+                    self.check_all(running, changed)
+                done = ochre("upgrade", "--revert", "--discard-writes", data)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+                self.assertEqual({p: p.read_bytes() for p in data.glob("seg/*/*")}, before)
+                # And once more, to stay.
+                with server.Server(OCHRE, data) as running:
+                    self.check_all(running, expected)
+                    self.ask(running, "POST", "/ochre/v1/upgrade")
+                    done = self.ask(running, "POST", "/ochre/v1/upgrade/commit")
+                    self.assertEqual((done["result"], done["kept"]), ("committed", False))
+                    self.assertEqual(self.send(running, "POST", "/ochre/v1/upgrade/commit")[0], 404)
+                    self.assertFalse((data / "upgrade").exists())
+                    self.check_all(running, expected)
+                self.check_sound(data)
 
     def test_a_graph_is_walked(self):
         data, expected = self.unpack("compacted")
