@@ -356,6 +356,34 @@ log_stats(const struct och_record_log *port)
     return log->ops->stats(log);
 }
 
+static bool
+log_has_holes(const struct och_record_log *port)
+{
+    const struct och_record_log *log = archive_of(port)->log;
+    return log->ops->has_holes(log);
+}
+
+static bool
+log_lacks(struct och_record_log *port, uint32_t collection, uint64_t lsn)
+{
+    struct och_record_log *log = archive_of(port)->log;
+    return log->ops->lacks(log, collection, lsn);
+}
+
+static ochre_status
+log_settle(struct och_record_log *port, struct ochre_error *err)
+{
+    struct och_record_log *log = archive_of(port)->log;
+    return log->ops->settle(log, err);
+}
+
+static bool
+log_rest(struct och_record_log *port, bool all)
+{
+    struct och_record_log *log = archive_of(port)->log;
+    return log->ops->rest(log, all);
+}
+
 /* The engine is done with it; the archive is closed by itself. */
 static void
 log_close(struct och_record_log *port)
@@ -378,6 +406,10 @@ static const struct och_log_ops log_ops = {
         .size = log_size,
         .each_file = log_each_file,
         .stats = log_stats,
+        .has_holes = log_has_holes,
+        .lacks = log_lacks,
+        .settle = log_settle,
+        .rest = log_rest,
         .close = log_close,
 };
 
@@ -408,16 +440,18 @@ visit_record(
 }
 
 static ochre_status
-open_log(void *context, uint64_t lsn_min, och_log_visit visit, void *visit_context,
-        struct och_record_log **log_out, struct ochre_error *err)
+open_log(void *context, uint64_t lsn_min, bool passes_holes, och_log_visit visit,
+        void *visit_context, struct och_record_log **log_out, struct ochre_error *err)
 {
     struct och_archive *archive = context;
     struct och_log_source *source = &archive->options.log;
     *log_out = NULL;
+    if (passes_holes) /* what is archived has to be had again by doing all of it in order */
+        return och_fail(err, OCHRE_CORRUPT, "a log with holes cannot be archived");
     archive->visit = visit;
     archive->visit_context = visit_context;
-    ochre_status status =
-            source->open(source->context, lsn_min, visit_record, archive, &archive->log, err);
+    ochre_status status = source->open(
+            source->context, lsn_min, false, visit_record, archive, &archive->log, err);
     if (status == OCHRE_OK)
         *log_out = &archive->port;
     return status;

@@ -26,6 +26,7 @@
 #include "segment/segment.h"
 #include "storage/directory.h"
 #include "storage/wal.h"
+#include "storage/wal_reach.h"
 
 struct check {
     struct och_mem mem;
@@ -455,6 +456,7 @@ check_log(struct check *check, struct ochre_error *err)
             .machine = check->machine,
             .database = check->directory.database,
             .lsn_min = check->lsn_max,
+            .keeps_reach = true, /* what it knows of has to be there */
             .read_only = true};
     struct och_wal *wal = NULL;
     struct ochre_error why = {.status = OCHRE_OK};
@@ -465,6 +467,23 @@ check_log(struct check *check, struct ochre_error *err)
     if (status == OCHRE_NOT_FOUND)
         status = och_fail(&why, OCHRE_CORRUPT, "the log is missing");
     return judge(check, status, "log", &why, err);
+}
+
+/* Nothing of it is needed while the log is whole, and the next start writes it anew. */
+static ochre_status
+check_reach(struct check *check, struct ochre_error *err)
+{
+    struct ochre_error why = {.status = OCHRE_OK};
+    unsigned n_bad = 0;
+    ochre_status status =
+            och_wal_reach_check(&check->mem, check->vfs, check->directory.database, &n_bad, &why);
+    if (status == OCHRE_NOT_FOUND)
+        return OCHRE_OK;
+    check->totals.n_files++;
+    if (n_bad > 0)
+        report(check, OCH_CHECK_NOTE, OCH_DIR_REACH,
+                "a part is damaged, or was being written when power failed");
+    return judge(check, status, OCH_DIR_REACH, &why, err);
 }
 
 /* An old catalog in place of the newest one lists files that are gone, and knows
@@ -537,6 +556,8 @@ check_all(struct check *check, struct ochre_error *err)
         status = check_collections(check, err);
     if (status == OCHRE_OK)
         status = check_log(check, err);
+    if (status == OCHRE_OK)
+        status = check_reach(check, err);
     if (status == OCHRE_OK)
         status = check_generation(check, err);
     return status;

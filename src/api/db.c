@@ -38,7 +38,8 @@ ports_of(struct ochre_db *db)
             .vfs = options->vfs,
             .machine = options->machine,
             .database = db->directory.database,
-            .defers_syncs = options->defers_syncs};
+            .defers_syncs = options->defers_syncs,
+            .keeps_reach = !options->defers_syncs};
     return (struct och_ports){.mem = &db->mem,
             .vfs = options->vfs,
             .machine = options->machine,
@@ -220,6 +221,13 @@ och_db_list_collections(struct ochre_db *db, struct och_buf *ids, struct ochre_e
     ochre_status status = db->catalog->ops->each_collection(db->catalog, &arena, list_id, ids, err);
     och_arena_clear(&arena);
     return status == OCHRE_OK && och_buf_status(ids) != OCHRE_OK ? och_fail_memory(err) : status;
+}
+
+bool
+och_db_lacks_log(const struct ochre_db *db)
+{
+    const struct och_record_log *log = db->engine->log;
+    return log != NULL && log->ops->has_holes(log);
 }
 
 void

@@ -109,6 +109,10 @@ struct och_buf;
 OCH_MUST_CHECK ochre_status och_db_list_collections(
         struct ochre_db *db, struct och_buf *ids, struct ochre_error *err);
 
+/* Was the log found without some of its records, when it was opened?  Collections that may
+ * lack some fail, and say why. */
+bool och_db_lacks_log(const struct ochre_db *db);
+
 /* Close: no verb may be in progress.  NULL is fine. */
 void och_db_close(struct ochre_db *db);
 

@@ -220,7 +220,7 @@ och_restore_clear(struct och_vfs *vfs)
 {
     /* The last ones are made by opening it, as before a replay. */
     static const char *const files[] = {"catalog.db", "catalog.copy", "catalog.copy-new",
-            "catalog.db-journal", "RESERVE", OCH_DIR_LOCK};
+            "catalog.db-journal", "RESERVE", OCH_DIR_REACH, OCH_DIR_LOCK};
     bool has_other = false;
     /* Without it nothing opens the rest. */
     remove_file(vfs, OCH_DIR_FORMAT);

@@ -90,6 +90,10 @@
  * there on a segment has codes, and scanning those costs a fifth of scanning the head. */
 #define OCH_IDLE_MS 1000u
 #define OCH_IDLE_ROWS_MIN 512u
+
+/* A collection is noted as being at rest when it has not written between two looks that are
+ * so far apart; writing again then costs one more sync. */
+#define OCH_REST_MS 5000u
 /* Reading beside a writer: the background looks so often for what is new; a call that
  * finds the last look older looks itself, so that no answer is later than 100 ms; and one
  * says that looking fails when it has done so for longer. */

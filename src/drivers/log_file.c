@@ -84,6 +84,30 @@ log_stats(const struct och_record_log *log)
     return och_wal_stats(wal_of(log));
 }
 
+static bool
+log_has_holes(const struct och_record_log *log)
+{
+    return och_wal_has_holes(wal_of(log));
+}
+
+static bool
+log_lacks(struct och_record_log *log, uint32_t collection, uint64_t lsn)
+{
+    return och_wal_lacks(wal_of(log), collection, lsn);
+}
+
+static ochre_status
+log_settle(struct och_record_log *log, struct ochre_error *err)
+{
+    return och_wal_begin_reach(wal_of(log), err);
+}
+
+static bool
+log_rest(struct och_record_log *log, bool all)
+{
+    return och_wal_rest(wal_of(log), all);
+}
+
 static void
 log_close(struct och_record_log *log)
 {
@@ -104,12 +128,16 @@ static const struct och_log_ops log_ops = {
         .size = log_size,
         .each_file = log_each_file,
         .stats = log_stats,
+        .has_holes = log_has_holes,
+        .lacks = log_lacks,
+        .settle = log_settle,
+        .rest = log_rest,
         .close = log_close,
 };
 
 static ochre_status
-open_log(void *context, uint64_t lsn_min, och_log_visit visit, void *visit_context,
-        struct och_record_log **log_out, struct ochre_error *err)
+open_log(void *context, uint64_t lsn_min, bool passes_holes, och_log_visit visit,
+        void *visit_context, struct och_record_log **log_out, struct ochre_error *err)
 {
     struct och_wal_options *options = context;
     *log_out = NULL;
@@ -117,6 +145,7 @@ open_log(void *context, uint64_t lsn_min, och_log_visit visit, void *visit_conte
     if (file == NULL)
         return och_fail_memory(err);
     options->lsn_min = lsn_min;
+    options->passes_holes = passes_holes;
     ochre_status status = och_wal_open(options, visit, visit_context, &file->wal, err);
     if (status != OCHRE_OK) {
         och_mem_release(options->mem, file, sizeof(*file));

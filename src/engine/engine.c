@@ -160,6 +160,7 @@ och_engine_close(struct och_engine *engine)
     och_commit_enter(engine->commit);
     if (engine->log != NULL && engine->log->ops->stats(engine->log).n_records > 0) {
         och_engine_vouch(engine);
+        (void) engine->log->ops->rest(engine->log, true);
     }
     och_commit_leave(engine->commit);
     free_engine(engine);

@@ -87,6 +87,7 @@ struct och_engine {
     struct och_garbage *garbage;    /* files nothing lists any more */
     uint32_t n_holds;               /* och_engine_hold: they stay meanwhile */
     uint64_t vouched_lsn;           /* the next record's after the newest vouching one */
+    uint64_t rested_ns;             /* when the log was last told to note who is at rest */
     atomic_uint_fast64_t n_changes; /* writes, loads and drops: is there something to purge? */
 };
 

@@ -421,6 +421,18 @@ tidy_history(struct och_engine *engine)
     return och_history_trim(&engine->history);
 }
 
+/* Collections that have not written for some seconds get noted beside the log; one that
+ * writes again pays for that.  False: none is left. */
+static bool
+rest_log(struct och_engine *engine)
+{
+    uint64_t now = och_machine_monotonic_ns(engine->ports.machine);
+    if (now - engine->rested_ns < OCH_REST_MS * NS_PER_MS)
+        return true;
+    engine->rested_ns = now;
+    return engine->log->ops->rest(engine->log, false);
+}
+
 static void
 run_timer(struct och_task *task)
 {
@@ -441,6 +453,7 @@ run_timer(struct och_task *task)
      * one says that it was durable. */
     if (engine->log->ops->next_lsn(engine->log) != engine->vouched_lsn)
         och_engine_vouch(engine);
+    more = rest_log(engine) || more;
     och_commit_leave(engine->commit);
 
     och_mutex_lock(&engine->work_lock);

@@ -49,6 +49,16 @@ struct och_log_ops {
     ochre_status (*each_file)(const struct och_record_log *log,
             ochre_status (*visit)(void *context, uint64_t number, uint64_t size), void *context);
     struct och_log_stats (*stats)(const struct och_record_log *log);
+    /* Of a log that was opened with records missing: are there any, and may some be the
+     * collection's, of which none behind `lsn` was read?  True is remembered with the log. */
+    bool (*has_holes)(const struct och_record_log *log);
+    bool (*lacks)(struct och_record_log *log, uint32_t collection, uint64_t lsn);
+    /* What the opening visited was taken, before the first append.  It may fail, at no loss
+     * but where records are missing. */
+    ochre_status (*settle)(struct och_record_log *log, struct ochre_error *err);
+    /* Note, beside the log, what has not written since the last call (or all) as being at
+     * rest.  True: something is not. */
+    bool (*rest)(struct och_record_log *log, bool all);
     void (*close)(struct och_record_log *log);
 };
 
@@ -56,10 +66,11 @@ struct och_record_log {
     const struct och_log_ops *ops;
 };
 
-/* Opens the log and visits what is in it; it must reach `lsn_min`. */
+/* Opens the log and visits what is in it; it must reach `lsn_min`.  `passes_holes`: when
+ * records are missing, go on, if it can be told what each collection lacks. */
 struct och_log_source {
-    ochre_status (*open)(void *context, uint64_t lsn_min, och_log_visit visit, void *visit_context,
-            struct och_record_log **log_out, struct ochre_error *err);
+    ochre_status (*open)(void *context, uint64_t lsn_min, bool passes_holes, och_log_visit visit,
+            void *visit_context, struct och_record_log **log_out, struct ochre_error *err);
     void *context;
 };
 

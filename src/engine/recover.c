@@ -10,6 +10,13 @@
 #include "engine/maintain.h"
 #include "engine/write.h"
 
+/* A collection, for what has to be told of each. */
+struct listed {
+    struct och_uuid id;
+    uint32_t number;
+    uint64_t lsn; /* its segments have what was written up to it */
+};
+
 struct recovery {
     struct och_engine *engine;
     struct och_arena arena; /* cleared after each record */
@@ -17,6 +24,8 @@ struct recovery {
     uint64_t generation;    /* the newest one the log knows of */
     uint16_t last_type;     /* of the newest record; 0: the log is empty */
     uint32_t dropped;       /* the number found dropped last: its records come in rows */
+    struct listed *listed;  /* owned */
+    size_t n_listed, room;
 };
 
 static ochre_status
@@ -160,6 +169,127 @@ check_generation(struct recovery *recovery, struct ochre_error *err)
     return OCHRE_OK;
 }
 
+/* --- records that are missing ------------------------------------------------- */
+
+static ochre_status
+list_collection(void *context, struct och_uuid id, uint32_t number,
+        const struct och_collection_state *state, size_t n_segments)
+{
+    struct recovery *recovery = context;
+    struct och_mem *mem = recovery->engine->ports.mem;
+    (void) n_segments;
+    if (recovery->n_listed == recovery->room) {
+        size_t room = recovery->room == 0 ? 64 : recovery->room * 2;
+        struct listed *listed = och_mem_resize(
+                mem, recovery->listed, recovery->room * sizeof(*listed), room * sizeof(*listed));
+        if (listed == NULL)
+            return OCHRE_NO_MEMORY;
+        recovery->listed = listed;
+        recovery->room = room;
+    }
+    recovery->listed[recovery->n_listed++] = (struct listed){id, number, state->lsn};
+    return OCHRE_OK;
+}
+
+/* Of the collection records may be missing: it says so, and the log keeps what there is. */
+static ochre_status
+fail_lacking(struct recovery *recovery, const struct listed *listed, const char *damage,
+        struct ochre_error *err)
+{
+    struct och_engine *engine = recovery->engine;
+    struct och_catalog *catalog = engine->ports.catalog;
+    struct och_collection *collection = NULL;
+    struct och_collection_row row;
+    ochre_status status =
+            catalog->ops->collection_by_id(catalog, &recovery->arena, listed->id, &row, err);
+    if (status == OCHRE_OK && och_collection_row_is_pin(&row))
+        return OCHRE_OK; /* nothing of it was ever in the log */
+    if (status == OCHRE_OK)
+        status = och_engine_collection(engine, &row, &collection, err);
+    if (status != OCHRE_OK)
+        return status;
+    struct ochre_error why = {.status = OCHRE_OK};
+    (void) och_fail(
+            &why, OCHRE_CORRUPT, "records of the collection may be missing.  %.400s", damage);
+    och_collection_fail(collection, &why);
+    if (collection->unsealed_lsn == 0 && collection->view->n_frozen == 0)
+        collection->unsealed_lsn = collection->published.lsn + 1;
+    och_collection_release(collection);
+    return OCHRE_OK;
+}
+
+/* Find the collections that miss what is missing. */
+static ochre_status
+tell_holes(struct recovery *recovery, const char *damage, struct ochre_error *err)
+{
+    struct och_engine *engine = recovery->engine;
+    struct och_catalog *catalog = engine->ports.catalog;
+    ochre_status status = catalog->ops->each_collection(
+            catalog, &recovery->arena, list_collection, recovery, err);
+    for (size_t i = 0; i < recovery->n_listed && status == OCHRE_OK; i++) {
+        struct listed *listed = &recovery->listed[i];
+        struct och_collection *loaded = och_engine_loaded(engine, listed->id);
+        if (loaded != NULL)
+            listed->lsn = loaded->published.lsn;
+        och_collection_release(loaded);
+        if (engine->log->ops->lacks(engine->log, listed->number, listed->lsn))
+            status = fail_lacking(recovery, listed, damage, err);
+        och_arena_clear(&recovery->arena);
+    }
+    och_mem_release(
+            engine->ports.mem, recovery->listed, recovery->room * sizeof(*recovery->listed));
+    recovery->listed = NULL;
+    return status;
+}
+
+/* Read the log; where it is damaged, once more, for the collections that miss nothing. */
+static ochre_status
+read_log(struct recovery *recovery, struct ochre_error *err)
+{
+    struct och_engine *engine = recovery->engine;
+    const struct och_log_source *source = &engine->ports.log;
+    struct ochre_error why = {.status = OCHRE_OK};
+    struct ochre_error again = {.status = OCHRE_OK};
+    ochre_status status = source->open(
+            source->context, recovery->lsn_max, false, visit, recovery, &engine->log, &why);
+    if (status == OCHRE_CORRUPT) {
+        och_engine_clear_table(engine);
+        recovery->generation = 0;
+        recovery->last_type = 0;
+        recovery->dropped = 0;
+        status = source->open(
+                source->context, recovery->lsn_max, true, visit, recovery, &engine->log, &again);
+        if (status != OCHRE_OK && status != OCHRE_CORRUPT)
+            why = again;
+    }
+    if (status == OCHRE_OK && engine->log->ops->has_holes(engine->log))
+        status = tell_holes(recovery,
+                why.status == OCHRE_CORRUPT
+                        ? why.message
+                        : "The log was damaged; run `ochre repair`, or restore a backup",
+                &why);
+    if (status != OCHRE_OK && err != NULL)
+        *err = why;
+    return status;
+}
+
+/* What was read is what collections are from now on. */
+static ochre_status
+settle(struct recovery *recovery, struct ochre_error *err)
+{
+    struct och_engine *engine = recovery->engine;
+    struct och_record_log *log = engine->log;
+    bool has_holes = log->ops->has_holes(log);
+    ochre_status status = log->ops->settle(log, err);
+    if (status != OCHRE_OK && has_holes)
+        return status; /* or later openings could not tell what is missing */
+    if (has_holes || (recovery->last_type != 0 && recovery->last_type != OCH_RECORD_CLOSE))
+        och_engine_vouch(engine);
+    else
+        engine->vouched_lsn = log->ops->next_lsn(log);
+    return OCHRE_OK;
+}
+
 void
 och_engine_vouch(struct och_engine *engine)
 {
@@ -180,14 +310,11 @@ och_recover(struct och_engine *engine, struct ochre_error *err)
             catalog->ops->each_collection(catalog, &recovery.arena, note_state, &recovery, err);
     och_arena_clear(&recovery.arena);
     if (status == OCHRE_OK)
-        status = engine->ports.log.open(
-                engine->ports.log.context, recovery.lsn_max, visit, &recovery, &engine->log, err);
+        status = read_log(&recovery, err);
     if (status == OCHRE_OK)
         status = check_generation(&recovery, err);
-    if (status == OCHRE_OK && recovery.last_type != 0 && recovery.last_type != OCH_RECORD_CLOSE)
-        och_engine_vouch(engine);
-    else if (status == OCHRE_OK)
-        engine->vouched_lsn = engine->log->ops->next_lsn(engine->log);
+    if (status == OCHRE_OK)
+        status = settle(&recovery, err);
     och_arena_clear(&recovery.arena);
     engine->recovering = false;
     return status;

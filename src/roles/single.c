@@ -187,6 +187,10 @@ open_parts(struct och_single *single, const struct och_single_options *options,
         *err = bind_err;
         status = bound;
     }
+    if (status == OCHRE_OK && och_db_lacks_log(single->db) &&
+            och_log_wants(options->log, OCH_LOG_WARN))
+        och_log_event(options->log, OCH_LOG_WARN, "log.damaged",
+                "advice=\"collections that may lack records say so; see `ochre check`, `ochre repair`\"");
     bool purges = options->purge_hours > 0 && !options->read_only;
     if (status == OCHRE_OK && purges)
         status = och_purger_begin(&single->purger, single->db,

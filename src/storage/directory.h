@@ -3,7 +3,7 @@
  *
  *      LOCK        locked by the process that writes; its pid stands inside
  *      FORMAT      magic, version, the database's id
- *      catalog.db  catalog.copy  log/  seg/  tmp/
+ *      catalog.db  catalog.copy  log/  REACH  seg/  tmp/
  *
  * Threads: one at a time.
  */
@@ -25,6 +25,7 @@ struct och_vfs;
 #define OCH_DIR_TMP "tmp"
 #define OCH_DIR_LOCK "LOCK"
 #define OCH_DIR_FORMAT "FORMAT"
+#define OCH_DIR_REACH "REACH" /* the log's (wal_reach.h) */
 
 /* Stands in a directory while a backup is restored to it (docs/formats/backup.md). */
 #define OCH_DIR_RESTORING "RESTORING"

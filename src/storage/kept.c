@@ -526,6 +526,8 @@ put_all_back(struct kept *kept, struct ochre_error *err)
         status = remove_if_there(vfs, "catalog.db-journal", err);
     if (status == OCHRE_OK)
         status = remove_if_there(vfs, "catalog.copy", err);
+    if (status == OCHRE_OK) /* it knows of what will be gone */
+        status = remove_if_there(vfs, OCH_DIR_REACH, err);
     for (size_t i = 0; i < kept->manifest.n_members && status == OCHRE_OK; i++)
         status = put_back(kept, &kept->manifest.members[i], err);
     if (status == OCHRE_OK)

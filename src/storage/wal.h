@@ -62,6 +62,12 @@ struct och_wal_options {
     /* What is appended is durable after och_wal_sync_files only: for who lets nobody have what
      * he makes before that, and begins anew after a crash. */
     bool defers_syncs;
+    /* Keep a table of how far each collection's records reach (wal_reach.h), once
+     * och_wal_begin_reach was called. */
+    bool keeps_reach;
+    /* Go on behind what is damaged, if that table tells what each collection misses: who
+     * opens the log so has to ask (och_wal_lacks). */
+    bool passes_holes;
 };
 
 /*
@@ -73,6 +79,27 @@ struct och_wal_options {
  */
 OCH_MUST_CHECK ochre_status och_wal_open(const struct och_wal_options *options, och_log_visit visit,
         void *context, struct och_wal **wal_out, struct ochre_error *err);
+
+/* Are records missing that were passed over, now or by an earlier opening? */
+bool och_wal_has_holes(const struct och_wal *wal);
+
+/* May records of this collection behind the one with this LSN, its last one that was read or
+ * is in its segments, be among those that are missing?  True is kept in the table, for those
+ * who open the log later. */
+bool och_wal_lacks(struct och_wal *wal, uint32_t collection, uint64_t lsn);
+
+/*
+ * What the log holds was taken: begin a table of it, before anything is appended.
+ *
+ * Errors: OCHRE_IO, OCHRE_FULL, OCHRE_NO_MEMORY, and then the log goes on without one, which
+ *         is no loss until it is damaged.  One with holes cannot be told then: give it up.
+ */
+OCH_MUST_CHECK ochre_status och_wal_begin_reach(struct och_wal *wal, struct ochre_error *err);
+
+/* Note what has not written since the last call, or everything, as being at rest.  True:
+ * there is something that was written to since.  Cost: a write and a sync, if something
+ * has come to rest. */
+bool och_wal_rest(struct och_wal *wal, bool all);
 
 /* The database whose log lies here, as the headers of all its files say that can be
  * read; false when none can, or they do not agree. */

@@ -8,6 +8,7 @@
 #define HEADER_MAGIC UINT64_C(0x474f4c455248434f) /* "OCHRELOG" */
 #define HEADER_SIZE ((size_t) 56)
 #define FULL_SIZE_END ((size_t) 68) /* with the size of the file, and a checksum of both */
+#define NONCE_END ((size_t) 80)     /* with the nonce of the table beside it, likewise */
 #define NUMBER_DIGITS 16
 
 void
@@ -91,6 +92,8 @@ put_header_copy(char *bytes, const struct wal_header *header)
     och_store_u32(bytes + HEADER_SIZE - 4, och_crc32c(0, bytes, HEADER_SIZE - 4));
     och_store_u64(bytes + HEADER_SIZE, header->full_size);
     och_store_u32(bytes + FULL_SIZE_END - 4, och_crc32c(0, bytes, FULL_SIZE_END - 4));
+    och_store_u64(bytes + FULL_SIZE_END, header->reach_nonce);
+    och_store_u32(bytes + NONCE_END - 4, och_crc32c(0, bytes, NONCE_END - 4));
 }
 
 void
@@ -117,6 +120,8 @@ get_header_copy(const char *bytes, struct wal_header *header_out)
     header_out->salt = och_load_u64(bytes + 44);
     if (och_load_u32(bytes + FULL_SIZE_END - 4) == och_crc32c(0, bytes, FULL_SIZE_END - 4))
         header_out->full_size = och_load_u64(bytes + HEADER_SIZE);
+    if (och_load_u32(bytes + NONCE_END - 4) == och_crc32c(0, bytes, NONCE_END - 4))
+        header_out->reach_nonce = och_load_u64(bytes + FULL_SIZE_END);
     return true;
 }
 
@@ -131,5 +136,7 @@ och_wal_header_get(const char page[WAL_PAGE], struct wal_header *header_out)
     }
     if (has_copy && header_out->full_size == 0)
         header_out->full_size = copy.full_size;
+    if (has_copy && header_out->reach_nonce == 0)
+        header_out->reach_nonce = copy.reach_nonce;
     return true;
 }

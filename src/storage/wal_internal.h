@@ -9,6 +9,7 @@
 #include "os/thread.h"
 #include "os/vfs.h"
 #include "storage/wal.h"
+#include "storage/wal_reach.h"
 
 #define WAL_DIR "log"
 #define WAL_PAGE ((uint64_t) 4096)
@@ -32,8 +33,14 @@ struct wal_frame {
 struct wal_header {
     struct och_uuid database;
     uint64_t number, first_lsn, salt;
-    uint64_t full_size; /* of the whole file; 0: it was made before headers said it */
-    uint32_t version;   /* another one than WAL_VERSION: nothing else is known */
+    uint64_t full_size;   /* of the whole file; 0: it was made before headers said it */
+    uint64_t reach_nonce; /* of the table that was kept beside it; 0: none was */
+    uint32_t version;     /* another one than WAL_VERSION: nothing else is known */
+};
+
+/* Records that are missing: LSNs from .. to - 1; to UINT64_MAX: nobody knows how many. */
+struct wal_hole {
+    uint64_t from, to;
 };
 
 /* A file of the log that may still hold needed records. */
@@ -52,10 +59,14 @@ struct och_wal {
     uint64_t file_size;               /* allocated */
     uint64_t file_used;
     uint64_t file_salt;
+    uint64_t newest_number, newest_salt; /* of the newest file that was read or begun */
     uint64_t next_lsn;
     uint64_t next_number;
-    uint64_t next_size; /* of the next file to prepare */
-    char *buffer;       /* owned: a group being put together */
+    uint64_t next_size;      /* of the next file to prepare */
+    struct wal_reach *reach; /* owned; NULL: no table is kept */
+    struct wal_hole *holes;  /* owned: what was passed over, ascending */
+    size_t n_holes, holes_room;
+    char *buffer; /* owned: a group being put together */
     size_t buffer_size;
     struct och_log_stats stats;
 
@@ -110,6 +121,35 @@ OCH_MUST_CHECK ochre_status och_wal_is_cut(
 /* Nothing but zeros from `at` on, and no end before it? */
 OCH_MUST_CHECK ochre_status och_wal_rest_is_zero(
         struct wal_scan *scan, uint64_t at, bool *zero_out, struct ochre_error *err);
+
+/* A file of the log, as the opening finds it. */
+struct wal_found {
+    uint64_t number;
+    uint64_t first_lsn;
+    uint64_t salt;
+    uint64_t full_size;
+    uint64_t reach_nonce;
+    uint64_t file_size;
+    bool unused; /* prepared, never begun */
+    bool half_made;
+    bool is_lost; /* its header is damaged */
+};
+
+/* Where a file ends, as far as others say. */
+struct wal_end {
+    uint64_t lsn;     /* the next file begins here; UINT64_MAX: there is none */
+    uint64_t lsn_min; /* when there is none: the log must reach this LSN */
+    bool is_next;     /* that file was made right after this one */
+    bool is_lost;     /* between the two there is one that cannot be read */
+};
+
+/* Visit one file's records up to that end, note holes if they are passed over, and enter
+ * the file into the list. */
+OCH_MUST_CHECK ochre_status och_wal_recover_file(struct och_wal *wal, const struct wal_found *found,
+        const struct wal_end *end, och_log_visit visit, void *context, struct ochre_error *err);
+
+OCH_MUST_CHECK ochre_status och_wal_add_hole(
+        struct och_wal *wal, uint64_t from, uint64_t to, struct ochre_error *err);
 
 /* OCHRE_CORRUPT, naming the file and the record. */
 OCH_MUST_CHECK ochre_status och_wal_fail_damaged(

@@ -196,6 +196,12 @@ next_file(struct och_wal *wal, uint64_t need, uint64_t *size_out, uint64_t *numb
     return make_file(wal, new_number, *size_out, file_out, err);
 }
 
+static bool
+keeps_reach(const struct och_wal *wal)
+{
+    return wal->reach != NULL && wal->reach->file != NULL;
+}
+
 /* Begin a new file: its header is durable before anything else is in it. */
 static ochre_status
 rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
@@ -205,7 +211,9 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
     uint64_t size = 0;
     char *page = NULL;
 
-    struct wal_header header = {.database = wal->options.database, .first_lsn = wal->next_lsn};
+    struct wal_header header = {.database = wal->options.database,
+            .first_lsn = wal->next_lsn,
+            .reach_nonce = keeps_reach(wal) ? wal->reach->table.nonce : 0};
     ochre_status status =
             och_machine_entropy(wal->options.machine, &header.salt, sizeof(header.salt), err);
     /* As long as nothing of the new file can be on disk, the old one goes on: what it
@@ -241,6 +249,8 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
     wal->file = file;
     wal->file_used = WAL_PAGE;
     wal->file_salt = header.salt;
+    wal->newest_number = number;
+    wal->newest_salt = header.salt;
     file = NULL;
 
 done:
@@ -348,6 +358,9 @@ och_wal_append(
     ochre_status status = reserve_buffer(wal, (size_t) size, err);
     if (status != OCHRE_OK)
         return status;
+    /* Without the table the log goes on in a file that says so. */
+    if (wal->reach != NULL && !och_wal_reach_mark(wal->reach, wal->next_lsn, records, n))
+        och_wal_roll(wal);
     if (wal->file == NULL || size > wal->file_size - wal->file_used) {
         status = rotate(wal, size, err);
         if (status != OCHRE_OK)
@@ -370,6 +383,8 @@ och_wal_append(
     wal->file_used += size;
     wal->newest->used = wal->file_used;
     wal->next_lsn += n;
+    for (size_t i = 0; i < n && wal->reach != NULL; i++)
+        och_wal_reach_note(wal->reach, records[i].collection, records[i].lsn);
     wal->stats.n_records += n;
     wal->stats.n_groups++;
     wal->stats.bytes += size;
@@ -381,6 +396,49 @@ och_wal_roll(struct och_wal *wal)
 {
     och_file_close(wal->file);
     wal->file = NULL;
+}
+
+/* --- how far collections reach ------------------------------------------------ */
+
+bool
+och_wal_has_holes(const struct och_wal *wal)
+{
+    return wal->n_holes > 0 || (wal->reach != NULL && och_wal_reach_has_lacking(wal->reach));
+}
+
+bool
+och_wal_lacks(struct och_wal *wal, uint32_t collection, uint64_t lsn)
+{
+    return wal->reach != NULL &&
+            och_wal_reach_lacks(wal->reach, collection, lsn, wal->holes, wal->n_holes);
+}
+
+ochre_status
+och_wal_begin_reach(struct och_wal *wal, struct ochre_error *err)
+{
+    uint64_t nonce = 0;
+    if (wal->reach == NULL)
+        return OCHRE_OK;
+    ochre_status status = och_machine_entropy(wal->options.machine, &nonce, sizeof(nonce), err);
+    och_wal_roll(wal); /* files of before do not say this nonce */
+    if (status == OCHRE_OK)
+        status = och_wal_reach_begin(
+                wal->reach, nonce | 1, wal->next_lsn, wal->newest_number, wal->newest_salt, err);
+    return status;
+}
+
+bool
+och_wal_rest(struct och_wal *wal, bool all)
+{
+    if (wal->reach == NULL)
+        return false;
+    if (!keeps_reach(wal)) {
+        ochre_status begun = och_wal_begin_reach(wal, NULL);
+        (void) begun; /* tried again by the next one */
+    } else if (!och_wal_reach_rest(wal->reach, wal->next_lsn, all)) {
+        och_wal_roll(wal);
+    }
+    return wal->reach->n_marked > 0;
 }
 
 /* --- trimming --------------------------------------------------------------- */
@@ -480,6 +538,8 @@ och_wal_close(struct och_wal *wal)
         wal->oldest = next;
     }
     och_mem_release(wal->options.mem, wal->buffer, wal->buffer_size);
+    och_mem_release(wal->options.mem, wal->holes, wal->holes_room * sizeof(*wal->holes));
+    och_wal_reach_close(wal->reach);
     och_mutex_clear(&wal->lock);
     och_mem_release(wal->options.mem, wal, sizeof(*wal));
 }

@@ -6,8 +6,8 @@
  * or it does not; if it does, every row lies inside of it, and what its rows
  * encode to has the same rows and encodes to itself.
  *
- * First byte odd: the rest is a program, letters with their operands.  First, on
- * a fresh log:
+ * First byte odd: the rest is a program, letters with their operands, of a log beside which
+ * a table of how far collections reach is kept, if the byte has bit 1.  First, on a fresh log:
  *
  *      a n size      append a group
  *      e call        let a call of the disk fail, once (for what follows)
@@ -30,7 +30,8 @@
  *
  * then how it is opened at the end: o read-only, b as another database's, l lsn
  * with what the catalog knows, i call (I: and all after it) with a disk that
- * fails, g grant (G) with memory that runs out.
+ * fails, g grant (G) with memory that runs out; and, if it is damaged then and has a table,
+ * once more, with holes passed over.
  *
  * The log opens or says why not.  A record that is not called damaged has the
  * payload that was appended under its LSN, unless a header was forged; LSNs are
@@ -212,6 +213,7 @@ struct log {
     uint64_t lsn_last;   /* seen while it is opened; 0: none yet */
     bool is_damaged;     /* records may be missing or called damaged */
     bool is_forged;      /* payloads may be anything */
+    bool passes_holes;   /* LSNs may be missing */
 };
 
 /* Was this appended under this LSN?  In a damaged log, what overrides a group that
@@ -232,7 +234,8 @@ check_record(
 {
     struct log *log = context;
     (void) err;
-    och_assert(log->lsn_last == 0 || record->lsn == log->lsn_last + 1);
+    och_assert(log->lsn_last == 0 || record->lsn == log->lsn_last + 1 ||
+            (log->passes_holes && record->lsn > log->lsn_last));
     log->lsn_last = record->lsn;
     if (log->is_forged)
         return OCHRE_OK;
@@ -335,6 +338,8 @@ reopen(struct log *log)
     if (status != OCHRE_OK)
         return;
     check_whole(log);
+    ochre_status begun = och_wal_begin_reach(log->wal, NULL);
+    (void) begun;
     log->n = och_wal_next_lsn(log->wal) - 1;
     log->n_overridden = log->n_maybes;
 }
@@ -344,6 +349,8 @@ static void
 write_log(struct log *log, struct program *program)
 {
     och_assert(open_log(log, &log->options) == OCHRE_OK);
+    ochre_status begun = och_wal_begin_reach(log->wal, NULL);
+    (void) begun;
     for (unsigned step = 0; step < N_STEPS_MAX && log->wal != NULL && program->left > 0; step++) {
         ochre_status status = OCHRE_OK;
         uint8_t letter = *program->next;
@@ -362,6 +369,7 @@ write_log(struct log *log, struct program *program)
             status = och_wal_trim(log->wal, operand(program), NULL);
         och_assert(status == OCHRE_OK || status == OCHRE_IO || status == OCHRE_FULL);
     }
+    (void) och_wal_rest(log->wal, log->n % 2 == 0);
     sim_disk_fail(log->disk, 0, SIM_IO_ONCE);
     och_wal_close(log->wal);
     log->wal = NULL;
@@ -539,6 +547,26 @@ check_owner(const struct log *log)
         och_assert(och_uuid_equal(database, log->options.database));
 }
 
+/* What there is of a damaged log is read, and it goes on behind that. */
+static void
+pass_holes(struct log *log, const struct och_wal_options *strict)
+{
+    struct och_wal_options options = *strict;
+    options.passes_holes = true;
+    log->passes_holes = true;
+    log->is_damaged = true; /* even if only lsn_min says so: from here on the table does, too */
+    if (open_log(log, &options) == OCHRE_OK) {
+        bool has_holes = och_wal_has_holes(log->wal);
+        bool lacks = och_wal_lacks(log->wal, 1, log->lsn_last);
+        och_assert(has_holes || !lacks);
+        och_assert(och_wal_next_lsn(log->wal) > log->lsn_last);
+        ochre_status begun = och_wal_begin_reach(log->wal, NULL);
+        (void) begun;
+    }
+    och_wal_close(log->wal);
+    log->passes_holes = false;
+}
+
 /* Run the third part and open. */
 static void
 open_at_last(struct log *log, struct program *program)
@@ -578,6 +606,8 @@ open_at_last(struct log *log, struct program *program)
         och_assert((status == OCHRE_IO && disk_fails) || status == OCHRE_FULL ||
                 (status == OCHRE_NO_MEMORY && memory_fails));
     och_wal_close(log->wal);
+    if (status == OCHRE_CORRUPT && options.keeps_reach && !options.read_only)
+        pass_holes(log, &options);
     if (log->is_damaged)
         return;
     /* Whatever happened, nothing was lost by it. */
@@ -590,7 +620,7 @@ open_at_last(struct log *log, struct program *program)
 }
 
 static void
-run_program(const uint8_t *data, size_t size)
+run_program(const uint8_t *data, size_t size, bool keeps_reach)
 {
     static struct log log;
     struct program program = {data, size};
@@ -600,8 +630,10 @@ run_program(const uint8_t *data, size_t size)
     log.disk = sim_disk_open(&log.disk_mem, 1);
     sim_disk_set_capacity(log.disk, DISK_SIZE); /* small disk, small files: quick to make */
     sim_machine_init(&log.machine, 1);
-    log.options = (struct och_wal_options){
-            .mem = &log.mem, .vfs = sim_disk_vfs(log.disk), .machine = &log.machine.machine};
+    log.options = (struct och_wal_options){.mem = &log.mem,
+            .vfs = sim_disk_vfs(log.disk),
+            .machine = &log.machine.machine,
+            .keeps_reach = keeps_reach};
     write_log(&log, &program);
     sim_disk_set_capacity(log.disk, UINT64_MAX); /* damage needs no room */
     change_files(&log, &program);
@@ -618,7 +650,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     if ((data[0] & 1) != 0)
-        run_program(data + 1, size - 1);
+        run_program(data + 1, size - 1, (data[0] & 2) != 0);
     else if (data[0] == 2)
         check_payload(data + 2, size - 2, (uint64_t) data[1] + 1);
     else

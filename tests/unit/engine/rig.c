@@ -44,12 +44,12 @@ settings_of(void *context, struct ochre_bytes schema, struct och_collection_sett
 
 /* The log behind a table of operations that tests may change. */
 static ochre_status
-open_log(void *context, uint64_t lsn_min, och_log_visit visit, void *visit_context,
-        struct och_record_log **log_out, struct ochre_error *err)
+open_log(void *context, uint64_t lsn_min, bool passes_holes, och_log_visit visit,
+        void *visit_context, struct och_record_log **log_out, struct ochre_error *err)
 {
     struct rig *rig = context;
     ochre_status status = rig->log_source.open(
-            rig->log_source.context, lsn_min, visit, visit_context, log_out, err);
+            rig->log_source.context, lsn_min, passes_holes, visit, visit_context, log_out, err);
     if (status != OCHRE_OK)
         return status;
     if (rig->log_ops.append == NULL)
@@ -128,8 +128,11 @@ rig_open(struct rig *rig, struct ochre_error *err)
     if (rig->catalog_ops.close == NULL)
         rig->catalog_ops = *rig->catalog->ops;
     rig->catalog->ops = &rig->catalog_ops;
-    rig->log_options = (struct och_wal_options){
-            .mem = &rig->mem, .vfs = vfs, .machine = &rig->machine.machine, .database = {{9}}};
+    rig->log_options = (struct och_wal_options){.mem = &rig->mem,
+            .vfs = vfs,
+            .machine = &rig->machine.machine,
+            .database = {{9}},
+            .keeps_reach = true};
     rig->log_source = och_log_file_source(&rig->log_options);
     if (rig->kernels == NULL)
         rig->kernels = och_kernels_choose((struct och_cpu_sets){.avx2_fma = false}, NULL);

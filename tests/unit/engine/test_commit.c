@@ -204,7 +204,7 @@ a_failed_first_write_pins_no_dimension(void **state)
     struct och_collection *other = rig_create(&rig, "others");
     rig_add(&rig, other, 0, 1, 1); /* the log has its file */
     och_collection_release(other);
-    sim_disk_fail(rig.disk, 1, SIM_IO_ONCE);
+    sim_disk_fail(rig.disk, 4, SIM_IO_ONCE); /* behind what marks it in REACH */
     check(rig_write(&rig, collection, &wide, &err) == OCHRE_IO);
     check_collection(&rig, collection, &model);
     const uint32_t numbers[] = {1, 2, 3};

@@ -240,7 +240,8 @@ forge_record(uint32_t number, uint64_t position)
             .type = OCH_RECORD_WRITE,
             .payload = {payload.data, payload.size},
             .payload_crc = och_crc32c(0, payload.data, payload.size)};
-    check_ok(rig.log_source.open(rig.log_source.context, 0, ignore_record, NULL, &log, &err), &err);
+    check_ok(rig.log_source.open(rig.log_source.context, 0, false, ignore_record, NULL, &log, &err),
+            &err);
     check_ok(log->ops->append(log, &record, 1, &err), &err);
     log->ops->close(log);
     och_buf_clear(&payload);
@@ -354,8 +355,144 @@ a_log_that_ends_before_the_catalog_is_refused(void **state)
     begin(10);
     rig_close(&rig);
     check_ok(och_vfs_remove(sim_disk_vfs(rig.disk), log_path, &err), &err);
+    check_ok(och_vfs_remove(sim_disk_vfs(rig.disk), "REACH", &err), &err);
     ochre_status status = rig_open(&rig, &err);
     check(status == OCHRE_CORRUPT);
+    rig_end(&rig);
+}
+
+/* What is beside the log says that these two have nothing in it that is not in segments. */
+static void
+without_a_log_collections_at_rest_answer(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    begin(10);
+    rig_close(&rig);
+    check_ok(och_vfs_remove(sim_disk_vfs(rig.disk), log_path, &err), &err);
+    rig_reopen(&rig);
+    check_named("things", &model);
+    check_ok(add_to("others", 11, 3, &other_model, &err), &err);
+    rig_reopen(&rig);
+    check_named("things", &model);
+    check_named("others", &other_model);
+    rig_end(&rig);
+}
+
+/* Where nothing says what reaches how far. */
+static ochre_status
+open_twin_without_reach(void)
+{
+    static struct rig twin;
+    struct ochre_error err;
+    memset(&twin, 0, sizeof(twin));
+    och_mem_init(&twin.own, NULL);
+    och_mem_init(&twin.mem, NULL);
+    sim_machine_init(&twin.machine, 3);
+    twin.disk = sim_disk_clone(rig.disk);
+    check_ok(och_vfs_remove(sim_disk_vfs(twin.disk), "REACH", &err), &err);
+    ochre_status status = rig_open(&twin, &err);
+    rig_close(&twin);
+    sim_disk_close(twin.disk);
+    return status;
+}
+
+/* Cut, the log fails those that wrote behind the cut; until they are dropped. */
+static void
+a_cut_log_fails_those_that_miss_records(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_file *file = NULL;
+    uint64_t at = 0;
+    begin(0);
+    check_ok(add_to("things", 100, 7777, &model, &err), &err);
+    rig_close(&rig);
+    check(find_in_file(log_path, "d7777", 5, &at));
+    check_ok(och_vfs_open(sim_disk_vfs(rig.disk), log_path, OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_truncate(file, at, &err), &err);
+    check_ok(och_file_sync(file, &err), &err);
+    och_file_close(file);
+    for (int i = 0; i < 3; i++) {
+        check_ok(rig_open(&rig, &err), &err);
+        check(try_named("things", &err) == OCHRE_CORRUPT);
+        check(strstr(err.message, "may be missing") != NULL &&
+                strstr(err.message, log_path) != NULL);
+        check(add_to("things", 101, 9, &model, &err) == OCHRE_CORRUPT);
+        check_named("others", &other_model);
+        check_ok(add_to("others", 101 + (uint32_t) i, 9, &other_model, &err), &err);
+        check_ok(och_engine_seal_all(rig.engine, &err), &err); /* passes the damaged one over */
+        rig_close(&rig);
+        check(open_twin_without_reach() == OCHRE_CORRUPT); /* what is missing stays missing */
+    }
+    check_ok(rig_open(&rig, &err), &err);
+    struct och_collection *collection = rig_collection(&rig, "things");
+    check_ok(och_engine_drop(rig.engine, collection->id, &err), &err);
+    och_collection_release(collection);
+    check_ok(och_engine_seal_all(rig.engine, &err), &err);
+    /* Nothing needs the damaged file any more. */
+    bool there = true;
+    check_ok(och_vfs_exists(sim_disk_vfs(rig.disk), log_path, &there, &err), &err);
+    check(!there);
+    rig_reopen(&rig); /* which still knows that somebody lacked something */
+    rig_reopen(&rig);
+    check(!rig.engine->log->ops->has_holes(rig.engine->log));
+    check_named("others", &other_model);
+    rig_end(&rig);
+}
+
+/* What a killed process leaves, its log cut; what opening that comes to. */
+static ochre_status
+open_cut_twin(ochre_status *things_out)
+{
+    static struct rig twin;
+    struct ochre_error err;
+    struct och_file *file = NULL;
+    memset(&twin, 0, sizeof(twin));
+    och_mem_init(&twin.own, NULL);
+    och_mem_init(&twin.mem, NULL);
+    sim_machine_init(&twin.machine, 3);
+    twin.disk = sim_disk_clone(rig.disk);
+    check_ok(och_vfs_open(sim_disk_vfs(twin.disk), log_path, OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_truncate(file, 4120, &err), &err);
+    och_file_close(file);
+    ochre_status status = rig_open(&twin, &err);
+    *things_out = status;
+    if (status == OCHRE_OK) {
+        struct och_collection *things = rig_collection(&twin, "things");
+        *things_out = rig_try(&twin, things, &err);
+        och_collection_release(things);
+    }
+    rig_close(&twin);
+    sim_disk_close(twin.disk);
+    return status;
+}
+
+/* A table that cannot be written is given up: the log goes on in a file that says so, which
+ * makes the old one worth nothing, and another one is begun later. */
+static void
+a_table_that_cannot_be_written_costs_no_write(void **state)
+{
+    (void) state;
+    ochre_status things = OCHRE_OK;
+    begin(0);
+    rig_reopen(&rig);
+    struct och_collection *collection = rig_collection(&rig, "things");
+    check(open_cut_twin(&things) == OCHRE_OK && things == OCHRE_CORRUPT);
+    sim_disk_fail(rig.disk, 1, SIM_IO_ONCE);
+    rig_add(&rig, collection, 100, 1, 7);
+    check(sim_disk_has_failed(rig.disk));
+    check(open_cut_twin(&things) == OCHRE_CORRUPT);
+    check(!rig.engine->log->ops->rest(rig.engine->log, false));
+    check(open_cut_twin(&things) == OCHRE_OK && things == OCHRE_CORRUPT);
+    /* The same when it was noting who rests. */
+    rig_add(&rig, collection, 101, 1, 7);
+    (void) rig.engine->log->ops->rest(rig.engine->log, false);
+    sim_disk_fail(rig.disk, 1, SIM_IO_ONCE);
+    check(!rig.engine->log->ops->rest(rig.engine->log, true));
+    rig_add(&rig, collection, 102, 1, 7);
+    check(open_cut_twin(&things) == OCHRE_CORRUPT);
+    och_collection_release(collection);
     rig_end(&rig);
 }
 
@@ -447,6 +584,9 @@ main(void)
             cmocka_unit_test(a_segment_of_another_time_is_not_the_one_listed),
             cmocka_unit_test(a_catalog_older_than_the_log_knows_is_refused),
             cmocka_unit_test(a_log_that_ends_before_the_catalog_is_refused),
+            cmocka_unit_test(without_a_log_collections_at_rest_answer),
+            cmocka_unit_test(a_cut_log_fails_those_that_miss_records),
+            cmocka_unit_test(a_table_that_cannot_be_written_costs_no_write),
             cmocka_unit_test(recovery_gives_what_was_there_again_and_again),
             cmocka_unit_test(records_of_a_dropped_collection_are_passed_over),
             cmocka_unit_test(opening_may_fail_at_any_call_and_be_tried_again),

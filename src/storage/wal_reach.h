@@ -1,0 +1,117 @@
+/*
+ * wal_reach.h - how far the records of each collection reach, beside the log.
+ *
+ * What is missing at the end of a log that somebody cut, nothing in the log can tell.
+ * This file says so for each collection, so that those go on that miss nothing:
+ *
+ *      REACH    block | block' | block | block'     four of 32 KiB
+ *      block    a header, and for each collection the LSN of its last record, and
+ *               whether it may have later ones
+ *
+ * A collection that writes after a rest is marked first, durably; one that has rested is
+ * noted with its last LSN and unmarked: as the write-intent bitmaps of disk arrays do.
+ * So what writes all the time pays nothing, and what is not marked has no record behind
+ * its LSN.  Two states take turns, and each stands there twice: a power cut takes one that
+ * is being written, with both its copies; damage takes one copy.
+ *
+ * Nothing depends on it while the log is whole.  A table that could not be written is
+ * given up, and the log goes on in a file that says that none is kept.
+ *
+ * docs/formats/reach.md is normative; docs/decisions/0032 has the reasoning.
+ *
+ * Threads: the log's.
+ */
+#ifndef OCH_STORAGE_WAL_REACH_H
+#define OCH_STORAGE_WAL_REACH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/uuid.h"
+#include "ochre/status.h"
+#include "storage/log_record.h"
+
+struct och_file;
+struct och_mem;
+struct och_vfs;
+struct wal_hole;
+
+/* Collections whose numbers are so far apart share an entry. */
+#define WAL_REACH_ENTRIES 4084u
+
+/* As an entry's LSN: its collection was found to miss records. */
+#define WAL_REACH_LACKS (UINT64_MAX >> 1)
+/* In an entry: there may be records behind its LSN. */
+#define WAL_REACH_MARKED (UINT64_C(1) << 63)
+
+/* A table. */
+struct wal_reach_table {
+    uint64_t nonce;         /* files of the log that were begun beside it have the same */
+    uint64_t sequence;      /* of the state */
+    uint64_t opened_lsn;    /* where the log went on: no mark is for a record below it */
+    uint64_t reached_lsn;   /* the log's last record when this was written */
+    uint64_t newest_number; /* the newest file of the log when this was written, */
+    uint64_t newest_salt;   /* and its salt; 0: there was none */
+    uint64_t entries[WAL_REACH_ENTRIES];
+};
+
+struct wal_reach {
+    struct och_mem *mem;   /* borrowed */
+    struct och_vfs *vfs;   /* borrowed */
+    struct och_file *file; /* owned; NULL: none is kept, or not yet */
+    struct och_uuid database;
+    bool was_read;                                /* there was one when the log was opened: */
+    struct wal_reach_table found;                 /* that */
+    struct wal_reach_table table;                 /* as it is on disk, or is about to be */
+    uint64_t last[WAL_REACH_ENTRIES];             /* LSNs of records that were read or appended */
+    uint64_t is_busy[WAL_REACH_ENTRIES / 64 + 1]; /* wrote since the last rest */
+    uint64_t lacks[WAL_REACH_ENTRIES / 64 + 1];   /* och_wal_lacks said so */
+    uint32_t n_marked;
+};
+
+/* Read the table of a database.  What is not there, or damaged, is none. */
+OCH_MUST_CHECK ochre_status och_wal_reach_make(struct och_mem *mem, struct och_vfs *vfs,
+        struct och_uuid database, struct wal_reach **reach_out, struct ochre_error *err);
+void och_wal_reach_close(struct wal_reach *reach); /* NULL is fine */
+
+/* The LSN that the log has reached, as it knows; 0: it knows of none. */
+uint64_t och_wal_reach_max(const struct wal_reach *reach);
+
+/* Was a collection found to miss records? */
+bool och_wal_reach_has_lacking(const struct wal_reach *reach);
+
+/* Of a log without the records of these holes: may one of them be the collection's, though none
+ * behind `lsn` was read?  True is kept. */
+bool och_wal_reach_lacks(struct wal_reach *reach, uint32_t collection, uint64_t lsn,
+        const struct wal_hole *holes, size_t n);
+
+/* A record that was read from the log, or is durable in it. */
+void och_wal_reach_note(struct wal_reach *reach, uint32_t collection, uint64_t lsn);
+
+/*
+ * Begin a table: all that was noted, at rest.  What lacked records keeps that.  Files that
+ * the log begins from now on say table.nonce, which is given.
+ *
+ * Errors: what makes it impossible; then none is kept.
+ */
+OCH_MUST_CHECK ochre_status och_wal_reach_begin(struct wal_reach *reach, uint64_t nonce,
+        uint64_t next_lsn, uint64_t newest_number, uint64_t newest_salt, struct ochre_error *err);
+
+/* Mark the collections of these records, the first of which gets `next_lsn`, durably, where
+ * they are not.  False: that failed, and no table is kept any more. */
+OCH_MUST_CHECK bool och_wal_reach_mark(
+        struct wal_reach *reach, uint64_t next_lsn, const struct och_log_record *records, size_t n);
+
+/* Unmark what has not written since the last call, or all.  False: that failed, likewise. */
+OCH_MUST_CHECK bool och_wal_reach_rest(struct wal_reach *reach, uint64_t next_lsn, bool all);
+
+/*
+ * How many of the four blocks are not what was written: damaged, or being written when power
+ * failed.  Nobody may have the directory.  OCHRE_NOT_FOUND: there is no such file.
+ */
+OCH_MUST_CHECK ochre_status och_wal_reach_check(struct och_mem *mem, struct och_vfs *vfs,
+        struct och_uuid database, unsigned *n_bad_out, struct ochre_error *err);
+
+#endif /* OCH_STORAGE_WAL_REACH_H */
