@@ -97,7 +97,7 @@ OCHRE_API ochre_status ochre_seal(ochre_db *db, struct ochre_error *err);
  *
  * Errors: the first one met; other collections are compacted all the same.
  *         OCHRE_CORRUPT  a damaged file, which is left as it is
- *         OCHRE_BUSY     another thread compacts or purges
+ *         OCHRE_BUSY     another thread compacts, purges or repairs
  *         OCHRE_FULL     there is not as much space free as the new file takes
  * Cost:   reads and writes what there is, once.
  */
@@ -151,6 +151,32 @@ struct ochre_backup {
  */
 OCHRE_API ochre_status ochre_backup(
         ochre_db *db, const char *to, struct ochre_backup *backup_out, struct ochre_error *err);
+
+/* What a repair has found, and made. */
+struct ochre_repair {
+    size_t size;         /* sizeof(struct ochre_repair) */
+    uint64_t n_damaged;  /* collections, and pins of them, that are not whole */
+    uint64_t n_records;  /* that what was made of them has */
+    uint64_t n_lost;     /* records that cannot be read */
+    uint64_t n_in_doubt; /* records that may have been deleted */
+};
+
+/*
+ * Make, beside each collection that is damaged, a sound one in the same database of what is
+ * left of it: NAME.repaired, and of a pin NAME.PIN.unpinned; what may have been deleted is put
+ * into NAME.in-doubt.  The damaged one stays as it is.  Reads and writes go on meanwhile.  What
+ * was kept and what was lost stands in the file REPAIR of the database's directory, if
+ * there was anything to be said.  With `dry_run` nothing is made or written.
+ *
+ * Errors: OCHRE_CORRUPT  the catalog is damaged: close, and `ochre repair` the directory
+ *         OCHRE_BUSY     another thread compacts, purges or repairs
+ *         OCHRE_INVALID  `size` of *repair_out, which may be NULL, is another
+ *         OCHRE_IO, OCHRE_FULL, OCHRE_NO_MEMORY
+ *         After an error some may have been made, each with all that is left of it.
+ * Cost:   reads all there is, and what is damaged again, which then takes space twice.
+ */
+OCHRE_API ochre_status ochre_repair(
+        ochre_db *db, bool dry_run, struct ochre_repair *repair_out, struct ochre_error *err);
 
 /* Where the bytes of files with records are. */
 struct ochre_file_bytes {

@@ -53,7 +53,7 @@ struct ochre_db {
     struct och_engine *engine;   /* owned */
     atomic_bool gives_up;        /* och_db_give_up */
     uint64_t n_purged; /* changes of the engine that a purge has seen, and one; who is tidying */
-    atomic_flag is_tidied; /* someone compacts, purges or upgrades all of it (tidy.h) */
+    atomic_flag is_tidied; /* someone compacts, purges, upgrades or repairs all of it (tidy.h) */
     /* How far it is: called by who tidies; NULL: nobody watches. */
     void (*progress)(void *context, uint64_t done, uint64_t total);
     void *progress_context;

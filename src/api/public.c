@@ -10,6 +10,7 @@
 #include "api/backup.h"
 #include "api/db.h"
 #include "api/ops.h"
+#include "api/repair.h"
 #include "api/schema.h"
 #include "api/stats.h"
 #include "base/arena.h"
@@ -209,6 +210,24 @@ ochre_status
 ochre_compact(ochre_db *db, struct ochre_error *err)
 {
     return och_op_compact(db, err);
+}
+
+ochre_status
+ochre_repair(ochre_db *db, bool dry_run, struct ochre_repair *repair_out, struct ochre_error *err)
+{
+    static const struct och_repair_options options = {.report = NULL};
+    struct och_repair_totals totals;
+    if (repair_out != NULL && repair_out->size != sizeof(*repair_out))
+        return och_fail(err, OCHRE_INVALID, "ochre_repair: size is %zu, not %zu", repair_out->size,
+                sizeof(*repair_out));
+    ochre_status status = och_op_repair(db, &options, dry_run, &totals, err);
+    if (status == OCHRE_OK && repair_out != NULL)
+        *repair_out = (struct ochre_repair){.size = sizeof(*repair_out),
+                .n_damaged = totals.n_collections - totals.n_whole,
+                .n_records = totals.n_records,
+                .n_lost = totals.n_lost,
+                .n_in_doubt = totals.n_in_doubt};
+    return status;
 }
 
 ochre_status

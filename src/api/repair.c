@@ -96,18 +96,26 @@ put_summary(struct och_repair *repair, const struct och_repair_collection *sum)
         repair->options->summarize(repair->options->context, sum);
 }
 
-static void
-sum_up(struct och_repair *repair)
+bool
+och_repair_is_whole(const struct och_repair_member *member)
+{
+    return !member->is_broken && !member->is_unreadable && !member->has_stopped;
+}
+
+void
+och_repair_sum_up(struct och_repair *repair)
 {
     struct och_repair_totals *totals = &repair->totals;
     for (size_t i = 0; i < repair->n_members; i++) {
         struct och_repair_member *member = &repair->members[i];
         struct och_repair_collection *sum = &member->sum;
-        sum->position = member->position;
-        sum->is_whole = !member->is_broken && !member->is_unreadable && !member->has_stopped &&
-                sum->n_rebuilt == 0;
-        put_summary(repair, sum);
         totals->n_collections++;
+        totals->n_whole += member->is_left_out;
+        if (member->is_left_out)
+            continue;
+        sum->position = member->position;
+        sum->is_whole = och_repair_is_whole(member) && sum->n_rebuilt == 0;
+        put_summary(repair, sum);
         totals->n_whole += sum->is_whole;
         totals->n_records += sum->n_records;
         totals->n_lost += sum->n_lost;
@@ -441,26 +449,43 @@ find_strangers(struct och_repair *repair, struct ochre_error *err)
 
 /* --- all of it ------------------------------------------------------------------------ */
 
-static ochre_status
-repair_all(struct och_repair *repair, struct ochre_error *err)
+ochre_status
+och_repair_look(struct och_repair *repair, struct ochre_error *err)
 {
     ochre_status status = find_database(repair, err);
     if (status == OCHRE_OK)
         status = open_catalog(repair, err);
     if (status == OCHRE_OK)
-        status = read_members(repair, err);
+        och_repair_lend_ids(repair, repair->catalog.catalog, &repair->lent);
     if (status == OCHRE_OK)
-        status = find_strangers(repair, err);
-    if (status == OCHRE_OK && repair->to != NULL)
+        status = read_members(repair, err);
+    return status == OCHRE_OK ? find_strangers(repair, err) : status;
+}
+
+ochre_status
+och_repair_work(struct och_repair *repair, struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    if (repair->to != NULL)
         status = och_repair_take_target(repair, err);
     for (size_t i = 0; i < repair->n_members && status == OCHRE_OK; i++)
-        status = och_repair_segments(repair, &repair->members[i], err);
+        if (!repair->members[i].is_left_out)
+            status = och_repair_segments(repair, &repair->members[i], err);
     if (status == OCHRE_OK)
         status = och_repair_log(repair, err);
     if (status == OCHRE_OK && repair->to != NULL)
         status = och_repair_write_target(repair, err);
+    return status;
+}
+
+static ochre_status
+repair_all(struct och_repair *repair, struct ochre_error *err)
+{
+    ochre_status status = och_repair_look(repair, err);
     if (status == OCHRE_OK)
-        sum_up(repair);
+        status = och_repair_work(repair, err);
+    if (status == OCHRE_OK)
+        och_repair_sum_up(repair);
     if (status == OCHRE_OK && och_buf_status(&repair->text) != OCHRE_OK)
         status = och_fail_memory(err);
     if (status == OCHRE_OK && repair->to != NULL)
@@ -468,12 +493,12 @@ repair_all(struct och_repair *repair, struct ochre_error *err)
     return status;
 }
 
-/* The locks of the new directory stay, in *hold_out. */
-static ochre_status
-repair_from(const struct och_repair_options *options, struct och_vfs *from, struct och_vfs *to,
-        struct och_hold *hold_out, struct och_repair_totals *totals_out, struct ochre_error *err)
+ochre_status
+och_repair_make(const struct och_repair_options *options, struct och_vfs *from, struct och_vfs *to,
+        struct och_repair **repair_out, struct ochre_error *err)
 {
     struct och_repair *repair = och_mem_take_zeroed(options->mem, sizeof(*repair));
+    *repair_out = repair;
     if (repair == NULL)
         return och_fail_memory(err);
     repair->options = options;
@@ -483,15 +508,35 @@ repair_from(const struct och_repair_options *options, struct och_vfs *from, stru
     och_arena_init(&repair->arena, repair->mem);
     och_buf_init(&repair->text, repair->mem, SIZE_MAX / 2);
     och_vfs_memory_init(&repair->catalog.files, repair->mem);
-    ochre_status status = repair_all(repair, err);
+    return OCHRE_OK;
+}
+
+void
+och_repair_release(struct och_repair *repair)
+{
+    if (repair == NULL)
+        return;
     for (size_t i = 0; i < repair->n_members; i++)
         och_repair_close_segments(repair, &repair->members[i]);
     och_catalog_salvage_close(&repair->catalog);
-    *hold_out = repair->hold;
     och_buf_clear(&repair->text);
     och_arena_clear(&repair->arena);
+    och_mem_release(repair->mem, repair, sizeof(*repair));
+}
+
+/* The locks of the new directory stay, in *hold_out. */
+static ochre_status
+repair_from(const struct och_repair_options *options, struct och_vfs *from, struct och_vfs *to,
+        struct och_hold *hold_out, struct och_repair_totals *totals_out, struct ochre_error *err)
+{
+    struct och_repair *repair = NULL;
+    ochre_status status = och_repair_make(options, from, to, &repair, err);
+    if (status != OCHRE_OK)
+        return status;
+    status = repair_all(repair, err);
+    *hold_out = repair->hold;
     *totals_out = repair->totals;
-    och_mem_release(options->mem, repair, sizeof(*repair));
+    och_repair_release(repair);
     return status;
 }
 

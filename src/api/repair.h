@@ -14,11 +14,14 @@
  * what comes before the first of its records that is missing, which its dense
  * positions tell.  docs/decisions/0022-repair.md says why, and what the cases are.
  *
- * Threads: one thread a directory.
+ * A database in use is not made anew: what is damaged of it gets a sound collection beside it.
+ *
+ * Threads: one thread a directory; och_op_repair: any.
  */
 #ifndef OCH_API_REPAIR_H
 #define OCH_API_REPAIR_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -31,6 +34,7 @@ struct och_kernels;
 struct och_machine;
 struct och_mem;
 struct och_vfs;
+struct ochre_db;
 
 /* The report, in the directory that was made. */
 #define OCH_REPAIR_REPORT "REPAIR"
@@ -64,6 +68,7 @@ struct och_repair_collection {
     uint64_t n_lost;            /* records that cannot be read */
     uint64_t n_in_doubt;        /* records that were put into a collection of their own: */
     struct ochre_bytes doubted; /* its name; empty: there is none */
+    struct ochre_bytes beside;  /* in a database in use: the collection that has what is left */
     uint64_t n_rebuilt;         /* segment files that were written anew */
     uint64_t n_given_up;        /* writes in the log behind the first that is missing */
     uint64_t n_skipped;         /* changes in the log of records that are lost or in doubt */
@@ -79,6 +84,7 @@ struct och_repair_options {
     /* So many bytes of so many, of this part of the work ("reading ", a literal). */
     void (*progress)(void *context, const char *phase, uint64_t done, uint64_t total);
     void *context;
+    const atomic_bool *stop; /* borrowed; set: no more is read, OCHRE_UNAVAILABLE */
 };
 
 struct och_repair_totals {
@@ -127,5 +133,33 @@ OCH_MUST_CHECK ochre_status och_repair_directory(const struct och_repair_options
 OCH_MUST_CHECK ochre_status och_repair_in_place(const struct och_repair_options *options,
         const char *path, char *kept_out, size_t kept_size, struct och_repair_totals *totals_out,
         struct ochre_error *err);
+
+/*
+ * Make, of each collection of an open database that is damaged, a sound one beside it, in the
+ * same database, of what is left: NAME.repaired, and of a pin NAME.PIN.unpinned; records in
+ * doubt are put into NAME.in-doubt (with -2, -3 ... where the name is taken).  The damaged one
+ * stays as it is.  All others are read and written meanwhile, and so is what is whole of it.
+ *
+ * What is in memory is written to files first: damage in the log costs nothing where what it
+ * said had been read before.  Then all files are read, as they are at one moment
+ * (held_files.h), and what is left is put together and verified in tmp/, as och_repair_vfs
+ * does it.  A collection is there with all that is left of it, or not at all.
+ *
+ * Findings are of all there is, summaries of what is not whole.  Of the options `report`,
+ * `summarize`, `context` count.  If something was found, the report stands in REPAIR.
+ *
+ * `dry_run`: only find out and report.
+ *
+ * Errors: OCHRE_BUSY         another thread compacts, purges or repairs
+ *         OCHRE_CORRUPT      the catalog is damaged: stop, and repair the directory
+ *         OCHRE_DENIED       it was opened to be read
+ *         OCHRE_UNAVAILABLE  the database is being closed
+ *         OCHRE_IO, OCHRE_FULL, OCHRE_NO_MEMORY
+ * After an error some collections may have been made, each of them whole.
+ * Cost:   reads all there is, and what is damaged again; space for what is left of that.
+ */
+OCH_MUST_CHECK ochre_status och_op_repair(struct ochre_db *db,
+        const struct och_repair_options *options, bool dry_run,
+        struct och_repair_totals *totals_out, struct ochre_error *err);
 
 #endif /* OCH_API_REPAIR_H */

@@ -5,6 +5,7 @@
  *      repair_segments.c  what is left of a collection's files
  *      repair_log.c       what of the log may be applied to that
  *      repair_target.c    the new directory
+ *      op_repair.c        the same of a database in use: beside what is damaged
  *
  * Threads: one at a time.
  */
@@ -40,6 +41,7 @@ struct och_repair_member {
     struct och_collection_settings settings;
     struct och_repair_segment *segments;
     size_t n_segments;
+    bool is_left_out;    /* it stays where it is */
     bool is_broken;      /* a segment is: what the log changes has to be looked at */
     bool is_unreadable;  /* what the catalog says of it makes no sense */
     bool has_stopped;    /* a record of its log is missing: none is applied from there on */
@@ -55,6 +57,13 @@ struct och_repair_member {
     struct och_repair_collection sum;
 };
 
+/* File ids that a catalog gives are another one's, whose they are to be. */
+struct och_lent_ids {
+    struct och_catalog_ops ops; /* first: the catalog's pointer is ours */
+    const struct och_catalog_ops *own;
+    struct och_catalog *live; /* borrowed */
+};
+
 struct och_repair {
     const struct och_repair_options *options; /* borrowed */
     struct och_mem *mem;                      /* borrowed */
@@ -63,12 +72,39 @@ struct och_repair {
     struct och_uuid database;
     struct och_arena arena;
     struct och_catalog_salvage catalog;
+    struct och_lent_ids lent;
     struct och_repair_member *members; /* in the arena; by number */
     size_t n_members;
+    /* Of a database in use: files get ids of its catalog, pins become collections, and in the
+     * end all is in files.  Borrowed; NULL: of a directory. */
+    struct och_catalog *live;
     uint64_t lsn_max;    /* the newest record the catalog knows of */
     struct och_buf text; /* the report */
     struct och_repair_totals totals;
 };
+
+/*
+ * Begin: `from` is held, and `to` may be NULL.  Release it in any case, but for its hold.
+ *
+ * Errors: OCHRE_NO_MEMORY
+ */
+OCH_MUST_CHECK ochre_status och_repair_make(const struct och_repair_options *options,
+        struct och_vfs *from, struct och_vfs *to, struct och_repair **repair_out,
+        struct ochre_error *err);
+void och_repair_release(struct och_repair *repair); /* NULL is fine */
+
+/* Read what collections there are. */
+OCH_MUST_CHECK ochre_status och_repair_look(struct och_repair *repair, struct ochre_error *err);
+
+/* Find out what is left of those that are not left out, and write that where there is a
+ * target. */
+OCH_MUST_CHECK ochre_status och_repair_work(struct och_repair *repair, struct ochre_error *err);
+
+/* Is nothing of it damaged, as far as that costs records or keeps it from being used? */
+bool och_repair_is_whole(const struct och_repair_member *member);
+
+/* Report, and count, what became of those that are not left out. */
+void och_repair_sum_up(struct och_repair *repair);
 
 /* Report something. */
 void och_repair_report(struct och_repair *repair, och_repair_kind kind, const char *path,
@@ -111,6 +147,10 @@ OCH_MUST_CHECK ochre_status och_repair_clear(
  * verify every byte. */
 OCH_MUST_CHECK ochre_status och_repair_write_target(
         struct och_repair *repair, struct ochre_error *err);
+
+/* `lent` lives as long as `catalog`.  Where repair->live is NULL, ids stay its own. */
+void och_repair_lend_ids(
+        const struct och_repair *repair, struct och_catalog *catalog, struct och_lent_ids *lent);
 
 /* Write the report, and let it be a database. */
 OCH_MUST_CHECK ochre_status och_repair_publish_target(

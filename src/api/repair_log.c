@@ -234,7 +234,7 @@ visit_write(struct log_repair *log, const struct och_log_record *record, bool da
         log->n_unknown++;
         return OCHRE_OK;
     }
-    if (record->position <= member->state.position)
+    if (member->is_left_out || record->position <= member->state.position)
         return OCHRE_OK; /* in a segment already */
     if (!member->has_stopped && record->position != member->position + 1)
         stop_member(log, member, record, "does not follow the last one that there is");

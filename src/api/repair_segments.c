@@ -601,7 +601,8 @@ och_repair_segments(
         is_changed |= s->is_lost || s->is_damaged || s->has_lost_deletes;
     }
     bool has_lost = status == OCHRE_OK && has_lost_records(member);
-    if (has_lost && member->sum.pin.data != NULL)
+    /* What a pin is of stays as it is, beside a database in use: what is made is no pin of it. */
+    if (status == OCHRE_OK && (has_lost || repair->live != NULL) && member->sum.pin.data != NULL)
         status = unpin(repair, member, err);
     /* As it is now it never was: what it was at its position only a pin may know. */
     state.position += has_lost;

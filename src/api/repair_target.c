@@ -174,6 +174,30 @@ settings_of(void *context, struct ochre_bytes text, struct och_collection_settin
     return status;
 }
 
+/* ids of the catalog's own pass meanwhile: it must give none that the other one gave.  It
+ * began where that was when it was copied. */
+static ochre_status
+next_lent_id(struct och_catalog *catalog, uint64_t *id_out, struct ochre_error *err)
+{
+    const struct och_lent_ids *lent = (const struct och_lent_ids *) catalog->ops;
+    uint64_t own = 0;
+    ochre_status status = lent->live->ops->next_file_id(lent->live, id_out, err);
+    while (status == OCHRE_OK && own < *id_out)
+        status = lent->own->next_file_id(catalog, &own, err);
+    return status;
+}
+
+void
+och_repair_lend_ids(
+        const struct och_repair *repair, struct och_catalog *catalog, struct och_lent_ids *lent)
+{
+    if (repair->live == NULL)
+        return;
+    *lent = (struct och_lent_ids){.ops = *catalog->ops, .own = catalog->ops, .live = repair->live};
+    lent->ops.next_file_id = next_lent_id;
+    catalog->ops = &lent->ops;
+}
+
 /* How many records are there, now that the log is applied? */
 static ochre_status
 count_records(struct och_engine *engine, const struct och_collection_row *row, uint64_t *n_out,
@@ -211,11 +235,13 @@ try_engine(struct och_repair *repair, struct och_catalog *catalog, struct ochre_
     ochre_status status = och_engine_open(&ports, &options, settings_of, repair, &engine, err);
     for (size_t i = 0; i < repair->n_members && status == OCHRE_OK; i++) {
         struct och_repair_member *member = &repair->members[i];
-        if (!member->is_unreadable)
+        if (!member->is_unreadable && !member->is_left_out)
             status = count_records(engine, &member->row, &member->sum.n_records, err);
         if (status == OCHRE_OK && member->doubted.number != 0)
             status = count_records(engine, &member->doubted, &member->sum.n_in_doubt, err);
     }
+    if (status == OCHRE_OK && repair->live != NULL)
+        status = och_engine_seal_all(engine, err);
     och_engine_close(engine);
     return status;
 }
@@ -224,16 +250,20 @@ static ochre_status
 try_all(struct och_repair *repair, struct ochre_error *err)
 {
     struct och_catalog *catalog = NULL;
+    struct och_lent_ids lent;
     const struct och_directory directory = {.database = repair->database};
     struct och_read_phase phase = {.name = "verifying ",
             .progress = repair->options->progress,
             .context = repair->options->context};
     struct och_read_pace pace = {.machine = repair->options->machine,
             .progress = phase.progress == NULL ? NULL : och_read_phase_tell,
-            .context = &phase};
+            .context = &phase,
+            .stop = repair->options->stop};
     const struct och_check_options check_options = {.mem = repair->mem, .pace = &pace};
     struct och_check_totals totals;
     ochre_status status = och_catalog_sqlite_open(repair->mem, repair->to, false, &catalog, err);
+    if (status == OCHRE_OK)
+        och_repair_lend_ids(repair, catalog, &lent);
     if (status == OCHRE_OK)
         status = catalog->ops->keep_copy(catalog, err);
     if (status == OCHRE_OK)

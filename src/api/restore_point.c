@@ -330,7 +330,7 @@ take_note(struct replay *replay, const struct och_log_record *record, const stru
 {
     if (note->kind == OCH_NOTE_BEGIN)
         return och_fail(err, OCHRE_INVALID,
-                "the database was open without an archive before record %" PRIu64
+                "the database was open without an archive, or was repaired, before record %" PRIu64
                 ": what happened until then is not known; use a backup that was made after it",
                 record->lsn);
     if (!och_note_is_change(note))

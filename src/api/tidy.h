@@ -1,7 +1,7 @@
 /*
  * tidy.h - what goes through all of a database to have its files as they should be.
  *
- * A compaction, a purge, an upgrade: one at a time, or a second one would wait for the
+ * A compaction, a purge, an upgrade, a repair: one at a time, or a second one would wait for the
  * first, collection by collection.
  *
  * Threads: any; `purge` by who has begun.

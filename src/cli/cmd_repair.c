@@ -78,6 +78,9 @@ static const struct argp argp = {
                "\vRecords that may have been deleted (the file that says so is damaged) are put "
                "into a collection of their own, NAME.in-doubt.  Without any catalog nothing can be "
                "repaired: restore a backup."
+               "\n\nA running server makes, beside each damaged collection, a sound one of what is "
+               "left, NAME.repaired: "
+               "`curl -X POST http://localhost:8000/ochre/v1/repair`."
                "\n\nExit status: 0 repaired, whatever was lost; 1 not repairable, or failed; "
                "2 wrong arguments; 73 in use.",
 };

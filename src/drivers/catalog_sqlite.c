@@ -241,6 +241,27 @@ collection_fork(struct och_catalog *base, struct och_uuid source, struct och_col
 }
 
 static ochre_status
+collection_adopt(struct och_catalog *base, struct och_collection_row *row,
+        const struct och_collection_state *state, const struct och_segment_row *segments, size_t n,
+        struct ochre_error *err)
+{
+    struct sqlite_catalog *catalog = catalog_of(base);
+    uint32_t number = 0;
+    och_assert(row->schema.data != NULL);
+    och_mutex_lock(&catalog->lock);
+    ochre_status status = och_catalog_db_begin(&catalog->db, err);
+    if (status == OCHRE_OK)
+        status = och_rows_add_collection(&catalog->db, row, &number, err);
+    if (status == OCHRE_OK)
+        status = och_rows_set_state(&catalog->db, row->id, state, segments, n, err);
+    status = och_catalog_db_end(&catalog->db, status, err);
+    och_mutex_unlock(&catalog->lock);
+    if (status == OCHRE_OK)
+        row->number = number;
+    return status;
+}
+
+static ochre_status
 fork_count(
         struct och_catalog *base, struct och_uuid id, uint64_t *count_out, struct ochre_error *err)
 {
@@ -691,6 +712,7 @@ static const struct och_catalog_ops ops = {
         .collection_update = collection_update,
         .collection_delete = collection_delete,
         .collection_fork = collection_fork,
+        .collection_adopt = collection_adopt,
         .fork_count = fork_count,
         .pin_list = pin_list,
         .pin_count = pin_count,

@@ -172,6 +172,10 @@ struct och_catalog_ops {
     ochre_status (*collection_fork)(struct och_catalog *catalog, struct och_uuid source,
             struct och_collection_row *row, const struct och_collection_state *state,
             const struct och_segment_row *segments, size_t n, struct ochre_error *err);
+    /* Insert `row` as collection_create does, with this state and these segments. */
+    ochre_status (*collection_adopt)(struct och_catalog *catalog, struct och_collection_row *row,
+            const struct och_collection_state *state, const struct och_segment_row *segments,
+            size_t n, struct ochre_error *err);
     /* Forks there are in the tree that the collection is in. */
     ochre_status (*fork_count)(struct och_catalog *catalog, struct och_uuid id, uint64_t *count_out,
             struct ochre_error *err);

@@ -193,6 +193,32 @@ OCH_MUST_CHECK ochre_status och_engine_fork(struct och_collection *source,
         struct och_collection_row *row, const struct och_fork_answer *answer,
         struct ochre_error *err);
 
+/* Files that are to be a collection, and what it is by them. */
+struct och_adoption {
+    struct och_uuid beside; /* a collection, without which this one is not wanted */
+    const char *dir;        /* where they lie in the database's directory, named as segments are */
+    struct och_collection_state state; /* all of it is in the segments */
+    const struct och_segment_row *segments;
+    size_t n_segments;
+};
+
+/*
+ * Make a collection of files that were made apart, which stay where they are: `row`, under its
+ * id, tenant, database and name; its number is set.  First the files have their names, durably,
+ * then one transaction of the catalog makes it.  Ids of the files are this database's own
+ * (next_file_id).
+ *
+ * The log has nothing of it: what is archived says that there was a change without a note.
+ *
+ * Errors: OCHRE_EXISTS  the name is taken
+ *         OCHRE_NOT_FOUND  `beside` was dropped, or the database
+ *         OCHRE_IO, OCHRE_FULL, OCHRE_NO_MEMORY, and the catalog's; nothing has happened then
+ * Cost:   a few calls of the file system for each segment; writers wait for the transaction.
+ */
+OCH_MUST_CHECK ochre_status och_engine_adopt(struct och_engine *engine,
+        const struct och_adoption *adoption, struct och_collection_row *row,
+        struct ochre_error *err);
+
 /*
  * What was deleted before `begin` is in no file after `end`, if every collection was
  * cleaned in between (och_engine_clean): log records of before lie in files of their

@@ -4,7 +4,6 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
-#include "base/mem.h"
 #include "engine/collection.h"
 #include "engine/commit.h"
 #include "engine/engine.h"
@@ -14,9 +13,6 @@
 #include "segment/deletes.h"
 #include "segment/segment.h"
 #include "storage/directory.h"
-
-/* What is read at once of a file that has to be copied. */
-#define BLOCK_SIZE ((size_t) 256 << 10)
 
 /* A fork in the making. */
 struct forking {
@@ -32,60 +28,17 @@ struct forking {
 /* --- files -------------------------------------------------------------------- */
 
 static ochre_status
-copy_bytes(struct och_file *from, struct och_file *to, char *block, struct ochre_error *err)
-{
-    uint64_t offset = 0;
-    size_t n_read = BLOCK_SIZE;
-    ochre_status status = OCHRE_OK;
-    while (status == OCHRE_OK && n_read == BLOCK_SIZE) {
-        status = och_file_read(from, offset, block, BLOCK_SIZE, &n_read, err);
-        if (status == OCHRE_OK && n_read > 0)
-            status = och_file_write(to, offset, block, n_read, err);
-        offset += n_read;
-    }
-    return status == OCHRE_OK ? och_file_sync(to, err) : status;
-}
-
-/* Where there are no links. */
-static ochre_status
-copy_file(struct forking *f, const char *from_path, const char *to_path)
-{
-    struct och_vfs *vfs = f->engine->ports.vfs;
-    struct och_file *from = NULL, *to = NULL;
-    char *block = och_mem_take(f->engine->ports.mem, BLOCK_SIZE);
-    if (block == NULL)
-        return och_fail_memory(f->err);
-    unsigned flags = OCH_OPEN_WRITE | OCH_OPEN_CREATE | OCH_OPEN_EXCLUSIVE;
-    ochre_status status = och_vfs_open(vfs, from_path, OCH_OPEN_READ, &from, f->err);
-    if (status == OCHRE_OK)
-        status = och_vfs_open(vfs, to_path, flags, &to, f->err);
-    if (status == OCHRE_OK)
-        status = copy_bytes(from, to, block, f->err);
-    och_file_close(to);
-    och_file_close(from);
-    och_mem_release(f->engine->ports.mem, block, BLOCK_SIZE);
-    return status;
-}
-
-static ochre_status
-share_file(struct forking *f, const char *from, const char *to)
-{
-    ochre_status status = och_vfs_link(f->engine->ports.vfs, from, to, f->err);
-    return status == OCHRE_UNSUPPORTED ? copy_file(f, from, to) : status;
-}
-
-static ochre_status
 share_segment(struct forking *f, const struct och_segment_row *row)
 {
     char from[OCH_PATH_SIZE_MAX], to[OCH_PATH_SIZE_MAX];
     och_segment_path(from, sizeof(from), f->source->id, row->id);
     och_segment_path(to, sizeof(to), f->row->id, row->id);
-    ochre_status status = share_file(f, from, to);
+    ochre_status status = och_maintain_share(f->engine, from, to, f->err);
     if (status != OCHRE_OK || row->deletes_id == 0)
         return status;
     och_deletes_path(from, sizeof(from), f->source->id, row->id, row->deletes_id);
     och_deletes_path(to, sizeof(to), f->row->id, row->id, row->deletes_id);
-    return share_file(f, from, to);
+    return och_maintain_share(f->engine, from, to, f->err);
 }
 
 /* Names in the new collection's directory, durable; a collection without files needs none. */
@@ -104,28 +57,6 @@ share_files(struct forking *f)
     if (status == OCHRE_OK)
         status = och_vfs_sync_dir(vfs, dir, f->err);
     return status == OCHRE_OK ? och_vfs_sync_dir(vfs, OCH_DIR_SEGMENTS, f->err) : status;
-}
-
-/* A transaction that failed may have happened all the same: the catalog knows. */
-static ochre_status
-settle(struct forking *f, ochre_status failure)
-{
-    struct och_catalog *catalog = f->engine->ports.catalog;
-    struct och_arena arena;
-    struct och_collection_row row;
-    och_arena_init(&arena, f->engine->ports.mem);
-    ochre_status known = catalog->ops->collection_by_id(catalog, &arena, f->row->id, &row, NULL);
-    if (known == OCHRE_OK)
-        f->row->number = row.number;
-    och_arena_clear(&arena);
-    if (known == OCHRE_OK)
-        return OCHRE_OK;
-    if (known == OCHRE_NOT_FOUND && f->n > 0) {
-        och_maintain_add_garbage_collection(f->engine, f->row->id);
-        ochre_status collected = och_maintain_collect(f->engine, NULL);
-        (void) collected; /* tried again with the next seal or drop */
-    }
-    return failure; /* what nothing lists is found at the next open */
 }
 
 /* --- the catalog ----------------------------------------------------------------- */
@@ -213,7 +144,7 @@ fork_now(struct forking *f)
     status = share_files(f);
     if (status == OCHRE_OK)
         status = enter_catalog(f);
-    return status == OCHRE_OK ? OCHRE_OK : settle(f, status);
+    return status == OCHRE_OK ? OCHRE_OK : och_maintain_settle(f->engine, f->row, f->n > 0, status);
 }
 
 /* Most of what is to be sealed, while others write. */

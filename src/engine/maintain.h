@@ -73,8 +73,10 @@ OCH_MUST_CHECK ochre_status och_maintain_seal(
 OCH_MUST_CHECK ochre_status och_maintain_compact(
         struct och_collection *collection, enum och_merge_mode mode, struct ochre_error *err);
 
-/* A file that nothing lists any more, or a dropped collection's directory. */
+/* A file that nothing lists any more, a directory with files in it, or a dropped
+ * collection's directory. */
 void och_maintain_add_garbage(struct och_engine *engine, const char *path);
+void och_maintain_add_garbage_dir(struct och_engine *engine, const char *path);
 void och_maintain_add_garbage_collection(struct och_engine *engine, struct och_uuid id);
 
 /* Note the catalog's generation in the log, remove garbage, trim the log (the

@@ -36,6 +36,12 @@ och_maintain_add_garbage(struct och_engine *engine, const char *path)
     add_garbage(engine, path, false);
 }
 
+void
+och_maintain_add_garbage_dir(struct och_engine *engine, const char *path)
+{
+    add_garbage(engine, path, true);
+}
+
 static void
 collection_dir(char *path, size_t size, struct och_uuid id)
 {

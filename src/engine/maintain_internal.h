@@ -6,6 +6,8 @@
  *      maintain_merge.c     segments become one
  *      maintain_list.c      the list of segments: who may change it, in catalog and view
  *      fork.c               another collection with the same segments
+ *      adopt.c              a collection of segments that were made elsewhere
+ *      share.c              what the two have in common
  *      maintain_garbage.c   files that nothing lists any more: removed, held, purged
  *
  * The list of a collection's segments is changed by one at a time: whoever took
@@ -79,6 +81,21 @@ struct och_maintain_parts {
 struct och_seal och_maintain_seal_of(struct och_collection *collection,
         const struct och_source *sources, uint32_t n_sources, uint64_t position, bool quick,
         struct och_maintain_parts *parts);
+
+/* --- share.c ----------------------------------------------------------------- */
+
+/* Give a file a second name; where there are no links, copy it.  The bytes are durable, the
+ * name is not yet. */
+OCH_MUST_CHECK ochre_status och_maintain_share(
+        struct och_engine *engine, const char *from, const char *to, struct ochre_error *err);
+
+/*
+ * The transaction that was to make this collection failed, and may have happened all the
+ * same: the catalog knows.  OCHRE_OK: it has; made->number is set.  Otherwise `failure`, and
+ * the files below its id are garbage (the committer).
+ */
+OCH_MUST_CHECK ochre_status och_maintain_settle(struct och_engine *engine,
+        struct och_collection_row *made, bool has_files, ochre_status failure);
 
 /* --- maintain.c ------------------------------------------------------------- */
 

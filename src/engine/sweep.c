@@ -89,15 +89,35 @@ visit_collection(void *context, const char *name, bool is_dir)
     return och_vfs_list(sweep->engine->ports.vfs, path, visit_file, sweep, sweep->err);
 }
 
+/* Directories in tmp/ are as deep as a database has them: one is put together there. */
+enum { TMP_DEPTH_MAX = 4 };
+
+struct sweep_tmp {
+    struct och_engine *engine;
+    const char *dir;
+    unsigned depth;
+    struct ochre_error *err;
+};
+
 static ochre_status
 visit_tmp(void *context, const char *name, bool is_dir)
 {
-    struct sweep *sweep = context;
+    const struct sweep_tmp *above = context;
     char path[OCH_PATH_SIZE_MAX];
-    (void) snprintf(path, sizeof(path), OCH_DIR_TMP "/%s", name);
-    if (!is_dir)
-        och_maintain_add_garbage(sweep->engine, path);
-    return OCHRE_OK;
+    int size = snprintf(path, sizeof(path), "%s/%s", above->dir, name);
+    bool is_ours = size > 0 && (size_t) size < sizeof(path); /* no path is as long */
+    if (!is_dir && is_ours)
+        och_maintain_add_garbage(above->engine, path);
+    if (!is_dir || !is_ours)
+        return OCHRE_OK;
+    /* What is added last goes first: a directory after what is in it. */
+    och_maintain_add_garbage_dir(above->engine, path);
+    struct sweep_tmp below = {
+            .engine = above->engine, .dir = path, .depth = above->depth + 1, .err = above->err};
+    /* NOLINTNEXTLINE(misc-no-recursion): TMP_DEPTH_MAX */
+    return below.depth >= TMP_DEPTH_MAX
+            ? OCHRE_OK
+            : och_vfs_list(above->engine->ports.vfs, path, visit_tmp, &below, above->err);
 }
 
 ochre_status
@@ -107,7 +127,8 @@ och_maintain_sweep(struct och_engine *engine, struct ochre_error *err)
     och_arena_init(&arena, engine->ports.mem);
     struct sweep sweep = {.engine = engine, .arena = &arena, .err = err};
     struct och_vfs *vfs = engine->ports.vfs;
-    ochre_status status = och_vfs_list(vfs, OCH_DIR_TMP, visit_tmp, &sweep, err);
+    struct sweep_tmp tmp = {.engine = engine, .dir = OCH_DIR_TMP, .err = err};
+    ochre_status status = och_vfs_list(vfs, OCH_DIR_TMP, visit_tmp, &tmp, err);
     if (status == OCHRE_OK)
         status = och_vfs_list(vfs, OCH_DIR_SEGMENTS, visit_collection, &sweep, err);
     och_arena_clear(&arena);

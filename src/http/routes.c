@@ -29,6 +29,7 @@ const struct och_http_route och_routes[] = {
                 och_route_backup_stream, NULL},
         {OCH_HTTP_POST, "/ochre/v1/compact", OCH_HTTP_LONG, och_route_compact, NULL},
         {OCH_HTTP_POST, "/ochre/v1/purge", OCH_HTTP_LONG, och_route_purge, NULL},
+        {OCH_HTTP_POST, "/ochre/v1/repair", OCH_HTTP_LONG | BODY, och_route_repair, NULL},
         {OCH_HTTP_GET, "/ochre/v1/upgrade", OCH_HTTP_LONG, och_route_upgrade_look, NULL},
         {OCH_HTTP_POST, "/ochre/v1/upgrade", OCH_HTTP_LONG, och_route_upgrade, NULL},
         {OCH_HTTP_POST, "/ochre/v1/upgrade/commit", OCH_HTTP_LONG, och_route_upgrade_commit, NULL},

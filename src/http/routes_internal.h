@@ -69,7 +69,8 @@ void och_call_check_collection(struct och_call *call, const struct och_target *t
 
 och_http_handler och_route_heartbeat, och_route_version, och_route_healthcheck,
         och_route_pre_flight, och_route_identity, och_route_reset, och_route_backup,
-        och_route_backup_stream, och_route_compact, och_route_purge, och_route_stats, och_route_v1;
+        och_route_backup_stream, och_route_compact, och_route_purge, och_route_repair,
+        och_route_stats, och_route_v1;
 
 och_http_handler och_route_tenant_create, och_route_tenant_get, och_route_tenant_update,
         och_route_database_create, och_route_database_get, och_route_database_list,

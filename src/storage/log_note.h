@@ -26,7 +26,7 @@ struct och_buf;
 
 /* The numbers are on disk. */
 enum och_note_kind {
-    OCH_NOTE_BEGIN = 1,  /* changes before this may have no notes */
+    OCH_NOTE_BEGIN = 1,  /* changes before this, or right behind it, may have no notes */
     OCH_NOTE_TIME = 2,   /* nothing happens but time */
     OCH_NOTE_UNDONE = 3, /* the change of the note at `lsn` has not happened */
     OCH_NOTE_TENANT_CREATE = 16,

@@ -219,3 +219,23 @@ och_wire_read_pin(struct och_arena *arena, struct ochre_bytes text, struct ochre
     }
     return status;
 }
+
+/* --- repairs ------------------------------------------------------------------ */
+
+ochre_status
+och_wire_read_repair(struct och_arena *arena, struct ochre_bytes text, bool *dry_run_out,
+        struct ochre_error *err)
+{
+    static const char *const names[] = {"dry_run"};
+    struct och_body body;
+    unsigned field = OCH_BODY_END;
+    *dry_run_out = false;
+    ochre_status status = och_body_begin(&body, arena, text, names, 1, err);
+    while (status == OCHRE_OK) {
+        status = och_body_next(&body, &field, err);
+        if (status != OCHRE_OK || field == OCH_BODY_END)
+            break;
+        status = och_body_bool(&body, dry_run_out, err);
+    }
+    return status;
+}

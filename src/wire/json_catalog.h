@@ -39,6 +39,10 @@ OCH_MUST_CHECK ochre_status och_wire_read_update(struct och_arena *arena, struct
 OCH_MUST_CHECK ochre_status och_wire_read_pin(struct och_arena *arena, struct ochre_bytes text,
         struct ochre_bytes *name_out, struct ochre_error *err);
 
+/* {"dry_run": bool}, which may be left out. */
+OCH_MUST_CHECK ochre_status och_wire_read_repair(struct och_arena *arena, struct ochre_bytes text,
+        bool *dry_run_out, struct ochre_error *err);
+
 /* {"delete_output": bool}, which may be left out. */
 OCH_MUST_CHECK ochre_status och_wire_read_detach(
         struct och_arena *arena, struct ochre_bytes text, struct ochre_error *err);

@@ -3,6 +3,7 @@
 
 Standard library only.
 """
+import concurrent.futures
 import hashlib
 import json
 import pathlib
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.error
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
@@ -29,6 +31,11 @@ def post(running, path, body):
     request = urllib.request.Request(running.base + DATABASE + path, json.dumps(body).encode(),
                                      {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def look(running, path):
+    with urllib.request.urlopen(running.base + DATABASE + path, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -129,6 +136,89 @@ class Repair(unittest.TestCase):
         self.assertEqual(ochre("repair", self.data, "--to", other).returncode, 2)
         self.assertEqual(ochre("repair", other, "--to", self.new).returncode, 2)
         shutil.rmtree(other)
+
+
+class Online(unittest.TestCase):
+    """The same of a running server."""
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="ochre-repair-")
+        self.addCleanup(scratch.cleanup)
+        self.data = pathlib.Path(scratch.name) / "data"
+
+    def fill(self, running, name):
+        collection = post(running, "/collections", {"name": name})["id"]
+        post(running, f"/collections/{collection}/add",
+             {"ids": [f"id-{i}" for i in range(40)], "embeddings": [[i, 1, 2] for i in range(40)],
+              "documents": [f"record {i} of {name} " + "x" * 9000 for i in range(40)]})
+        return collection
+
+    def ask(self, running, body=b""):
+        request = urllib.request.Request(running.base + "/ochre/v1/repair", body,
+                                         {"Content-Type": "application/json"}, method="POST")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def write_on(self, running, collection):
+        """Somebody else, who is not to notice."""
+        for i in range(200):
+            post(running, f"/collections/{collection}/upsert",
+                 {"ids": [f"more-{i}"], "embeddings": [[i, 2, 3]], "documents": [f"more {i}"]})
+
+    def damage(self, collection, text):
+        (path,) = (self.data / "seg" / collection).glob("*.seg")
+        bytes_ = path.read_bytes()
+        with path.open("r+b") as file:
+            file.seek(bytes_.index(text))
+            file.write(b"damaged")
+        return path
+
+    def count(self, running, name):
+        collection = look(running, f"/collections/{name}")["id"]
+        return len(post(running, f"/collections/{collection}/get", {})["ids"])
+
+    def test_what_is_left_is_a_collection_beside(self):
+        with server.Server(OCHRE, self.data) as running:
+            things, others = self.fill(running, "things"), self.fill(running, "others")
+            urllib.request.urlopen(urllib.request.Request(
+                running.base + "/ochre/v1/compact", b"", method="POST"), timeout=60).close()
+            whole = self.ask(running)
+            self.assertEqual((whole["findings"], whole["collections"]), ([], []))
+            self.assertEqual((whole["n_collections"], whole["n_whole"]), (2, 2))
+            self.assertFalse((self.data / "REPAIR").exists())
+            path = self.damage(things, b"record 20 of things")
+            before = path.read_bytes()
+            dry = self.ask(running, b'{"dry_run": true}')
+            (found,) = dry["collections"]
+            self.assertEqual((found["name"], found["repaired_collection"]), ("things", None))
+            self.assertEqual(len(look(running, "/collections")), 2)
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                writer = pool.submit(self.write_on, running, others)
+                done = self.ask(running, b"{}")
+                writer.result()
+            (made,) = done["collections"]
+            self.assertEqual(made["repaired_collection"], "things.repaired")
+            self.assertEqual(made["lost"], found["lost"])
+            self.assertTrue(2 <= made["lost"] <= 12 and done["lost_something"])
+            self.assertEqual(made["records"] + made["lost"], 40)
+            self.assertEqual(path.read_bytes(), before)
+            self.assertIn('collection "things.repaired" was made',
+                          (self.data / "REPAIR").read_text())
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                self.ask(running, b'{"dry_run": 3}')
+            self.assertEqual(refused.exception.code, 422)
+            refused.exception.close()
+            for n in range(2):
+                self.assertEqual(self.count(running, "things.repaired"), made["records"])
+                self.assertEqual(self.count(running, "others"), 240)
+                running.restart(kill=n == 0)
+            self.assertEqual(list((self.data / "tmp").iterdir()), [])
+            # Without the damaged one all is sound again.
+            urllib.request.urlopen(urllib.request.Request(
+                running.base + DATABASE + "/collections/things", method="DELETE"),
+                timeout=60).close()
+            self.assertEqual(self.ask(running)["n_whole"], 2)
+        self.assertEqual(ochre("check", self.data).returncode, 0)
 
 
 if __name__ == "__main__":

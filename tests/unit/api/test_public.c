@@ -1340,6 +1340,49 @@ a_pin_is_made_listed_read_and_unpinned(void **state)
     ochre_collection_close(collection);
 }
 
+/* Damage the second page of vectors of the one file of segments there is. */
+static int
+damage_segment(const char *path, const struct stat *info, int type, struct FTW *where)
+{
+    (void) info;
+    (void) where;
+    size_t size = strlen(path);
+    if (type != FTW_F || strcmp(path + size - 4, ".seg") != 0)
+        return 0;
+    FILE *file = fopen(path, "r+b");
+    check(file != NULL && fseek(file, 2 * 65536 + 100, SEEK_SET) == 0);
+    check(fputs("damaged", file) >= 0 && fclose(file) == 0);
+    return 1;
+}
+
+static void
+what_is_left_of_a_damaged_collection_is_put_beside_it(void **state)
+{
+    (void) state;
+    enum { N = 6000, PAGE_ROWS = 2048 };
+    ochre_collection *left = NULL;
+    struct ochre_repair repair = {.size = 1};
+    uint64_t count = 0;
+    ochre_collection *collection = create("spiral");
+    add_spiral(collection, N);
+    check_ok(ochre_compact(db, &err), &err);
+    check(ochre_repair(db, false, &repair, &err) == OCHRE_INVALID);
+    repair.size = sizeof(repair);
+    check_ok(ochre_repair(db, false, &repair, &err), &err);
+    check(repair.n_damaged == 0 && repair.n_records == 0);
+    check(nftw(directory, damage_segment, 8, FTW_PHYS) == 1);
+    check_ok(ochre_repair(db, true, &repair, &err), &err);
+    check(repair.n_damaged == 1 && repair.n_lost == PAGE_ROWS && repair.n_records == 0);
+    check(ochre_collection_open(db, NULL, NULL, "spiral.repaired", &left, NULL) == OCHRE_NOT_FOUND);
+    check_ok(ochre_repair(db, false, NULL, &err), &err);
+    check_ok(ochre_collection_open(db, NULL, NULL, "spiral.repaired", &left, &err), &err);
+    check_ok(ochre_count(left, &count, &err), &err);
+    check(count == N - PAGE_ROWS);
+    add_spiral(left, 500); /* it is written to as any other */
+    ochre_collection_close(left);
+    ochre_collection_close(collection);
+}
+
 int
 main(void)
 {
@@ -1389,6 +1432,8 @@ main(void)
                     a_result_does_not_change_with_the_collection, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_pin_is_made_listed_read_and_unpinned, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    what_is_left_of_a_damaged_collection_is_put_beside_it, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_reset_must_be_allowed, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_memory_limit_is_an_answer_and_not_the_end, set_up, tear_down),

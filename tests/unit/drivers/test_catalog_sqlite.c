@@ -854,6 +854,38 @@ a_fork_is_made_with_its_state_and_files(void **state)
     check_ok(verify(f), &f->err);
 }
 
+/* As a fork is, but of nothing. */
+static void
+what_is_adopted_has_its_state_and_files(void **state)
+{
+    struct fixture *f = *state;
+    struct och_collection_row found;
+    struct och_collection_state kept;
+    struct och_segment_row *segments;
+    size_t n;
+    create_source(f);
+    const struct och_catalog_ops *ops = f->catalog->ops;
+    struct och_collection_row row = collection_row(2, "two");
+    struct och_collection_row namesake = collection_row(3, "one");
+    const struct och_segment_row segment = {.id = 2, .deletes_id = 3, .n_rows = 5, .n_deleted = 2};
+    const struct och_collection_state made = {
+            .position = 4, .lsn = 5, .next_ordinal = 6, .dim = 7, .keys = bytes("keys")};
+    check_ok(ops->collection_adopt(f->catalog, &row, &made, &segment, 1, &f->err), &f->err);
+    check_said(f, ops->collection_adopt(f->catalog, &namesake, &made, &segment, 1, &f->err),
+            OCHRE_EXISTS, "Collection [one] already exists");
+    check(row.number == 2 && namesake.number == 0);
+    reopen(f);
+    ops = f->catalog->ops;
+    check_ok(ops->collection_by_id(f->catalog, &f->arena, uuid(2), &found, &f->err), &f->err);
+    check(same(found.name, bytes("two")) && found.number == 2 && !is_fork(f, 2));
+    check_ok(
+            ops->state_get(f->catalog, &f->arena, uuid(2), &kept, &segments, &n, &f->err), &f->err);
+    check(kept.position == 4 && kept.lsn == 5 && kept.dim == 7 && same(kept.keys, bytes("keys")));
+    check(n == 1 && segments[0].id == 2 && segments[0].deletes_id == 3);
+    check(ops->collection_by_id(f->catalog, &f->arena, uuid(3), &found, NULL) == OCHRE_NOT_FOUND);
+    check_ok(verify(f), &f->err);
+}
+
 static void
 forks_are_refused_as_collections_are(void **state)
 {
@@ -1510,6 +1542,8 @@ main(void)
                     check_complains_about_wrong_counters, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     random_programs_agree_with_the_model, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    what_is_adopted_has_its_state_and_files, set_up, tear_down),
             cmocka_unit_test_setup_teardown(threads_take_turns, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     what_fails_half_way_has_not_happened, set_up, tear_down),

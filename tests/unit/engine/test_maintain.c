@@ -609,6 +609,12 @@ opening_removes_what_nothing_lists_and_nothing_else(void **state)
     check_ok(och_vfs_mkdir(vfs, "seg/somebody", &err), &err);
     write_file("seg/note");
     write_file("tmp/0000000000000009.seg");
+    static const char *const dirs[] = {"tmp/work", "tmp/work/empty", "tmp/work/seg",
+            "tmp/work/seg/11111111-1111-4111-8111-111111111111"};
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+        check_ok(och_vfs_mkdir(vfs, dirs[i], &err), &err);
+    write_file("tmp/work/FORMAT");
+    write_file("tmp/work/seg/11111111-1111-4111-8111-111111111111/0000000000000001.seg");
     check_ok(rig_open(&rig, &err), &err);
     check(rig_count_files(&rig, dir) == 2 && rig_count_files(&rig, OCH_DIR_TMP) == 0);
     check(!exists(gone) && exists("seg/somebody") && exists("seg/note"));

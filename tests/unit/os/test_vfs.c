@@ -1,6 +1,6 @@
 /*
- * What os/vfs.h promises, asked of the real file system and of the simulated
- * one alike: a simulator that answers differently would test another program.
+ * What os/vfs.h promises, asked of the real file system, of the simulated one and of a
+ * directory of that alike: a simulator that answers differently would test another program.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "os/vfs.h"
+#include "os/vfs_below.h"
 #include "os/vfs_posix.h"
 #include "sim/sim_disk.h"
 #include "support/check.h"
@@ -17,6 +18,7 @@ struct world {
     struct och_mem mem;
     struct och_vfs *vfs;
     struct sim_disk *disk; /* NULL for the real one */
+    struct och_vfs_below below;
     char root[64];
 };
 
@@ -42,6 +44,20 @@ set_up_sim(void **state)
     world.disk = sim_disk_open(&world.mem, 1);
     world.vfs = sim_disk_vfs(world.disk);
     *state = &world;
+    return 0;
+}
+
+static int
+set_up_below(void **state)
+{
+    if (set_up_sim(state) != 0)
+        return -1;
+    struct world *world = *state;
+    och_vfs_below_init(&world->below, world->vfs, "deep/er");
+    if (och_vfs_mkdir(world->vfs, "deep", NULL) != OCHRE_OK ||
+            och_vfs_mkdir(world->vfs, "deep/er", NULL) != OCHRE_OK)
+        return -1;
+    world->vfs = &world->below.vfs;
     return 0;
 }
 
@@ -423,6 +439,10 @@ paths_that_could_leave_the_root_are_refused(void **state)
     longest[OCH_PATH_SIZE_MAX] = '\0';
     check(och_vfs_mkdir(world->vfs, longest, NULL) == OCHRE_INVALID);
     longest[OCH_PATH_SIZE_MAX - 1] = '\0';
+    if (world->vfs == &world->below.vfs) { /* it has no room for what is before it */
+        check(och_vfs_mkdir(world->vfs, longest, NULL) == OCHRE_INVALID);
+        return;
+    }
     check(och_vfs_mkdir(world->vfs, longest, NULL) == OCHRE_IO); /* a name of 511 bytes */
     longest[255] = '/';
     check(och_vfs_mkdir(world->vfs, longest, NULL) == OCHRE_NOT_FOUND);
@@ -817,7 +837,7 @@ main(void)
             cmocka_unit_test(random_work_is_the_same_on_both),
     };
     enum { n_claims = sizeof(claims) / sizeof(claims[0]) };
-    struct CMUnitTest tests[2][n_claims];
+    struct CMUnitTest tests[3][n_claims];
     for (size_t i = 0; i < n_claims; i++) {
         tests[0][i] = claims[i];
         tests[0][i].setup_func = set_up_posix;
@@ -825,9 +845,13 @@ main(void)
         tests[1][i] = claims[i];
         tests[1][i].setup_func = set_up_sim;
         tests[1][i].teardown_func = tear_down;
+        tests[2][i] = claims[i];
+        tests[2][i].setup_func = set_up_below;
+        tests[2][i].teardown_func = tear_down;
     }
     int failed = cmocka_run_group_tests_name("os/vfs on the real disk", tests[0], NULL, NULL);
     failed += cmocka_run_group_tests_name("os/vfs on the simulated disk", tests[1], NULL, NULL);
+    failed += cmocka_run_group_tests_name("os/vfs on a directory of it", tests[2], NULL, NULL);
     failed += cmocka_run_group_tests_name("os/vfs on both", both, NULL, NULL);
     return failed;
 }
