@@ -121,8 +121,9 @@ read_table(struct wal_reach *reach, struct ochre_error *err)
     if (blocks != NULL)
         och_mem_release(reach->mem, blocks, N_BLOCKS * BLOCK_SIZE);
     och_mem_release(reach->mem, table, sizeof(*table));
-    if (status != OCHRE_NO_MEMORY)
-        return OCHRE_OK; /* without one the log has to be whole */
+    /* Without one the log has to be whole; one that cannot be read now may say that it is not. */
+    if (status == OCHRE_OK || status == OCHRE_NOT_FOUND || status == OCHRE_CORRUPT)
+        return OCHRE_OK;
     if (err != NULL)
         *err = why;
     return status;

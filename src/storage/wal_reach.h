@@ -71,7 +71,8 @@ struct wal_reach {
     uint32_t n_marked;
 };
 
-/* Read the table of a database.  What is not there, or damaged, is none. */
+/* Read the table of a database.  What is not there, or damaged, is none; one that cannot be read
+ * is an error: OCHRE_IO, OCHRE_NO_MEMORY. */
 OCH_MUST_CHECK ochre_status och_wal_reach_make(struct och_mem *mem, struct och_vfs *vfs,
         struct och_uuid database, struct wal_reach **reach_out, struct ochre_error *err);
 void och_wal_reach_close(struct wal_reach *reach); /* NULL is fine */
