@@ -232,7 +232,8 @@ och_tidy_begin(struct ochre_db *db, struct ochre_error *err)
         return status;
     if (!atomic_flag_test_and_set(&db->is_tidied))
         return OCHRE_OK;
-    return och_fail(err, OCHRE_BUSY, "The database is being compacted, purged, upgraded or repaired already");
+    return och_fail(err, OCHRE_BUSY,
+            "The database is being compacted, purged, upgraded or repaired already");
 }
 
 void

@@ -379,8 +379,8 @@ static bool
 is_known_name(const char *name)
 {
     static const char *const known[] = {"LOCK", "FORMAT", OCH_CATALOG_FILE, OCH_CATALOG_JOURNAL,
-            OCH_CATALOG_COPY, "RESERVE", OCH_DIR_REACH, "log", OCH_DIR_SEGMENTS, OCH_DIR_TMP, OCH_REPAIR_REPORT,
-            OCH_DIR_REPAIRING, OCH_DIR_RESTORING};
+            OCH_CATALOG_COPY, "RESERVE", OCH_DIR_REACH, "log", OCH_DIR_SEGMENTS, OCH_DIR_TMP,
+            OCH_REPAIR_REPORT, OCH_DIR_REPAIRING, OCH_DIR_RESTORING};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(name, known[i]) == 0)
             return true;

@@ -357,10 +357,9 @@ judge_open(ochre_db *db, const char *path, const char *what, struct totals *tota
         struct ochre_error err = {.status = OCHRE_OK};
         uint64_t sum = 0;
         ochre_status status = read_all(db, names[i], &sum, &err);
-        bool failed = status == OCHRE_OK
-                ? sum != sums[i]
-                : status == OCHRE_NOT_FOUND || (owner != COLLECTIONS && owner != i) ||
-                        (is_log && i == 0);
+        bool failed = status == OCHRE_OK ? sum != sums[i]
+                                         : status == OCHRE_NOT_FOUND ||
+                        (owner != COLLECTIONS && owner != i) || (is_log && i == 0);
         if (failed)
             (void) fprintf(stderr, "corruption: %s %s: collection %s: %s\n", path, what, names[i],
                     status == OCHRE_OK ? "other contents" : err.message);
