@@ -113,6 +113,7 @@ choose(struct online *online)
         bool is_whole = och_repair_is_whole(member);
         bool does_work = works(online->db, member->row.id, &is_loaded);
         member->is_left_out = is_whole && does_work;
+        member->has_stopped |= !does_work; /* it knows why, whatever its files say */
         online->n_wanted += !member->is_left_out;
         if (member->is_left_out && member->sum.n_rebuilt > 0)
             och_repair_report(look, OCH_REPAIR_NOTE, OCH_CATALOG_FILE,
