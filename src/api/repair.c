@@ -277,6 +277,7 @@ read_state(struct och_repair *repair, struct och_repair_member *member, struct o
         member->segments[i].row = rows[i];
     member->n_segments = n;
     member->position = member->state.position;
+    member->lsn = member->state.lsn;
     member->renumbered = member->state.position;
     member->sum.tenant = member->row.tenant;
     member->sum.database = member->row.database;

@@ -45,7 +45,8 @@ struct och_repair_member {
     bool is_broken;      /* a segment is: what the log changes has to be looked at */
     bool is_unreadable;  /* what the catalog says of it makes no sense */
     bool has_stopped;    /* a record of its log is missing: none is applied from there on */
-    uint64_t position;   /* of the log, as it was: applied up to here */
+    uint64_t position;   /* of the log, as it was: applied up to here, */
+    uint64_t lsn;        /* the record with this LSN */
     uint64_t renumbered; /* the same, as it is in the new log */
     /* Rows in doubt; number 0: there are none. */
     struct och_collection_row doubted;

@@ -6,7 +6,9 @@
 #include "base/mem.h"
 #include "engine/write.h"
 #include "segment/segment.h"
+#include "storage/directory.h"
 #include "storage/wal.h"
+#include "storage/wal_reach.h"
 #include "storage/wal_salvage.h"
 
 /* Records are appended to the new log so many bytes at a time. */
@@ -247,6 +249,7 @@ visit_write(struct log_repair *log, const struct och_log_record *record, bool da
         return OCHRE_OK;
     }
     member->position = record->position;
+    member->lsn = record->lsn;
     return member->is_broken ? filter_write(log, member, record, err)
                              : append_kept(log, member, record->payload, err);
 }
@@ -280,6 +283,31 @@ note_missing(void *context, const char *path, const char *message)
 {
     struct log_repair *log = context;
     och_repair_report(log->repair, OCH_REPAIR_LOST, path, "%s", message);
+}
+
+/* Of what is missing some may be a collection's last records, which no position tells: the
+ * table beside the log does.  Without one each may be whole. */
+static ochre_status
+ask_reach(struct log_repair *log, const struct och_wal_salvage *salvage, struct ochre_error *err)
+{
+    struct och_repair *repair = log->repair;
+    struct wal_reach *reach = NULL;
+    const struct wal_hole hole = {salvage->missing_from, salvage->missing_to};
+    ochre_status status =
+            och_wal_reach_make(repair->mem, repair->from, repair->database, &reach, err);
+    for (size_t i = 0; i < repair->n_members && status == OCHRE_OK; i++) {
+        struct och_repair_member *member = &repair->members[i];
+        if (member->has_stopped || och_collection_row_is_pin(&member->row) ||
+                !och_wal_reach_lacks(reach, member->row.number, member->lsn, &hole, 1))
+            continue;
+        member->has_stopped = true;
+        och_repair_report(repair, OCH_REPAIR_LOST, OCH_DIR_REACH,
+                "collection \"%.*s\" may have had records behind position %llu, which are missing",
+                (int) member->row.name.size, member->row.name.data,
+                (unsigned long long) member->position);
+    }
+    och_wal_reach_close(reach);
+    return status;
 }
 
 /* --- all of it ----------------------------------------------------------------------- */
@@ -357,6 +385,8 @@ och_repair_log(struct och_repair *repair, struct ochre_error *err)
         status = och_wal_salvage(&take, err);
     if (status == OCHRE_OK && take.n_files == 0 && repair->lsn_max > 0)
         note_missing(log, "log", "there is none, and the catalog knows that there was one");
+    if (status == OCHRE_OK)
+        status = ask_reach(log, &take, err);
     if (status == OCHRE_OK)
         status = end_log(log, err);
     if (status == OCHRE_OK)

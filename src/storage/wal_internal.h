@@ -38,11 +38,6 @@ struct wal_header {
     uint32_t version;     /* another one than WAL_VERSION: nothing else is known */
 };
 
-/* Records that are missing: LSNs from .. to - 1; to UINT64_MAX: nobody knows how many. */
-struct wal_hole {
-    uint64_t from, to;
-};
-
 /* A file of the log that may still hold needed records. */
 struct wal_file {
     struct wal_file *next; /* newer */

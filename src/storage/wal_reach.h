@@ -36,7 +36,6 @@
 struct och_file;
 struct och_mem;
 struct och_vfs;
-struct wal_hole;
 
 /* Collections whose numbers are so far apart share an entry. */
 #define WAL_REACH_ENTRIES 4084u
@@ -45,6 +44,11 @@ struct wal_hole;
 #define WAL_REACH_LACKS (UINT64_MAX >> 1)
 /* In an entry: there may be records behind its LSN. */
 #define WAL_REACH_MARKED (UINT64_C(1) << 63)
+
+/* Records that are missing: LSNs from .. to - 1; to UINT64_MAX: nobody knows how many. */
+struct wal_hole {
+    uint64_t from, to;
+};
 
 /* A table. */
 struct wal_reach_table {

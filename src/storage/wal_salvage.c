@@ -205,6 +205,15 @@ find_frame(struct walk *walk, uint64_t *offset_out, struct wal_frame *frame_out,
 }
 
 static void
+note_missing(struct och_wal_salvage *salvage, uint64_t from, uint64_t to)
+{
+    if (salvage->missing_from == 0 || from < salvage->missing_from)
+        salvage->missing_from = from;
+    if (to > salvage->missing_to)
+        salvage->missing_to = to;
+}
+
+static void
 note_hole(struct walk *walk, uint64_t n_records, uint64_t n_bytes)
 {
     struct och_wal_salvage *salvage = walk->salvage;
@@ -216,6 +225,7 @@ note_hole(struct walk *walk, uint64_t n_records, uint64_t n_bytes)
             (unsigned long long) walk->lsn, (unsigned long long) (walk->lsn + n_records - 1),
             (unsigned long long) n_bytes);
     note(salvage, walk->found->number, message);
+    note_missing(salvage, walk->lsn, walk->lsn + n_records);
     salvage->n_missing += n_records;
     salvage->bytes_given_up += n_bytes;
 }
@@ -228,6 +238,7 @@ visit_frame(
     const char *payload = "";
     ochre_status status = OCHRE_OK;
     if (frame->lsn > walk->limit) {
+        note_missing(salvage, frame->lsn, walk->lsn_end);
         salvage->n_in_doubt++;
         return OCHRE_OK;
     }
@@ -285,9 +296,10 @@ note_cut(struct walk *walk)
     note(walk->salvage, walk->found->number, message);
 }
 
-/* What is missing behind the last record of the file, if it is known that something is. */
+/* What is missing behind the last record of the file, if it is known that something is; with
+ * `is_lost` a file that cannot be read comes next. */
 static ochre_status
-note_end(struct walk *walk, struct ochre_error *err)
+note_end(struct walk *walk, bool is_lost, struct ochre_error *err)
 {
     uint64_t lsn_end = walk->lsn_end != UINT64_MAX ? walk->lsn_end : walk->salvage->lsn_min + 1;
     uint64_t size = walk->scan.file_size;
@@ -301,6 +313,9 @@ note_end(struct walk *walk, struct ochre_error *err)
         note_hole(walk, lsn_end - walk->lsn, size > walk->offset ? size - walk->offset : 0);
     else if (is_cut)
         note_cut(walk);
+    bool is_open = walk->lsn_end == UINT64_MAX && (is_cut || walk->lsn < lsn_end || is_lost);
+    if (status == OCHRE_OK && is_open)
+        note_missing(walk->salvage, walk->lsn, UINT64_MAX);
     return status;
 }
 
@@ -332,7 +347,7 @@ salvage_file(struct och_wal_salvage *salvage, const struct found *found, const s
     if (status == OCHRE_OK)
         status = go(&walk, err);
     if (status == OCHRE_OK)
-        status = note_end(&walk, err);
+        status = note_end(&walk, is_lost, err);
     och_wal_scan_close(&walk.scan);
     if (status == OCHRE_OK && salvage->n_in_doubt > n_in_doubt)
         note(salvage, found->number,
@@ -354,6 +369,8 @@ och_wal_salvage(struct och_wal_salvage *salvage, struct ochre_error *err)
         bool is_lost = next != NULL ? next->after_lost : listing.is_lost;
         status = salvage_file(salvage, &listing.files[i], next, is_lost, err);
     }
+    if (status == OCHRE_OK && listing.n == 0 && (listing.is_lost || salvage->lsn_min > 0))
+        note_missing(salvage, 1, UINT64_MAX);
     och_mem_release(salvage->mem, listing.files, listing.room * sizeof(*listing.files));
     return status;
 }

@@ -47,6 +47,9 @@ struct och_wal_salvage {
     uint64_t n_records;       /* visited */
     uint64_t n_missing;       /* LSNs that no file has any more, as far as known */
     uint64_t n_in_doubt;      /* records that may have been overridden: not visited */
+    /* All that is missing has LSNs from .. to - 1 (UINT64_MAX: it ends nobody knows where);
+     * both 0: nothing is. */
+    uint64_t missing_from, missing_to;
     uint64_t bytes_given_up;  /* of holes, and of files that cannot be read */
 };
 

@@ -397,6 +397,42 @@ each_collection_keeps_what_comes_before_its_first_missing_record(void **state)
     }
 }
 
+/* Whose last records the log lost, only what is beside it can tell. */
+static void
+a_cut_log_is_told_of_by_what_is_beside_it(void **state)
+{
+    (void) state;
+    static struct fixture f;
+    static struct files files;
+    static struct record found[N_IDS];
+    for (unsigned has_reach = 0; has_reach < 2; has_reach++) {
+        struct findings findings;
+        struct och_repair_totals totals;
+        rig_begin(&f, 1);
+        for (unsigned c = 0; c < N_COLLECTIONS; c++)
+            rig_write_records(&f, c, OCH_WRITE_UPSERT, c * 10, 3, false);
+        rig_write_records(&f, 1, OCH_WRITE_UPSERT, 17, 1, false);
+        rig_close_db(&f);
+        (void) rig_list_files(&f, f.disk, &files);
+        const char *log = rig_find_file(&files, "log/", ".log");
+        rig_cut(f.disk, log, rig_find_bytes(&f, log, "17 in write 2 ") / 4096 * 4096);
+        if (has_reach == 0)
+            check_ok(och_vfs_remove(sim_disk_vfs(f.disk), "REACH", &f.err), &f.err);
+        struct sim_disk *to = sim_disk_open(&f.own, 2);
+        check_ok(repair(&f, f.disk, to, &findings, &totals), &f.err);
+        assert_int_equal(totals.n_whole, N_COLLECTIONS - has_reach);
+        check(totals.has_lost && (strstr(findings.last, "behind position 1") != NULL) == has_reach);
+        check_ok(rig_open_db(&f, to), &f.err);
+        for (unsigned c = 0; c < N_COLLECTIONS; c++) {
+            check(rig_read_collection(&f, rig_names[c], found));
+            check(rig_position_of(&f.models[c], found) == 1);
+        }
+        rig_close_db(&f);
+        sim_disk_close(to);
+        rig_end(&f);
+    }
+}
+
 /* --- the catalog ----------------------------------------------------------------------- */
 
 static void
@@ -622,6 +658,7 @@ main(void)
             cmocka_unit_test(what_may_have_been_deleted_is_put_apart),
             cmocka_unit_test(what_was_replaced_is_known_to_be_dead),
             cmocka_unit_test(each_collection_keeps_what_comes_before_its_first_missing_record),
+            cmocka_unit_test(a_cut_log_is_told_of_by_what_is_beside_it),
             cmocka_unit_test(without_any_catalog_nothing_is_repaired),
             cmocka_unit_test(the_copy_up_to_its_damage_is_an_earlier_catalog),
             cmocka_unit_test(what_is_in_use_or_not_ours_is_refused),
