@@ -81,6 +81,32 @@ pass_hole(struct wal_scan *scan, struct progress *at, struct ochre_error *err)
                         : och_wal_add_hole(at->wal, from, found ? at->lsn : at->lsn_end, err);
 }
 
+/* What stands at the progress is not the next record: the end, or damage that is passed over. */
+static ochre_status
+end_or_pass(struct wal_scan *scan, struct progress *at, bool cut, struct ochre_error *err)
+{
+    bool damaged = false;
+    ochre_status status = judge_end(scan, at, cut, &damaged, err);
+    at->ended = !damaged;
+    if (status != OCHRE_OK || !damaged)
+        return status;
+    return at->wal->options.passes_holes ? pass_hole(scan, at, err)
+                                         : och_wal_fail_damaged(at->number, at->lsn, err);
+}
+
+/* Is a record of the file with a bad payload known to be durable?  Otherwise it is its torn end. */
+static ochre_status
+is_vouched_for(struct wal_scan *scan, const struct progress *at, const struct wal_frame *frame,
+        uint64_t end, bool *vouched_out, struct ochre_error *err)
+{
+    uint64_t synced = at->lsn_end == UINT64_MAX ? 0 : at->lsn_end - 1;
+    ochre_status status = OCHRE_OK;
+    if (at->lsn_end == UINT64_MAX)
+        status = och_wal_synced_after(scan, end, &synced, err);
+    *vouched_out = synced >= frame->lsn;
+    return status;
+}
+
 /* Visit the record at the progress, or find the end. */
 static ochre_status
 step(struct wal_scan *scan, struct progress *at, och_log_visit visit, void *context,
@@ -95,37 +121,25 @@ step(struct wal_scan *scan, struct progress *at, och_log_visit visit, void *cont
     ochre_status status = och_wal_read_frame(scan, at->offset, &valid, &cut, &frame, err);
     if (status != OCHRE_OK)
         return status;
-    if (!valid || frame.lsn != at->lsn) {
-        bool damaged = false;
-        status = judge_end(scan, at, cut && frame.lsn == at->lsn, &damaged, err);
-        at->ended = !damaged;
-        if (status != OCHRE_OK || !damaged)
-            return status;
-        return at->wal->options.passes_holes ? pass_hole(scan, at, err)
-                                             : och_wal_fail_damaged(at->number, at->lsn, err);
-    }
+    if (!valid || frame.lsn != at->lsn)
+        return end_or_pass(scan, at, cut && frame.lsn == at->lsn, err);
     if (frame.synced_lsn > at->synced && frame.synced_lsn < frame.lsn)
         at->synced = frame.synced_lsn;
 
     const char *payload = "";
-    if (frame.payload_size > 0) {
+    if (frame.payload_size > 0)
         status =
                 och_wal_fetch(scan, at->offset + WAL_FRAME_SIZE, frame.payload_size, &payload, err);
-        if (status != OCHRE_OK)
-            return status;
-    }
+    if (status != OCHRE_OK)
+        return status;
     bool damaged = och_crc32c(0, payload, frame.payload_size) != frame.payload_crc;
     uint64_t end = at->offset + och_wal_record_size(frame.payload_size);
     if (damaged) {
-        uint64_t synced = at->lsn_end == UINT64_MAX ? 0 : at->lsn_end - 1;
-        if (at->lsn_end == UINT64_MAX)
-            status = och_wal_synced_after(scan, end, &synced, err);
-        if (status != OCHRE_OK)
+        bool vouched = false;
+        status = is_vouched_for(scan, at, &frame, end, &vouched, err);
+        at->ended = !vouched;
+        if (status != OCHRE_OK || !vouched)
             return status;
-        if (synced < frame.lsn) {
-            at->ended = true;
-            return OCHRE_OK;
-        }
         payload = "";
         frame.payload_size = 0;
     }

@@ -50,7 +50,7 @@ struct och_wal_salvage {
     /* All that is missing has LSNs from .. to - 1 (UINT64_MAX: it ends nobody knows where);
      * both 0: nothing is. */
     uint64_t missing_from, missing_to;
-    uint64_t bytes_given_up;  /* of holes, and of files that cannot be read */
+    uint64_t bytes_given_up; /* of holes, and of files that cannot be read */
 };
 
 /*

@@ -107,26 +107,15 @@ spoil(const char *path, bool clean)
             (unsigned long long) (how == 0 ? at
                             : how == 2     ? 0
                                            : page));
-    switch (how) {
-    case 0:
-        check_ok(och_file_truncate(file, at, &err), &err);
-        break;
-    case 1:
-        check_ok(och_file_truncate(file, page, &err), &err);
-        break;
-    case 2:
-        page = 0;
-        n = PAGE;
-        /* fall through */
-    default:
-        /* Without anything behind it, it would be a file that was never begun. */
-        if (page == 0)
-            n = PAGE;
-        if (page == 0 && used <= 2 * (uint64_t) PAGE)
-            break;
+    if (how < 2) {
+        check_ok(och_file_truncate(file, how == 0 ? at : page, &err), &err);
+    } else {
+        page = how == 2 ? 0 : page;
+        n = page == 0 ? PAGE : n;
         n = n < size - page ? n : size - page;
-        check_ok(och_file_write(file, page, zeros, n, &err), &err);
-        break;
+        /* Without anything behind it, it would be a file that was never begun. */
+        if (page > 0 || used > 2 * (uint64_t) PAGE)
+            check_ok(och_file_write(file, page, zeros, n, &err), &err);
     }
     check_ok(och_file_sync(file, &err), &err);
     och_file_close(file);
