@@ -23,7 +23,7 @@ enum { BLOCK_SIZE = 32768, N_BLOCKS = 4 };
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct och_uuid database = {{7}};
-static char file_bytes[N_BLOCKS * BLOCK_SIZE];
+static char file_bytes[(size_t) N_BLOCKS * BLOCK_SIZE];
 
 static void
 fill(const uint8_t *data, size_t size)
@@ -33,8 +33,11 @@ fill(const uint8_t *data, size_t size)
         char *block = file_bytes + (size_t) i * BLOCK_SIZE;
         if ((data[0] >> i & 1) == 0)
             continue;
-        for (size_t k = 0; k < BLOCK_SIZE; k++)
-            block[k] = (char) data[1 + (k + i * 40) % (size - 1)];
+        /* Again and again: first from the input, then what there is, as much as that. */
+        size_t first = size - 1 < BLOCK_SIZE ? size - 1 : BLOCK_SIZE;
+        memcpy(block, data + 1, first);
+        for (size_t n = first; n < BLOCK_SIZE; n *= 2)
+            memcpy(block + n, block, n < BLOCK_SIZE - n ? n : BLOCK_SIZE - n);
         if ((data[0] >> (4 + i) & 1) == 0)
             continue;
         memcpy(block, "OCHREACH", 8);
