@@ -8,6 +8,7 @@
 static struct och_urgency urgency;
 static struct och_pace pace;
 static atomic_uint n_asked;
+static atomic_bool has_begun;
 
 static int
 set_up(void **state)
@@ -18,6 +19,7 @@ set_up(void **state)
     atomic_store(&n_asked, 0);
     pace.urgency = &urgency;
     pace.owner = 0;
+    atomic_store(&has_begun, false);
     return 0;
 }
 
@@ -42,11 +44,16 @@ work_goes_on_until_it_is_told_to_stop(void **state)
     check(och_pace_stopped(&pace));
 }
 
+/* Who helps comes when the owner has begun. */
 static void
 ask(void *argument)
 {
     if (argument != NULL)
         och_pace_begin(&pace);
+    else
+        while (!atomic_load(&has_begun))
+            (void) sched_yield();
+    atomic_store(&has_begun, true);
     while (!och_pace_stopped(&pace))
         (void) atomic_fetch_add(&n_asked, 1);
 }
