@@ -242,7 +242,7 @@ pass_end(struct och_wal *wal, const struct listing *listing, size_t n, struct oc
         is_open = true;
     }
     uint64_t newest = n > 0 ? listing->files[n - 1].number : 0;
-    wal->next_number = newest + (is_behind && !is_lost ? 2 : 1);
+    wal->next_number = newest + (wal->is_end_doubted && !is_lost ? 2 : 1);
     if (is_open && wal->next_lsn <= wal->options.lsn_min)
         wal->next_lsn = wal->options.lsn_min + 1;
     wal->next_lsn += is_open;

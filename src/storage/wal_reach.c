@@ -337,8 +337,6 @@ bool
 och_wal_reach_rest(struct wal_reach *reach, uint64_t next_lsn, bool all)
 {
     bool changes = false;
-    if (reach->file == NULL)
-        return true;
     for (uint32_t i = 0; i < WAL_REACH_ENTRIES && reach->n_marked > 0; i++) {
         uint64_t *entry = &reach->table.entries[i];
         if ((*entry & WAL_REACH_MARKED) == 0 || (!all && has_bit(reach->is_busy, i)))

@@ -109,7 +109,8 @@ OCH_MUST_CHECK ochre_status och_wal_reach_begin(struct wal_reach *reach, uint64_
 OCH_MUST_CHECK bool och_wal_reach_mark(
         struct wal_reach *reach, uint64_t next_lsn, const struct och_log_record *records, size_t n);
 
-/* Unmark what has not written since the last call, or all.  False: that failed, likewise. */
+/* Unmark what has not written since the last call, or all, of a table that is kept.  False: that
+ * failed, likewise. */
 OCH_MUST_CHECK bool och_wal_reach_rest(struct wal_reach *reach, uint64_t next_lsn, bool all);
 
 /*

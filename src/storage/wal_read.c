@@ -264,6 +264,7 @@ och_wal_recover_file(struct och_wal *wal, const struct wal_found *found, const s
     if (status == OCHRE_OK && is_doubted)
         status = och_wal_add_hole(wal, lsn_end, end->lsn, err);
     at.is_damaged |= is_doubted;
+    wal->is_end_doubted = is_doubted && end->lsn == UINT64_MAX;
     if (status == OCHRE_OK && end->lsn == UINT64_MAX && !wal->options.read_only)
         status = renew_end(&scan, &at, err);
     if (status == OCHRE_OK) {

@@ -157,8 +157,9 @@ settle_unsure(struct och_collection *collection)
     h.unsure = -1;
 }
 
+/* `damaged`: since the last time; only then one that answered may fail. */
 static void
-check_all(void)
+check_all(bool damaged)
 {
     for (int i = 0; i < N_COLLECTIONS; i++) {
         char name[32];
@@ -170,6 +171,8 @@ check_all(void)
             fail_msg("%s: %s", name, err.message);
         if (h.is_failed[i] && status == OCHRE_OK)
             fail_msg("%s answers again", name);
+        if (!h.is_failed[i] && status != OCHRE_OK && !damaged)
+            fail_msg("%s fails later: %s", name, err.message);
         h.is_failed[i] = status != OCHRE_OK;
         check(i != 0 || !h.is_failed[i]);
         if (status == OCHRE_OK) {
@@ -355,15 +358,16 @@ run_history(uint64_t seed)
     begin_history(seed);
     for (int phase = 0; phase < N_PHASES; phase++) {
         work();
-        check_all();
+        check_all(false);
         bool is_last_write = false;
         bool clean = end_phase(&is_last_write);
         print_message(" phase %d ended %s\n", phase, clean ? "clean" : "killed");
         /* Two at once, one of which may be the table's, are not told of. */
-        if (below(3) == 0 && (!is_last_write || h.unsure >= 0))
+        bool damaged = below(3) == 0 && (!is_last_write || h.unsure >= 0);
+        if (damaged)
             damage(clean);
         open_again();
-        check_all();
+        check_all(damaged);
     }
     rig_end(&h.rig);
 }

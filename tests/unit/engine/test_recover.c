@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/limits.h"
@@ -379,6 +380,19 @@ without_a_log_collections_at_rest_answer(void **state)
     rig_end(&rig);
 }
 
+static void
+cut_log_before(const char *bytes)
+{
+    struct ochre_error err;
+    struct och_file *file = NULL;
+    uint64_t at = 0;
+    check(find_in_file(log_path, bytes, strlen(bytes), &at));
+    check_ok(och_vfs_open(sim_disk_vfs(rig.disk), log_path, OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_truncate(file, at, &err), &err);
+    check_ok(och_file_sync(file, &err), &err);
+    och_file_close(file);
+}
+
 /* Where nothing says what reaches how far. */
 static ochre_status
 open_twin_without_reach(void)
@@ -403,16 +417,10 @@ a_cut_log_fails_those_that_miss_records(void **state)
 {
     (void) state;
     struct ochre_error err;
-    struct och_file *file = NULL;
-    uint64_t at = 0;
     begin(0);
     check_ok(add_to("things", 100, 7777, &model, &err), &err);
     rig_close(&rig);
-    check(find_in_file(log_path, "d7777", 5, &at));
-    check_ok(och_vfs_open(sim_disk_vfs(rig.disk), log_path, OCH_OPEN_WRITE, &file, &err), &err);
-    check_ok(och_file_truncate(file, at, &err), &err);
-    check_ok(och_file_sync(file, &err), &err);
-    och_file_close(file);
+    cut_log_before("d7777");
     for (int i = 0; i < 3; i++) {
         check_ok(rig_open(&rig, &err), &err);
         check(try_named("things", &err) == OCHRE_CORRUPT);
@@ -438,6 +446,94 @@ a_cut_log_fails_those_that_miss_records(void **state)
     rig_reopen(&rig);
     check(!rig.engine->log->ops->has_holes(rig.engine->log));
     check_named("others", &other_model);
+    rig_end(&rig);
+}
+
+/* With a call that fails, or an allocation, it opens or does not; and then it opens, and the
+ * same collection misses something.  False: there was nothing left to fail. */
+static bool
+open_cut_with_failure(const struct sim_disk *cut, uint64_t n, bool memory)
+{
+    struct ochre_error err;
+    rig.disk = sim_disk_clone(cut);
+    if (memory)
+        rig.mem.fail_at = atomic_load(&rig.mem.n_grants) + n;
+    else
+        sim_disk_fail(rig.disk, n, SIM_IO_ONCE);
+    ochre_status status = rig_open(&rig, &err);
+    bool has_failed = memory ? atomic_load(&rig.mem.n_grants) >= rig.mem.fail_at
+                             : sim_disk_has_failed(rig.disk);
+    rig.mem.fail_at = 0;
+    sim_disk_fail(rig.disk, UINT64_MAX, SIM_IO_ONCE);
+    check(status == OCHRE_OK || status == (memory ? OCHRE_NO_MEMORY : OCHRE_IO));
+    if (status != OCHRE_OK)
+        check_ok(rig_open(&rig, &err), &err);
+    check(try_named("things", &err) == OCHRE_CORRUPT);
+    check_named("others", &other_model);
+    rig_close(&rig);
+    check_ok(rig_open(&rig, &err), &err);
+    check(try_named("things", &err) == OCHRE_CORRUPT);
+    check_named("others", &other_model);
+    rig_close(&rig);
+    sim_disk_close(rig.disk);
+    return has_failed;
+}
+
+static void
+a_cut_log_is_read_whatever_fails(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    begin(0);
+    check_ok(add_to("things", 100, 7777, &model, &err), &err);
+    rig_close(&rig);
+    cut_log_before("d7777");
+    struct sim_disk *cut = rig.disk;
+    for (int memory = 0; memory < 2; memory++)
+        for (uint64_t n = 1; open_cut_with_failure(cut, n, memory != 0); n++)
+            ;
+    rig.disk = cut;
+    rig_end(&rig);
+}
+
+static bool
+lack_all(struct och_record_log *log, uint32_t collection, uint64_t lsn)
+{
+    (void) log;
+    (void) collection;
+    (void) lsn;
+    return true;
+}
+
+/* Even if it shares its place in the table with one that misses records. */
+static void
+a_pin_misses_nothing_of_a_log(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_arena arena;
+    struct och_collection *pin = NULL;
+    struct och_collection_row row = {.id = {.bytes = {0xf0}},
+            .tenant = {"", 0},
+            .database = {"pins", 4},
+            .name = {"pin", 3}};
+    begin(0);
+    struct och_collection *collection = rig_collection(&rig, "things");
+    check_ok(rig_fork(&rig, collection, &row, &err), &err);
+    och_collection_release(collection);
+    check_ok(add_to("things", 100, 7777, &model, &err), &err);
+    rig_close(&rig);
+    cut_log_before("d7777");
+    rig.log_ops.lacks = lack_all;
+    check_ok(rig_open(&rig, &err), &err);
+    check(try_named("things", &err) == OCHRE_CORRUPT);
+    check(try_named("others", &err) == OCHRE_CORRUPT);
+    och_arena_init(&arena, &rig.own);
+    check_ok(rig.catalog->ops->collection_by_id(rig.catalog, &arena, row.id, &row, &err), &err);
+    check_ok(och_engine_collection(rig.engine, &row, &pin, &err), &err);
+    check_ok(och_collection_usable(pin, &err), &err);
+    och_collection_release(pin);
+    och_arena_clear(&arena);
     rig_end(&rig);
 }
 
@@ -586,6 +682,8 @@ main(void)
             cmocka_unit_test(a_log_that_ends_before_the_catalog_is_refused),
             cmocka_unit_test(without_a_log_collections_at_rest_answer),
             cmocka_unit_test(a_cut_log_fails_those_that_miss_records),
+            cmocka_unit_test(a_cut_log_is_read_whatever_fails),
+            cmocka_unit_test(a_pin_misses_nothing_of_a_log),
             cmocka_unit_test(a_table_that_cannot_be_written_costs_no_write),
             cmocka_unit_test(recovery_gives_what_was_there_again_and_again),
             cmocka_unit_test(records_of_a_dropped_collection_are_passed_over),
