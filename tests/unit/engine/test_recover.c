@@ -449,6 +449,27 @@ a_cut_log_fails_those_that_miss_records(void **state)
     rig_end(&rig);
 }
 
+/* Where nothing says how far the log went, LSNs go on with a gap: what is missing can be seen
+ * by openings that know of no table, and by a repair. */
+static void
+a_hole_stays_a_hole(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    begin(0);
+    check_ok(add_to("things", 100, 7777, &model, &err), &err);
+    sim_disk_crash(rig.disk, 1, SIM_BEFORE); /* killed: all are marked */
+    rig_close(&rig);
+    sim_disk_recover(rig.disk, SIM_ALL_KEPT, 1);
+    cut_log_before("d7777");
+    check_ok(rig_open(&rig, &err), &err);
+    check(try_named("things", &err) == OCHRE_CORRUPT);
+    check(try_named("others", &err) == OCHRE_CORRUPT);
+    rig_close(&rig);
+    check(open_twin_without_reach() == OCHRE_CORRUPT);
+    rig_end(&rig);
+}
+
 /* With a call that fails, or an allocation, it opens or does not; and then it opens, and the
  * same collection misses something.  False: there was nothing left to fail. */
 static bool
@@ -682,6 +703,7 @@ main(void)
             cmocka_unit_test(a_log_that_ends_before_the_catalog_is_refused),
             cmocka_unit_test(without_a_log_collections_at_rest_answer),
             cmocka_unit_test(a_cut_log_fails_those_that_miss_records),
+            cmocka_unit_test(a_hole_stays_a_hole),
             cmocka_unit_test(a_cut_log_is_read_whatever_fails),
             cmocka_unit_test(a_pin_misses_nothing_of_a_log),
             cmocka_unit_test(a_table_that_cannot_be_written_costs_no_write),

@@ -406,6 +406,50 @@ a_file_of_another_version_is_refused_and_none_is_removed(void **state)
     end(&f);
 }
 
+/* The hole of a record that takes many reads to pass over, any of which may fail. */
+static void
+a_large_hole_is_passed_over(void **state)
+{
+    (void) state;
+    static const char zeros[4096];
+    struct fixture f;
+    struct ochre_error err;
+    struct och_file *file = NULL;
+    char path[64];
+    bool has_failed = true;
+    begin(&f);
+    f.options.keeps_reach = true;
+    check_ok(open_log(&f, &err), &err);
+    check_ok(och_wal_begin_reach(f.wal, &err), &err);
+    check_ok(append(&f, 1, 100, &err), &err);
+    check_ok(append(&f, 1, 600000, &err), &err);
+    check_ok(append(&f, 1, 100, &err), &err);
+    check(och_wal_rest(f.wal, false)); /* it has just written */
+    check(!och_wal_rest(f.wal, false));
+    newest_file(&f, path);
+    och_wal_close(f.wal);
+    f.wal = NULL;
+    check_ok(och_vfs_open(f.options.vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_write(file, 8192, zeros, sizeof(zeros), &err), &err);
+    check_ok(och_file_sync(file, &err), &err);
+    och_file_close(file);
+    check(open_log(&f, &err) == OCHRE_CORRUPT);
+    check(strstr(err.message, "durable record 2 is missing") != NULL);
+    f.options.passes_holes = true;
+    for (uint64_t n = 1; has_failed; n++) {
+        sim_disk_fail(f.disk, n, SIM_IO_ONCE);
+        ochre_status status = open_log(&f, &err);
+        has_failed = sim_disk_has_failed(f.disk);
+        sim_disk_fail(f.disk, UINT64_MAX, SIM_IO_ONCE);
+        check(status == OCHRE_OK || (status == OCHRE_IO && has_failed));
+    }
+    check(f.seen.n == 2 && f.seen.lsn[0] == 1 && f.seen.lsn[1] == 3);
+    check(och_wal_has_holes(f.wal) && och_wal_next_lsn(f.wal) == 4);
+    check(!och_wal_lacks(f.wal, 7, 3)); /* its positions tell */
+    check(och_wal_lacks(f.wal, 7, 1));
+    end(&f);
+}
+
 /* A file that says it begins behind the one after it. */
 static void
 files_that_do_not_follow_on_each_other_are_damage(void **state)
@@ -1119,6 +1163,7 @@ main(void)
             cmocka_unit_test(a_file_that_failed_to_begin_overrides_nothing),
             cmocka_unit_test(a_file_that_failed_to_begin_lets_no_other_go),
             cmocka_unit_test(any_allocation_may_fail_without_harm),
+            cmocka_unit_test(a_large_hole_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
