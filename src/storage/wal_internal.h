@@ -62,7 +62,7 @@ struct och_wal {
     struct wal_hole *holes;  /* owned: what was passed over, ascending */
     size_t n_holes, holes_room;
     bool is_end_doubted; /* the newest file's last group does not count (wal_read.c) */
-    char *buffer; /* owned: a group being put together */
+    char *buffer;        /* owned: a group being put together */
     size_t buffer_size;
     struct och_log_stats stats;
 
