@@ -90,7 +90,6 @@
  * there on a segment has codes, and scanning those costs a fifth of scanning the head. */
 #define OCH_IDLE_MS 1000u
 #define OCH_IDLE_ROWS_MIN 512u
-
 /* A collection is noted as being at rest when it has not written between two looks that are
  * so far apart; writing again then costs one more sync. */
 #define OCH_REST_MS 5000u

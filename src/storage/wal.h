@@ -75,7 +75,8 @@ struct och_wal_options {
  * make ready to append.
  *
  * Errors: OCHRE_CORRUPT when durable records are missing or a header among them
- *         is damaged; the message names the file, the LSN and `ochre check`.
+ *         is damaged, unless holes are passed over; the message names the file, the LSN
+ *         and `ochre repair`.
  */
 OCH_MUST_CHECK ochre_status och_wal_open(const struct och_wal_options *options, och_log_visit visit,
         void *context, struct och_wal **wal_out, struct ochre_error *err);

@@ -56,7 +56,7 @@ struct wal_reach_table {
     uint64_t sequence;      /* of the state */
     uint64_t opened_lsn;    /* where the log went on: no mark is for a record below it */
     uint64_t reached_lsn;   /* the log's last record when this was written */
-    uint64_t newest_number; /* the newest file of the log when this was written, */
+    uint64_t newest_number; /* the newest file of the log when it was begun, */
     uint64_t newest_salt;   /* and its salt; 0: there was none */
     uint64_t entries[WAL_REACH_ENTRIES];
 };
