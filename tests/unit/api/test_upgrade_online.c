@@ -1,5 +1,5 @@
 /*
- * test_upgrade_in_use.c - an upgrade of a database that is written meanwhile.
+ * test_upgrade_online.c - an upgrade of a database that is written meanwhile.
  *
  * What the upgrade tells (a file is old, a part of the work begins) is where the tests write,
  * so that writes come at known places of it: steps.  What can be read after each step is known
