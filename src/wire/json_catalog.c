@@ -182,21 +182,29 @@ och_wire_read_update(struct och_arena *arena, struct ochre_bytes text,
 
 /* --- functions --------------------------------------------------------------- */
 
-ochre_status
-och_wire_read_detach(struct och_arena *arena, struct ochre_bytes text, struct ochre_error *err)
+/* {`name`: bool}, which may be left out: false. */
+static ochre_status
+read_flag(struct och_arena *arena, struct ochre_bytes text, const char *name, bool *flag_out,
+        struct ochre_error *err)
 {
-    static const char *const names[] = {"delete_output"};
     struct och_body body;
     unsigned field = OCH_BODY_END;
-    bool delete_output = false;
-    ochre_status status = och_body_begin(&body, arena, text, names, 1, err);
+    *flag_out = false;
+    ochre_status status = och_body_begin(&body, arena, text, &name, 1, err);
     while (status == OCHRE_OK) {
         status = och_body_next(&body, &field, err);
         if (status != OCHRE_OK || field == OCH_BODY_END)
             break;
-        status = och_body_bool(&body, &delete_output, err);
+        status = och_body_bool(&body, flag_out, err);
     }
     return status;
+}
+
+ochre_status
+och_wire_read_detach(struct och_arena *arena, struct ochre_bytes text, struct ochre_error *err)
+{
+    bool delete_output;
+    return read_flag(arena, text, "delete_output", &delete_output, err);
 }
 
 /* --- pins -------------------------------------------------------------------- */
@@ -226,16 +234,5 @@ ochre_status
 och_wire_read_repair(struct och_arena *arena, struct ochre_bytes text, bool *dry_run_out,
         struct ochre_error *err)
 {
-    static const char *const names[] = {"dry_run"};
-    struct och_body body;
-    unsigned field = OCH_BODY_END;
-    *dry_run_out = false;
-    ochre_status status = och_body_begin(&body, arena, text, names, 1, err);
-    while (status == OCHRE_OK) {
-        status = och_body_next(&body, &field, err);
-        if (status != OCHRE_OK || field == OCH_BODY_END)
-            break;
-        status = och_body_bool(&body, dry_run_out, err);
-    }
-    return status;
+    return read_flag(arena, text, "dry_run", dry_run_out, err);
 }
