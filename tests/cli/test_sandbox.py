@@ -34,12 +34,6 @@ def call(running, path, body, method="POST"):
         return json.load(answer)
 
 
-def facts(running):
-    """What the program logged when it was ready."""
-    lines = [x for x in running.log_tail().splitlines() if " server.ready " in x]
-    return dict(word.split("=", 1) for word in lines[-1].split() if "=" in word)
-
-
 def status_of_threads(running):
     """/proc/PID/task/*/status, as dictionaries."""
     found = []
@@ -74,7 +68,7 @@ class Sandbox(unittest.TestCase):
 
     def test_every_thread_is_inside_and_has_no_rights(self):
         with server.Server(OCHRE, self.data) as running:
-            self.assertEqual(facts(running)["sandbox"], "on")
+            self.assertEqual(running.facts()["sandbox"], "on")
             threads = status_of_threads(running)
             self.assertGreater(len(threads), 20)
             for status in threads:
@@ -92,7 +86,7 @@ class Sandbox(unittest.TestCase):
         config.write_text("sandbox: false\n")
         for arguments in (("--no-sandbox",), (str(config),)):
             with server.Server(OCHRE, self.data, arguments) as running:
-                self.assertEqual(facts(running)["sandbox"], "off")
+                self.assertEqual(running.facts()["sandbox"], "off")
                 self.assertEqual(status_of_threads(running)[0]["Seccomp"], "0")
 
     def test_core_dumps_are_had_by_asking(self):
@@ -193,9 +187,9 @@ def missing():
     """Why this build and kernel have no whole sandbox; "" when they have one."""
     with tempfile.TemporaryDirectory(prefix="ochre-sandbox-") as scratch:
         with server.Server(OCHRE, scratch + "/data") as running:
-            if facts(running)["sandbox"] == "on":
+            if running.facts()["sandbox"] == "on":
                 return ""
-            return "\n".join(x for x in running.log_tail().splitlines() if "server.sandbox" in x)
+        return "\n".join(x for x in running.log_tail().splitlines() if "server.sandbox" in x)
 
 
 if __name__ == "__main__":

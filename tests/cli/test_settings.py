@@ -45,16 +45,15 @@ class Settings(unittest.TestCase):
         self.data = self.scratch / "data"
 
     def run_with(self, *arguments, **environment):
-        """The facts that the program logs when it is ready."""
+        """The facts that the program logs when it is ready, started this way."""
         before = dict(os.environ)
         os.environ.update(environment)
         try:
             with server.Server(OCHRE, self.data, arguments) as ochre:
-                lines = [x for x in ochre.log_tail().splitlines() if " server.ready " in x]
+                return ochre.facts()
         finally:
             os.environ.clear()
             os.environ.update(before)
-        return dict(word.split("=", 1) for word in lines[-1].split() if "=" in word)
 
     def test_the_instruction_set_may_be_named(self):
         self.assertEqual(self.run_with(OCHRE_SIMD="scalar")["simd"], "scalar")

@@ -118,6 +118,16 @@ class Server:
         self.start()
         return status
 
+    def facts(self):
+        """What the program logs when it is ready, which is a moment after it first answers."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            lines = [x for x in self.log_tail().split("\n")[:-1] if " server.ready " in x]
+            if lines:
+                return dict(word.split("=", 1) for word in lines[-1].split() if "=" in word)
+            time.sleep(0.01)
+        raise RuntimeError("the server did not say that it is ready:\n" + self.log_tail())
+
     def log_tail(self, size=4000):
         try:
             with open(self.log, "rb") as log:
