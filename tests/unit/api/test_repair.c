@@ -581,7 +581,7 @@ a_crash_at_any_call_leaves_the_damaged_one_and_a_way_on(void **state)
     bool crashed = true;
     begin_damaged(&f);
     uint64_t before = rig_list_files(&f, f.disk, &files);
-    for (uint64_t n = 1; crashed; n++) {
+    for (uint64_t n = 1; crashed; n += CHECK_ONE_IN) {
         struct sim_disk *to = sim_disk_open(&f.own, 2);
         sim_disk_crash(to, n, n % 2 == 0 ? SIM_BEFORE : SIM_AFTER);
         ochre_status status = repair(&f, f.disk, to, &findings, &totals);
@@ -608,7 +608,7 @@ a_call_that_fails_is_an_error_and_no_loss(void **state)
     uint64_t before = rig_list_files(&f, f.disk, &files);
     for (unsigned which = 0; which < 2; which++) {
         bool failed = true;
-        for (uint64_t n = 1; failed; n++) {
+        for (uint64_t n = 1; failed; n += CHECK_ONE_IN) {
             struct sim_disk *from = sim_disk_clone(f.disk);
             struct sim_disk *to = sim_disk_open(&f.own, 2);
             struct sim_disk *failing = which == 0 ? from : to;
