@@ -124,6 +124,14 @@ field_of(const struct och_body *body)
     return field;
 }
 
+static ochre_status
+refuse_unknown(const struct och_body *body, struct ochre_error *err)
+{
+    struct ochre_bytes name = body->reader.string;
+    return och_fail(err, OCHRE_SHAPE, "the body has the field '%.*s'; it may have '%s' alone",
+            och_name_shown(name, KEY_SHOWN_MAX), name.data, body->names[0]);
+}
+
 ochre_status
 och_body_next(struct och_body *body, unsigned *field_out, struct ochre_error *err)
 {
@@ -140,6 +148,8 @@ och_body_next(struct och_body *body, unsigned *field_out, struct ochre_error *er
             return och_json_status(reader, err);
         unsigned field = field_of(body);
         if (field == body->n_names) {
+            if (body->is_strict)
+                return refuse_unknown(body, err);
             if (!och_json_skip(reader))
                 return och_json_status(reader, err);
             continue;

@@ -9,7 +9,8 @@
  *      while och_body_next(&body, &field, err) is OCHRE_OK and field is not OCH_BODY_END
  *              read the value of names[field] to its end
  *
- * Unknown members are passed over, a known one sent twice is refused.  Nothing
+ * Unknown members are passed over, unless the body is one of ours alone; a known
+ * one sent twice is refused.  Nothing
  * is built but what the decoder asks for; strings without escapes are slices of
  * the text, which therefore must outlive what was read.
  *
@@ -54,7 +55,8 @@ struct och_body {
     struct och_arena *arena;       /* borrowed: what is read lies there */
     const char *const *names;
     unsigned n_names;
-    uint32_t seen; /* bits of the fields met so far */
+    bool is_strict; /* set it after the beginning: unknown members are refused */
+    uint32_t seen;  /* bits of the fields met so far */
     struct och_body_place place;
 };
 

@@ -182,15 +182,16 @@ och_wire_read_update(struct och_arena *arena, struct ochre_bytes text,
 
 /* --- functions --------------------------------------------------------------- */
 
-/* {`name`: bool}, which may be left out: false. */
+/* {`name`: bool}, which may be left out: false.  `is_strict`: and nothing else. */
 static ochre_status
-read_flag(struct och_arena *arena, struct ochre_bytes text, const char *name, bool *flag_out,
-        struct ochre_error *err)
+read_flag(struct och_arena *arena, struct ochre_bytes text, const char *name, bool is_strict,
+        bool *flag_out, struct ochre_error *err)
 {
     struct och_body body;
     unsigned field = OCH_BODY_END;
     *flag_out = false;
     ochre_status status = och_body_begin(&body, arena, text, &name, 1, err);
+    body.is_strict = is_strict;
     while (status == OCHRE_OK) {
         status = och_body_next(&body, &field, err);
         if (status != OCHRE_OK || field == OCH_BODY_END)
@@ -204,7 +205,7 @@ ochre_status
 och_wire_read_detach(struct och_arena *arena, struct ochre_bytes text, struct ochre_error *err)
 {
     bool delete_output;
-    return read_flag(arena, text, "delete_output", &delete_output, err);
+    return read_flag(arena, text, "delete_output", false, &delete_output, err);
 }
 
 /* --- pins -------------------------------------------------------------------- */
@@ -218,6 +219,7 @@ och_wire_read_pin(struct och_arena *arena, struct ochre_bytes text, struct ochre
     unsigned field = OCH_BODY_END;
     *name_out = (struct ochre_bytes){NULL, 0};
     ochre_status status = och_body_begin(&body, arena, text, names, 1, err);
+    body.is_strict = true;
     while (status == OCHRE_OK) {
         status = och_body_next(&body, &field, err);
         if (status != OCHRE_OK || field == OCH_BODY_END)
@@ -234,5 +236,5 @@ ochre_status
 och_wire_read_repair(struct och_arena *arena, struct ochre_bytes text, bool *dry_run_out,
         struct ochre_error *err)
 {
-    return read_flag(arena, text, "dry_run", dry_run_out, err);
+    return read_flag(arena, text, "dry_run", true, dry_run_out, err);
 }

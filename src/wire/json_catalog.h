@@ -35,7 +35,8 @@ OCH_MUST_CHECK ochre_status och_wire_read_create(struct och_arena *arena, struct
 OCH_MUST_CHECK ochre_status och_wire_read_update(struct och_arena *arena, struct ochre_bytes text,
         struct och_update *update_out, struct ochre_error *err);
 
-/* {"name": s}, which may be left out, or null: then *name_out has NULL data. */
+/* {"name": s}, which may be left out, or null: then *name_out has NULL data.  As of a repair's
+ * body, other members are refused: OCHRE_SHAPE. */
 OCH_MUST_CHECK ochre_status och_wire_read_pin(struct och_arena *arena, struct ochre_bytes text,
         struct ochre_bytes *name_out, struct ochre_error *err);
 

@@ -204,10 +204,11 @@ class Online(unittest.TestCase):
             self.assertEqual(path.read_bytes(), before)
             self.assertIn('collection "things.repaired" was made',
                           (self.data / "REPAIR").read_text())
-            with self.assertRaises(urllib.error.HTTPError) as refused:
-                self.ask(running, b'{"dry_run": 3}')
-            self.assertEqual(refused.exception.code, 422)
-            refused.exception.close()
+            for body in (b'{"dry_run": 3}', b'{"dryrun": true}', b'{"dry_run": true, "x": 1}'):
+                with self.assertRaises(urllib.error.HTTPError) as refused:
+                    self.ask(running, body)
+                self.assertEqual(refused.exception.code, 422)
+                refused.exception.close()
             for n in range(2):
                 self.assertEqual(self.count(running, "things.repaired"), made["records"])
                 self.assertEqual(self.count(running, "others"), 240)

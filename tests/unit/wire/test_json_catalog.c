@@ -197,6 +197,28 @@ update_with(struct och_mem *small)
 }
 
 static void
+bodies_of_ours_have_no_other_members(void **state)
+{
+    static const char *const wrong[] = {
+            "{\"dryrun\":true}", "{\"dry_run\":true,\"x\":{}}", "{\"\":1}", "{\"Dry_run\":true}"};
+    struct ochre_error err = {.status = OCHRE_OK};
+    struct ochre_bytes name;
+    bool dry_run;
+    (void) state;
+    check_ok(och_wire_read_repair(&arena, bytes_of("{\"dry_run\":true}"), &dry_run, &err), &err);
+    check(dry_run);
+    check_ok(och_wire_read_repair(&arena, bytes_of("{}"), &dry_run, &err), &err);
+    check(!dry_run);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        check(och_wire_read_repair(&arena, bytes_of(wrong[i]), &dry_run, &err) == OCHRE_SHAPE);
+    check(och_wire_read_repair(&arena, bytes_of(wrong[0]), &dry_run, &err) == OCHRE_SHAPE);
+    check(strcmp(err.message, "the body has the field 'dryrun'; it may have 'dry_run' alone") == 0);
+    check_ok(och_wire_read_pin(&arena, bytes_of("{\"name\":\"p\"}"), &name, &err), &err);
+    check(och_bytes_is(name, "p"));
+    check(och_wire_read_pin(&arena, bytes_of("{\"nam\":\"p\"}"), &name, &err) == OCHRE_SHAPE);
+}
+
+static void
 any_allocation_may_fail(void **state)
 {
     (void) state;
@@ -213,6 +235,7 @@ main(void)
             cmocka_unit_test(a_wrong_create_is_told_by_its_status),
             cmocka_unit_test(an_update_changes_what_it_names),
             cmocka_unit_test(a_detach_may_say_what_becomes_of_the_output),
+            cmocka_unit_test(bodies_of_ours_have_no_other_members),
             cmocka_unit_test(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
