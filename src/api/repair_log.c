@@ -287,18 +287,15 @@ note_missing(void *context, const char *path, const char *message)
 
 /* Of what is missing some may be a collection's last records, which no position tells: the
  * table beside the log does.  Without one each may be whole. */
-static ochre_status
-ask_reach(struct log_repair *log, const struct och_wal_salvage *salvage, struct ochre_error *err)
+static void
+ask_reach(struct log_repair *log, const struct och_wal_salvage *salvage)
 {
     struct och_repair *repair = log->repair;
-    struct wal_reach *reach = NULL;
     const struct wal_hole hole = {salvage->missing_from, salvage->missing_to};
-    ochre_status status =
-            och_wal_reach_make(repair->mem, repair->from, repair->database, &reach, err);
-    for (size_t i = 0; i < repair->n_members && status == OCHRE_OK; i++) {
+    for (size_t i = 0; i < repair->n_members; i++) {
         struct och_repair_member *member = &repair->members[i];
         if (member->has_stopped || och_collection_row_is_pin(&member->row) ||
-                !och_wal_reach_lacks(reach, member->row.number, member->lsn, &hole, 1))
+                !och_wal_reach_lacks(salvage->reach, member->row.number, member->lsn, &hole, 1))
             continue;
         member->has_stopped = true;
         och_repair_report(repair, OCH_REPAIR_LOST, OCH_DIR_REACH,
@@ -306,8 +303,6 @@ ask_reach(struct log_repair *log, const struct och_wal_salvage *salvage, struct 
                 (int) member->row.name.size, member->row.name.data,
                 (unsigned long long) member->position);
     }
-    och_wal_reach_close(reach);
-    return status;
 }
 
 /* --- all of it ----------------------------------------------------------------------- */
@@ -377,8 +372,13 @@ och_repair_log(struct och_repair *repair, struct ochre_error *err)
     take.visit = visit_record;
     take.note = note_missing;
     take.context = log;
-    ochre_status status = och_wal_salvage(&look, err);
-    uint64_t lsn_last = look.lsn_last > repair->lsn_max ? look.lsn_last : repair->lsn_max;
+    struct wal_reach *reach = NULL;
+    ochre_status status =
+            och_wal_reach_make(repair->mem, repair->from, repair->database, &reach, err);
+    look.reach = take.reach = reach;
+    if (status == OCHRE_OK)
+        status = och_wal_salvage(&look, err);
+    uint64_t lsn_last = look.lsn_last > look.lsn_min ? look.lsn_last : look.lsn_min;
     if (status == OCHRE_OK)
         status = begin_log(log, lsn_last + 1, err);
     if (status == OCHRE_OK)
@@ -386,13 +386,14 @@ och_repair_log(struct och_repair *repair, struct ochre_error *err)
     if (status == OCHRE_OK && take.n_files == 0 && repair->lsn_max > 0)
         note_missing(log, "log", "there is none, and the catalog knows that there was one");
     if (status == OCHRE_OK)
-        status = ask_reach(log, &take, err);
+        ask_reach(log, &take);
     if (status == OCHRE_OK)
         status = end_log(log, err);
     if (status == OCHRE_OK)
         status = note_generation(log, err);
     repair->totals.n_log_missing = take.n_missing + take.n_in_doubt;
     repair->totals.log_bytes_given_up = take.bytes_given_up;
+    och_wal_reach_close(reach);
     och_wal_close(log->wal);
     och_buf_clear(&log->batch);
     och_buf_clear(&log->payload);

@@ -97,9 +97,9 @@ bool och_wal_lacks(struct och_wal *wal, uint32_t collection, uint64_t lsn);
  */
 OCH_MUST_CHECK ochre_status och_wal_begin_reach(struct och_wal *wal, struct ochre_error *err);
 
-/* Note what has not written since the last call, or everything, as being at rest.  True:
- * there is something that was written to since.  Cost: a write and a sync, if something
- * has come to rest. */
+/* Note what has not written since the last call, or everything, as being at rest, and how far
+ * the log has come.  True: there is something that was written to since.  Cost: a write and a
+ * sync, if anything was written. */
 bool och_wal_rest(struct och_wal *wal, bool all);
 
 /* The database whose log lies here, as the headers of all its files say that can be

@@ -61,8 +61,13 @@ struct och_wal {
     struct wal_reach *reach; /* owned; NULL: no table is kept */
     struct wal_hole *holes;  /* owned: what was passed over, ascending */
     size_t n_holes, holes_room;
-    bool is_end_doubted; /* the newest file's last group does not count (wal_read.c) */
-    char *buffer;        /* owned: a group being put together */
+    uint64_t seen_lsn;     /* behind all records that were seen, whether they count or not */
+    bool is_end_doubted;   /* the newest file's last group does not count (wal_read.c) */
+    bool is_rolled;        /* the current file was given up before it was full */
+    bool says_none;        /* the newest file: a table that lies here does not count */
+    unsigned n_looks_left; /* until a table is tried again, */
+    unsigned n_looks;      /* so many more after the next failure */
+    char *buffer;          /* owned: a group being put together */
     size_t buffer_size;
     struct och_log_stats stats;
 
@@ -128,7 +133,9 @@ struct wal_found {
     uint64_t file_size;
     bool unused; /* prepared, never begun */
     bool half_made;
-    bool is_lost; /* its header is damaged */
+    bool is_zero;    /* altogether: an earlier build's was prepared so */
+    bool is_lost;    /* its header is damaged, or it */
+    bool is_missing; /* is not there */
 };
 
 /* Where a file ends, as far as others say. */

@@ -17,15 +17,8 @@ struct listing {
 };
 
 static ochre_status
-note_file(void *context, const char *name, bool is_dir)
+add_found(struct listing *listing, struct wal_found found)
 {
-    struct listing *listing = context;
-    uint64_t number = 0;
-    bool half_made = !is_dir && och_wal_path_number(name, WAL_SUFFIX_TMP, &number);
-    if (!half_made && (is_dir || !och_wal_path_number(name, WAL_SUFFIX, &number)))
-        return OCHRE_OK;
-    if (number < listing->first_number)
-        return OCHRE_OK;
     if (listing->n == listing->room) {
         size_t room = listing->room == 0 ? 16 : listing->room * 2;
         struct wal_found *files = och_mem_resize(listing->mem, listing->files,
@@ -35,17 +28,33 @@ note_file(void *context, const char *name, bool is_dir)
         listing->files = files;
         listing->room = room;
     }
-    listing->files[listing->n++] = (struct wal_found){.number = number, .half_made = half_made};
+    listing->files[listing->n++] = found;
     return OCHRE_OK;
 }
 
 static ochre_status
-fail_header(uint64_t number, struct ochre_error *err)
+note_file(void *context, const char *name, bool is_dir)
+{
+    struct listing *listing = context;
+    uint64_t number = 0;
+    bool half_made = !is_dir && och_wal_path_number(name, WAL_SUFFIX_TMP, &number);
+    if (!half_made && (is_dir || !och_wal_path_number(name, WAL_SUFFIX, &number)))
+        return OCHRE_OK;
+    if (number < listing->first_number)
+        return OCHRE_OK;
+    return add_found(listing, (struct wal_found){.number = number, .half_made = half_made});
+}
+
+static ochre_status
+fail_lost(const struct wal_found *found, struct ochre_error *err)
 {
     char path[WAL_PATH_SIZE];
-    och_wal_path(path, number, WAL_SUFFIX);
-    return och_fail(err, OCHRE_CORRUPT,
-            "%s: the header is damaged; run `ochre repair`, or restore a backup", path);
+    och_wal_path(path, found->number, WAL_SUFFIX);
+    const char *why = found->is_missing ? "the file is missing"
+            : found->is_zero            ? "there is nothing but zeros in it"
+                                        : "the header is damaged";
+    return och_fail(
+            err, OCHRE_CORRUPT, "%s: %s; run `ochre repair`, or restore a backup", path, why);
 }
 
 /* Read a file's header: where it begins, that it was never begun, or that it is lost. */
@@ -70,7 +79,8 @@ inspect(struct och_wal *wal, struct wal_found *found, struct ochre_error *err)
     if (status == OCHRE_OK && !valid) {
         /* Those of before a header said so are all zero.  A file has its size before it has
          * its name, so one without room for a header was not prepared: it was cut. */
-        status = och_wal_rest_is_zero(&scan, WAL_PAGE, &found->unused, err);
+        status = och_wal_rest_is_zero(&scan, WAL_PAGE, &found->is_zero, err);
+        found->unused = found->is_zero;
         found->is_lost = !found->unused;
     } else if (status == OCHRE_OK) {
         found->first_lsn = header.first_lsn;
@@ -102,30 +112,51 @@ remove_file(struct och_wal *wal, uint64_t number, const char *suffix, struct och
     return och_vfs_remove(wal->options.vfs, path, err);
 }
 
-/*
- * Was the table kept as long as the log that lies here?  Whoever keeps none begins a file
- * that says so.  What the newest file should be the table knows; where that is gone, one of
- * before it, beside which a table was kept, has to do.
- */
-static bool
-is_reach_of(const struct wal_reach *reach, const struct listing *listing)
+/* Is the table of this log? */
+static void
+judge_reach(struct wal_reach *reach, const struct listing *listing)
 {
-    const struct wal_found *newest = NULL;
+    struct wal_reach_file newest = {.number = 0};
+    uint64_t last_number = 0;
     for (size_t i = 0; i < listing->n; i++) {
         const struct wal_found *found = &listing->files[i];
-        if (!found->half_made && !found->unused && !found->is_lost)
-            newest = found;
+        if (found->half_made || found->unused)
+            continue;
+        last_number = found->number;
+        if (!found->is_lost)
+            newest = (struct wal_reach_file){found->number, found->salt, found->reach_nonce};
     }
-    if (newest == NULL || newest->reach_nonce == reach->found.nonce)
-        return true;
-    return newest->number == reach->found.newest_number
-            ? newest->salt == reach->found.newest_salt
-            : newest->number < reach->found.newest_number && newest->reach_nonce != 0;
+    och_wal_reach_judge(reach, newest.salt != 0 ? &newest : NULL, last_number);
+}
+
+/*
+ * The last file that was begun, as the table knows, has to be there; and of those that were begun
+ * none is all zeros, because a file has a header before it has its name.
+ */
+static ochre_status
+find_missing(struct och_wal *wal, struct listing *listing)
+{
+    uint64_t last_number = wal->reach->found.last_number;
+    bool is_there = last_number == 0;
+    for (size_t i = 0; i < listing->n; i++) {
+        struct wal_found *found = &listing->files[i];
+        if (found->half_made)
+            continue;
+        is_there = is_there || found->number == last_number;
+        found->is_lost = found->is_lost || (found->is_zero && found->number <= last_number);
+        found->unused = found->unused && !found->is_lost;
+    }
+    if (is_there)
+        return OCHRE_OK;
+    if (last_number >= wal->next_number)
+        wal->next_number = last_number + 1;
+    return add_found(listing,
+            (struct wal_found){.number = last_number, .is_lost = true, .is_missing = true});
 }
 
 /* Read the table.  Without one that counts no hole is passed over. */
 static ochre_status
-open_reach(struct och_wal *wal, const struct listing *listing, struct ochre_error *err)
+open_reach(struct och_wal *wal, struct listing *listing, struct ochre_error *err)
 {
     const struct och_wal_options *options = &wal->options;
     if (!options->keeps_reach) {
@@ -137,12 +168,17 @@ open_reach(struct och_wal *wal, const struct listing *listing, struct ochre_erro
     if (status != OCHRE_OK)
         return status;
     struct wal_reach *reach = wal->reach;
-    reach->was_read = reach->was_read && is_reach_of(reach, listing);
+    judge_reach(reach, listing);
     wal->options.passes_holes &= reach->was_read;
+    wal->says_none = !reach->was_read;
     uint64_t known = och_wal_reach_max(reach);
     if (known > wal->options.lsn_min)
         wal->options.lsn_min = known;
-    return OCHRE_OK;
+    if (!och_wal_reach_knows_files(reach))
+        return OCHRE_OK;
+    if (reach->found.floor_lsn > wal->next_lsn)
+        wal->next_lsn = reach->found.floor_lsn;
+    return find_missing(wal, listing);
 }
 
 /* All files are looked at, and the table with them, before any is removed: where one is another
@@ -162,20 +198,24 @@ look_at_files(struct och_wal *wal, struct listing *listing, struct ochre_error *
         status = open_reach(wal, listing, err);
     for (size_t i = 0; i < listing->n && status == OCHRE_OK; i++)
         if (listing->files[i].is_lost && !wal->options.passes_holes)
-            status = fail_header(listing->files[i].number, err);
+            status = fail_lost(&listing->files[i], err);
     return status;
 }
 
-/* Remove what was never begun; *n_out: the others, which come to be the first. */
+/* Remove what was never begun; *n_out: the others, which come to be the first.  One that the
+ * table takes for begun stays until another table does not. */
 static ochre_status
 sort_out(struct och_wal *wal, struct listing *listing, size_t *n_out, struct ochre_error *err)
 {
     ochre_status status = OCHRE_OK;
+    bool knows = wal->reach != NULL && och_wal_reach_knows_files(wal->reach);
     *n_out = 0;
     for (size_t i = 0; i < listing->n && status == OCHRE_OK; i++) {
         const struct wal_found *found = &listing->files[i];
         if (found->half_made)
             status = remove_file(wal, found->number, WAL_SUFFIX_TMP, err);
+        else if (found->unused && knows && found->number == wal->reach->found.last_number)
+            continue;
         else if (found->unused)
             status = remove_file(wal, found->number, WAL_SUFFIX, err);
         else
@@ -188,9 +228,10 @@ sort_out(struct och_wal *wal, struct listing *listing, size_t *n_out, struct och
 static ochre_status
 keep_lost(struct och_wal *wal, const struct wal_found *found, struct ochre_error *err)
 {
-    return och_wal_add_file(wal, found->number, wal->next_lsn, found->file_size) == OCHRE_OK
-            ? OCHRE_OK
-            : och_fail_memory(err);
+    if (och_wal_add_file(wal, found->number, wal->next_lsn, found->file_size) != OCHRE_OK)
+        return och_fail_memory(err);
+    wal->newest->is_removed = found->is_missing;
+    return OCHRE_OK;
 }
 
 static ochre_status
@@ -198,6 +239,8 @@ recover_listing(struct och_wal *wal, const struct listing *listing, size_t n, oc
         void *context, struct ochre_error *err)
 {
     ochre_status status = OCHRE_OK;
+    bool knows = wal->reach != NULL && och_wal_reach_knows_files(wal->reach);
+    bool is_first = true; /* that can be read */
     for (size_t i = 0; i < n && status == OCHRE_OK; i++) {
         const struct wal_found *found = &listing->files[i];
         struct wal_end end = {.lsn = UINT64_MAX, .lsn_min = wal->options.lsn_min};
@@ -213,7 +256,10 @@ recover_listing(struct och_wal *wal, const struct listing *listing, size_t n, oc
             status = keep_lost(wal, found, err);
             continue;
         }
-        bool is_hole = i > 0 && found->first_lsn != wal->next_lsn;
+        /* Where it begins later than the table knows, an older file is missing. */
+        bool is_hole = is_first ? (i > 0 || knows) && found->first_lsn > wal->next_lsn
+                                : found->first_lsn != wal->next_lsn;
+        is_first = false;
         if (is_hole && (!wal->options.passes_holes || found->first_lsn < wal->next_lsn))
             status = och_wal_fail_damaged(found->number, wal->next_lsn, err);
         else if (is_hole)
@@ -243,6 +289,8 @@ pass_end(struct och_wal *wal, const struct listing *listing, size_t n, struct oc
     }
     uint64_t newest = n > 0 ? listing->files[n - 1].number : 0;
     wal->next_number = newest + (wal->is_end_doubted && !is_lost ? 2 : 1);
+    if (is_open && wal->next_lsn < wal->seen_lsn)
+        wal->next_lsn = wal->seen_lsn;
     if (is_open && wal->next_lsn <= wal->options.lsn_min)
         wal->next_lsn = wal->options.lsn_min + 1;
     wal->next_lsn += is_open;

@@ -39,8 +39,8 @@ has_bit(const uint64_t *bits, uint32_t i)
 /* --- blocks ----------------------------------------------------------------------- */
 
 /* 0 magic | 8 u32 version | 12 u32 CRC-32C of the rest | 16 database 16 | 32 nonce |
- * 40 sequence | 48 opened lsn | 56 newest number | 64 newest salt | 72 reached lsn | zeros |
- * 96 entries */
+ * 40 sequence | 48 opened lsn | 56 newest number | 64 newest salt | 72 reached lsn |
+ * 80 last number | 88 floor lsn | 96 entries */
 
 static void
 put_block(char *block, const struct wal_reach *reach)
@@ -56,6 +56,8 @@ put_block(char *block, const struct wal_reach *reach)
     och_store_u64(block + 56, table->newest_number);
     och_store_u64(block + 64, table->newest_salt);
     och_store_u64(block + 72, table->reached_lsn);
+    och_store_u64(block + 80, table->last_number);
+    och_store_u64(block + 88, table->floor_lsn);
     for (size_t i = 0; i < WAL_REACH_ENTRIES; i++)
         och_store_u64(block + ENTRIES_AT + i * sizeof(uint64_t), table->entries[i]);
     och_store_u32(block + 12, och_crc32c(0, block + 16, BLOCK_SIZE - 16));
@@ -75,57 +77,58 @@ get_block(const char *block, struct och_uuid database, struct wal_reach_table *t
     table_out->newest_number = och_load_u64(block + 56);
     table_out->newest_salt = och_load_u64(block + 64);
     table_out->reached_lsn = och_load_u64(block + 72);
+    table_out->last_number = och_load_u64(block + 80);
+    table_out->floor_lsn = och_load_u64(block + 88);
     for (size_t i = 0; i < WAL_REACH_ENTRIES; i++)
         table_out->entries[i] = och_load_u64(block + ENTRIES_AT + i * sizeof(uint64_t));
     return true;
 }
 
-/* All blocks; *blocks_out NULL: there is no file, or a part of one. */
-static ochre_status
-read_blocks(struct och_mem *mem, struct och_vfs *vfs, char **blocks_out, struct ochre_error *err)
+/* The blocks; those that cannot be read are zeros, and say so. */
+struct blocks {
+    char *bytes; /* owned; NULL: there is no file, or a part of one */
+    bool is_unreadable[N_BLOCKS];
+};
+
+static void
+release_blocks(struct och_mem *mem, struct blocks *blocks)
 {
-    struct och_file *file = NULL;
-    char *blocks = och_mem_take(mem, N_BLOCKS * BLOCK_SIZE);
-    *blocks_out = NULL;
-    if (blocks == NULL)
-        return och_fail_memory(err);
-    ochre_status status = och_vfs_open(vfs, OCH_DIR_REACH, OCH_OPEN_READ, &file, err);
-    if (status == OCHRE_OK)
-        status = och_file_read_all(file, 0, blocks, N_BLOCKS * BLOCK_SIZE, err);
-    och_file_close(file);
-    if (status == OCHRE_OK)
-        *blocks_out = blocks;
-    else
-        och_mem_release(mem, blocks, N_BLOCKS * BLOCK_SIZE);
+    if (blocks->bytes != NULL)
+        och_mem_release(mem, blocks->bytes, N_BLOCKS * BLOCK_SIZE);
+    blocks->bytes = NULL;
+}
+
+/* One bad sector costs one copy. */
+static ochre_status
+read_each(struct och_file *file, struct blocks *blocks, struct ochre_error *err)
+{
+    ochre_status status = OCHRE_OK;
+    for (size_t i = 0; i < N_BLOCKS && status == OCHRE_OK; i++) {
+        char *block = blocks->bytes + i * BLOCK_SIZE;
+        status = och_file_read_all(file, i * BLOCK_SIZE, block, BLOCK_SIZE, err);
+        blocks->is_unreadable[i] = status == OCHRE_IO;
+        if (status != OCHRE_IO)
+            continue;
+        memset(block, 0, BLOCK_SIZE);
+        status = OCHRE_OK;
+    }
     return status;
 }
 
-/* The newest state of which a copy is whole.  One that was being written when power failed
- * is in neither; nothing was answered that depends on it. */
 static ochre_status
-read_table(struct wal_reach *reach, struct ochre_error *err)
+read_blocks(struct och_mem *mem, struct och_vfs *vfs, struct blocks *blocks_out,
+        struct ochre_error *err)
 {
-    char *blocks = NULL;
-    struct ochre_error why = {.status = OCHRE_OK};
-    struct wal_reach_table *table = och_mem_take(reach->mem, sizeof(*table));
-    if (table == NULL)
+    struct och_file *file = NULL;
+    *blocks_out = (struct blocks){.bytes = och_mem_take(mem, N_BLOCKS * BLOCK_SIZE)};
+    if (blocks_out->bytes == NULL)
         return och_fail_memory(err);
-    ochre_status status = read_blocks(reach->mem, reach->vfs, &blocks, &why);
-    for (size_t i = 0; blocks != NULL && i < N_BLOCKS; i++) {
-        if (get_block(blocks + i * BLOCK_SIZE, reach->database, table) &&
-                (!reach->was_read || table->sequence > reach->found.sequence)) {
-            reach->found = *table;
-            reach->was_read = true;
-        }
-    }
-    if (blocks != NULL)
-        och_mem_release(reach->mem, blocks, N_BLOCKS * BLOCK_SIZE);
-    och_mem_release(reach->mem, table, sizeof(*table));
-    /* Without one the log has to be whole; one that cannot be read now may say that it is not. */
-    if (status == OCHRE_OK || status == OCHRE_NOT_FOUND || status == OCHRE_CORRUPT)
-        return OCHRE_OK;
-    if (err != NULL)
-        *err = why;
+    ochre_status status = och_vfs_open(vfs, OCH_DIR_REACH, OCH_OPEN_READ, &file, err);
+    if (status == OCHRE_OK)
+        status = read_each(file, blocks_out, err);
+    och_file_close(file);
+    if (status != OCHRE_OK)
+        release_blocks(mem, blocks_out);
     return status;
 }
 
@@ -138,11 +141,59 @@ is_zero(const char *block)
     return true;
 }
 
+/* May a state be newer than all that could be read?  Where a copy is unreadable, and the other
+ * one is neither whole nor was ever written. */
+static bool
+may_hide_state(
+        const struct wal_reach *reach, const struct blocks *blocks, struct wal_reach_table *scratch)
+{
+    for (size_t i = 0; i < N_BLOCKS; i++) {
+        size_t twin = (i + N_BLOCKS / 2) % N_BLOCKS;
+        const char *other = blocks->bytes + twin * BLOCK_SIZE;
+        if (blocks->is_unreadable[i] &&
+                (blocks->is_unreadable[twin] ||
+                        (!get_block(other, reach->database, scratch) && !is_zero(other))))
+            return true;
+    }
+    return false;
+}
+
+/* The newest state of which a copy is whole.  One that was being written when power failed
+ * is in neither; nothing was answered that depends on it. */
+static ochre_status
+read_table(struct wal_reach *reach, struct ochre_error *err)
+{
+    struct blocks blocks;
+    struct ochre_error why = {.status = OCHRE_OK};
+    struct wal_reach_table *table = och_mem_take(reach->mem, sizeof(*table));
+    if (table == NULL)
+        return och_fail_memory(err);
+    ochre_status status = read_blocks(reach->mem, reach->vfs, &blocks, &why);
+    for (size_t i = 0; blocks.bytes != NULL && i < N_BLOCKS; i++) {
+        if (get_block(blocks.bytes + i * BLOCK_SIZE, reach->database, table) &&
+                (!reach->was_read || table->sequence > reach->found.sequence)) {
+            reach->found = *table;
+            reach->was_read = true;
+        }
+    }
+    if (blocks.bytes != NULL && may_hide_state(reach, &blocks, table))
+        status = och_fail(
+                &why, OCHRE_IO, "%s: both copies of a state cannot be read", OCH_DIR_REACH);
+    release_blocks(reach->mem, &blocks);
+    och_mem_release(reach->mem, table, sizeof(*table));
+    /* Without one the log has to be whole; one that cannot be read now may say that it is not. */
+    if (status == OCHRE_OK || status == OCHRE_NOT_FOUND || status == OCHRE_CORRUPT)
+        return OCHRE_OK;
+    if (err != NULL)
+        *err = why;
+    return status;
+}
+
 ochre_status
 och_wal_reach_check(struct och_mem *mem, struct och_vfs *vfs, struct och_uuid database,
         unsigned *n_bad_out, struct ochre_error *err)
 {
-    char *blocks = NULL;
+    struct blocks blocks;
     struct ochre_error why = {.status = OCHRE_OK};
     *n_bad_out = 0;
     struct wal_reach_table *table = och_mem_take(mem, sizeof(*table));
@@ -153,12 +204,12 @@ och_wal_reach_check(struct och_mem *mem, struct och_vfs *vfs, struct och_uuid da
         *n_bad_out = N_BLOCKS;
         status = OCHRE_OK;
     }
-    for (size_t i = 0; blocks != NULL && i < N_BLOCKS; i++) {
-        const char *block = blocks + i * BLOCK_SIZE;
-        *n_bad_out += !get_block(block, database, table) && !is_zero(block);
+    for (size_t i = 0; blocks.bytes != NULL && i < N_BLOCKS; i++) {
+        const char *block = blocks.bytes + i * BLOCK_SIZE;
+        bool is_bad = !get_block(block, database, table) && !is_zero(block);
+        *n_bad_out += is_bad || blocks.is_unreadable[i];
     }
-    if (blocks != NULL)
-        och_mem_release(mem, blocks, N_BLOCKS * BLOCK_SIZE);
+    release_blocks(mem, &blocks);
     och_mem_release(mem, table, sizeof(*table));
     if (status != OCHRE_OK && err != NULL)
         *err = why;
@@ -223,6 +274,28 @@ och_wal_reach_close(struct wal_reach *reach)
     och_mem_release(reach->mem, reach, sizeof(*reach));
 }
 
+void
+och_wal_reach_judge(
+        struct wal_reach *reach, const struct wal_reach_file *newest, uint64_t last_number)
+{
+    const struct wal_reach_table *found = &reach->found;
+    bool counts = true;
+    if (newest != NULL && newest->nonce != found->nonce)
+        counts = newest->number == found->newest_number
+                ? newest->salt == found->newest_salt
+                : newest->number < found->newest_number && newest->nonce != 0;
+    /* One that cannot be read may be one that says that no table was kept. */
+    if (found->floor_lsn != 0 && last_number > found->last_number)
+        counts = false;
+    reach->was_read = reach->was_read && counts;
+}
+
+bool
+och_wal_reach_knows_files(const struct wal_reach *reach)
+{
+    return reach->was_read && reach->found.floor_lsn != 0;
+}
+
 uint64_t
 och_wal_reach_max(const struct wal_reach *reach)
 {
@@ -279,17 +352,19 @@ och_wal_reach_lacks(struct wal_reach *reach, uint32_t collection, uint64_t lsn,
 }
 
 ochre_status
-och_wal_reach_begin(struct wal_reach *reach, uint64_t nonce, uint64_t next_lsn,
-        uint64_t newest_number, uint64_t newest_salt, struct ochre_error *err)
+och_wal_reach_begin(struct wal_reach *reach, uint64_t nonce, const struct wal_reach_log *log,
+        struct ochre_error *err)
 {
     static const char zeros[2 * BLOCK_SIZE];
     struct wal_reach_table *table = &reach->table;
     if (reach->was_read && reach->found.sequence > table->sequence)
         table->sequence = reach->found.sequence;
     table->nonce = nonce;
-    table->opened_lsn = next_lsn;
-    table->newest_number = newest_number;
-    table->newest_salt = newest_salt;
+    table->opened_lsn = log->next_lsn;
+    table->newest_number = log->newest_number;
+    table->newest_salt = log->newest_salt;
+    table->last_number = log->last_number;
+    table->floor_lsn = log->oldest_lsn;
     for (uint32_t i = 0; i < WAL_REACH_ENTRIES; i++)
         table->entries[i] = has_bit(reach->lacks, i) ? WAL_REACH_LACKS : reach->last[i];
     give_up(reach);
@@ -301,12 +376,22 @@ och_wal_reach_begin(struct wal_reach *reach, uint64_t nonce, uint64_t next_lsn,
     for (uint64_t i = 0; i < N_BLOCKS && status == OCHRE_OK && !reach->was_read; i += 2)
         status = och_file_write(reach->file, i * BLOCK_SIZE, zeros, sizeof(zeros), err);
     if (status == OCHRE_OK)
-        status = write_table(reach, next_lsn, err);
+        status = write_table(reach, log->next_lsn, err);
     if (status == OCHRE_OK && !reach->was_read)
         status = och_vfs_sync_dir(reach->vfs, "", err);
     if (status != OCHRE_OK)
         give_up(reach);
     return status;
+}
+
+/* Write a table that is kept, or give it up. */
+static bool
+keep(struct wal_reach *reach, uint64_t next_lsn)
+{
+    if (write_table(reach, next_lsn, NULL) == OCHRE_OK)
+        return true;
+    give_up(reach);
+    return false;
 }
 
 bool
@@ -327,16 +412,13 @@ och_wal_reach_mark(
         reach->n_marked++;
         changes = true;
     }
-    if (!changes || write_table(reach, next_lsn, NULL) == OCHRE_OK)
-        return true;
-    give_up(reach);
-    return false;
+    return !changes || keep(reach, next_lsn);
 }
 
 bool
 och_wal_reach_rest(struct wal_reach *reach, uint64_t next_lsn, bool all)
 {
-    bool changes = false;
+    bool changes = reach->table.reached_lsn != next_lsn - 1;
     for (uint32_t i = 0; i < WAL_REACH_ENTRIES && reach->n_marked > 0; i++) {
         uint64_t *entry = &reach->table.entries[i];
         if ((*entry & WAL_REACH_MARKED) == 0 || (!all && has_bit(reach->is_busy, i)))
@@ -347,8 +429,23 @@ och_wal_reach_rest(struct wal_reach *reach, uint64_t next_lsn, bool all)
         changes = true;
     }
     memset(reach->is_busy, 0, sizeof(reach->is_busy));
-    if (!changes || write_table(reach, next_lsn, NULL) == OCHRE_OK)
+    return !changes || keep(reach, next_lsn);
+}
+
+bool
+och_wal_reach_file(struct wal_reach *reach, uint64_t next_lsn, uint64_t number)
+{
+    if (reach->file == NULL)
         return true;
-    give_up(reach);
-    return false;
+    reach->table.last_number = number;
+    return keep(reach, next_lsn);
+}
+
+bool
+och_wal_reach_floor(struct wal_reach *reach, uint64_t next_lsn, uint64_t floor_lsn)
+{
+    if (reach->file == NULL || reach->table.floor_lsn >= floor_lsn)
+        return true;
+    reach->table.floor_lsn = floor_lsn;
+    return keep(reach, next_lsn);
 }

@@ -14,8 +14,9 @@
  * its LSN.  Two states take turns, and each stands there twice: a power cut takes one that
  * is being written, with both its copies; damage takes one copy.
  *
- * Nothing depends on it while the log is whole.  A table that could not be written is
- * given up, and the log goes on in a file that says that none is kept.
+ * It also says where the log's files begin and end: of those that are missing, or zeroed
+ * altogether, nothing else tells.  A table that could not be written is given up, and the
+ * log goes on in a file that says that none is kept.
  *
  * docs/formats/reach.md is normative; docs/decisions/0032 has the reasoning.
  *
@@ -58,7 +59,22 @@ struct wal_reach_table {
     uint64_t reached_lsn;   /* the log's last record when this was written */
     uint64_t newest_number; /* the newest file of the log when it was begun, */
     uint64_t newest_salt;   /* and its salt; 0: there was none */
+    uint64_t last_number;   /* no file with a higher one was begun while the table was kept */
+    uint64_t floor_lsn;     /* the oldest file begins here, or below; 0: an earlier build's table,
+                             * which says nothing of either */
     uint64_t entries[WAL_REACH_ENTRIES];
+};
+
+/* The log, as a table that is begun finds it. */
+struct wal_reach_log {
+    uint64_t next_lsn, oldest_lsn;
+    uint64_t newest_number, newest_salt; /* of the newest file that was read or begun */
+    uint64_t last_number;                /* of the newest one that there is or was */
+};
+
+/* A file, as far as it tells whether a table is of its log. */
+struct wal_reach_file {
+    uint64_t number, salt, nonce;
 };
 
 struct wal_reach {
@@ -81,6 +97,19 @@ OCH_MUST_CHECK ochre_status och_wal_reach_make(struct och_mem *mem, struct och_v
         struct och_uuid database, struct wal_reach **reach_out, struct ochre_error *err);
 void och_wal_reach_close(struct wal_reach *reach); /* NULL is fine */
 
+/*
+ * Was the table that was read kept as long as the log that lies here?  Its newest file that can
+ * be read is `newest` (NULL: none can), and `last_number` the highest of those and the unreadable
+ * ones that were begun (0: there is none).  Whoever keeps no table begins a file that says so.
+ * What the newest file should be the table knows; where that is gone, one of before it, beside
+ * which a table was kept, has to do.  If not, it counts as not read.
+ */
+void och_wal_reach_judge(
+        struct wal_reach *reach, const struct wal_reach_file *newest, uint64_t last_number);
+
+/* Does the table that was read know which files the log has? */
+bool och_wal_reach_knows_files(const struct wal_reach *reach);
+
 /* The LSN that the log has reached, as it knows; 0: it knows of none. */
 uint64_t och_wal_reach_max(const struct wal_reach *reach);
 
@@ -102,16 +131,22 @@ void och_wal_reach_note(struct wal_reach *reach, uint32_t collection, uint64_t l
  * Errors: what makes it impossible; then none is kept.
  */
 OCH_MUST_CHECK ochre_status och_wal_reach_begin(struct wal_reach *reach, uint64_t nonce,
-        uint64_t next_lsn, uint64_t newest_number, uint64_t newest_salt, struct ochre_error *err);
+        const struct wal_reach_log *log, struct ochre_error *err);
 
 /* Mark the collections of these records, the first of which gets `next_lsn`, durably, where
  * they are not.  False: that failed, and no table is kept any more. */
 OCH_MUST_CHECK bool och_wal_reach_mark(
         struct wal_reach *reach, uint64_t next_lsn, const struct och_log_record *records, size_t n);
 
-/* Unmark what has not written since the last call, or all, of a table that is kept.  False: that
- * failed, likewise. */
+/* Unmark what has not written since the last call, or all, of a table that is kept, and note how
+ * far the log has come.  False: that failed, likewise. */
 OCH_MUST_CHECK bool och_wal_reach_rest(struct wal_reach *reach, uint64_t next_lsn, bool all);
+
+/* A file with this number is about to be begun; what begins below `floor_lsn` is about to be
+ * removed.  False: that could not be noted, likewise. */
+OCH_MUST_CHECK bool och_wal_reach_file(struct wal_reach *reach, uint64_t next_lsn, uint64_t number);
+OCH_MUST_CHECK bool och_wal_reach_floor(
+        struct wal_reach *reach, uint64_t next_lsn, uint64_t floor_lsn);
 
 /*
  * How many of the four blocks are not what was written: damaged, or being written when power

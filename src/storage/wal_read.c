@@ -230,7 +230,10 @@ find_doubt(struct wal_scan *scan, const struct progress *begin, const struct wal
     while (status == OCHRE_OK && !at.ended)
         status = step(scan, &at, pass_record, NULL, err);
     bool is_short = at.lsn < end->lsn && end->lsn != UINT64_MAX;
-    bool is_behind = end->lsn == UINT64_MAX && !at.is_cut && at.lsn <= end->lsn_min;
+    bool is_behind = end->lsn == UINT64_MAX && !at.is_cut && at.lsn <= end->lsn_min &&
+            !och_wal_reach_knows_files(at.wal->reach);
+    if (at.lsn > at.wal->seen_lsn)
+        at.wal->seen_lsn = at.lsn;
     if (end->is_lost || is_behind || (is_short && !end->is_next))
         *lsn_end_out = at.synced + 1 > begin->lsn ? at.synced + 1 : begin->lsn;
     return status;
@@ -263,9 +266,12 @@ och_wal_recover_file(struct och_wal *wal, const struct wal_found *found, const s
         status = step(&scan, &at, visit, context, err);
     if (status == OCHRE_OK && is_doubted)
         status = och_wal_add_hole(wal, lsn_end, end->lsn, err);
-    at.is_damaged |= is_doubted;
+    /* The end is before what is known of: what lies behind it may still be read by a repair. */
+    bool is_behind = end->lsn == UINT64_MAX && at.lsn <= end->lsn_min;
+    at.is_damaged |= is_doubted || is_behind;
     wal->is_end_doubted = is_doubted && end->lsn == UINT64_MAX;
-    if (status == OCHRE_OK && end->lsn == UINT64_MAX && !wal->options.read_only)
+    bool is_refused = is_behind && !wal->options.passes_holes;
+    if (status == OCHRE_OK && end->lsn == UINT64_MAX && !wal->options.read_only && !is_refused)
         status = renew_end(&scan, &at, err);
     if (status == OCHRE_OK) {
         bool is_short = wal->options.passes_holes && end->lsn != UINT64_MAX && at.lsn < end->lsn;

@@ -21,7 +21,9 @@ struct listing {
     struct och_wal_salvage *salvage;
     struct found *files; /* owned */
     size_t n, room;
-    bool is_lost; /* the last one looked at */
+    bool is_lost;         /* the last one looked at */
+    uint64_t last_number; /* what the table knows to be begun; 0: nothing */
+    bool has_last;        /* that is there */
     struct ochre_error *err;
 };
 
@@ -46,8 +48,8 @@ open_file(const struct och_wal_salvage *salvage, uint64_t number, uint64_t salt,
 
 /* *why_out: it cannot be read, because of that; NULL: it can, or has nothing in it. */
 static ochre_status
-inspect(const struct och_wal_salvage *salvage, struct wal_scan *scan, struct found *found,
-        const char **why_out, struct ochre_error *err)
+inspect(const struct och_wal_salvage *salvage, uint64_t last_number, struct wal_scan *scan,
+        struct found *found, const char **why_out, struct ochre_error *err)
 {
     struct wal_header header = {.version = 0};
     const char *page = NULL;
@@ -59,9 +61,11 @@ inspect(const struct och_wal_salvage *salvage, struct wal_scan *scan, struct fou
         status = och_wal_fetch(scan, 0, WAL_PAGE, &page, err);
         valid = status == OCHRE_OK && och_wal_header_get(page, &header);
     }
-    /* Zeros behind the first page: whatever its header was, nothing was ever in it. */
+    /* Zeros behind the first page: whatever its header was, nothing was ever in it, unless the
+     * table knows better. */
     if (status == OCHRE_OK && !valid)
         status = och_wal_rest_is_zero(scan, WAL_PAGE, &unused, err);
+    unused = unused && found->number > last_number;
     if (status != OCHRE_OK)
         return status;
     if (valid && header.version != WAL_VERSION)
@@ -109,9 +113,10 @@ visit_name(void *context, const char *name, bool is_dir)
     const char *why = NULL;
     if (is_dir || !och_wal_path_number(name, WAL_SUFFIX, &found.number))
         return OCHRE_OK;
+    listing->has_last = listing->has_last || found.number == listing->last_number;
     ochre_status status = open_file(salvage, found.number, 0, &scan, listing->err);
     if (status == OCHRE_OK)
-        status = inspect(salvage, &scan, &found, &why, listing->err);
+        status = inspect(salvage, listing->last_number, &scan, &found, &why, listing->err);
     uint64_t size = scan.file_size;
     och_wal_scan_close(&scan);
     if (status != OCHRE_OK)
@@ -130,6 +135,55 @@ visit_name(void *context, const char *name, bool is_dir)
         return OCHRE_OK;
     }
     return found.first_lsn == WAL_NEVER_BEGUN ? OCHRE_OK : keep(listing, found);
+}
+
+/* What the files say of the table. */
+struct judging {
+    const struct och_wal_salvage *salvage;
+    struct wal_reach_file newest; /* salt 0: none */
+    uint64_t last_number;
+    struct ochre_error *err;
+};
+
+static ochre_status
+judge_name(void *context, const char *name, bool is_dir)
+{
+    struct judging *judging = context;
+    struct wal_scan scan;
+    struct wal_header header = {.version = 0};
+    const char *page = NULL;
+    uint64_t number = 0;
+    bool valid = false;
+    bool unused = false;
+    if (is_dir || !och_wal_path_number(name, WAL_SUFFIX, &number))
+        return OCHRE_OK;
+    ochre_status status = open_file(judging->salvage, number, 0, &scan, judging->err);
+    if (status == OCHRE_OK && scan.file_size >= WAL_PAGE) {
+        status = och_wal_fetch(&scan, 0, WAL_PAGE, &page, judging->err);
+        valid = status == OCHRE_OK && och_wal_header_get(page, &header);
+    }
+    if (status == OCHRE_OK && !valid)
+        status = och_wal_rest_is_zero(&scan, WAL_PAGE, &unused, judging->err);
+    och_wal_scan_close(&scan);
+    if (status != OCHRE_OK || unused || (valid && header.first_lsn == WAL_NEVER_BEGUN))
+        return status;
+    judging->last_number = number;
+    if (valid)
+        judging->newest = (struct wal_reach_file){number, header.salt, header.reach_nonce};
+    return OCHRE_OK;
+}
+
+static ochre_status
+judge_reach(struct och_wal_salvage *salvage, struct ochre_error *err)
+{
+    struct judging judging = {.salvage = salvage, .err = err};
+    ochre_status status = och_vfs_list(salvage->vfs, WAL_DIR, judge_name, &judging, err);
+    if (status == OCHRE_OK)
+        och_wal_reach_judge(salvage->reach, judging.newest.salt != 0 ? &judging.newest : NULL,
+                judging.last_number);
+    if (status == OCHRE_OK && och_wal_reach_max(salvage->reach) > salvage->lsn_min)
+        salvage->lsn_min = och_wal_reach_max(salvage->reach);
+    return status;
 }
 
 /* --- records ------------------------------------------------------------------ */
@@ -319,6 +373,12 @@ note_end(struct walk *walk, bool is_lost, struct ochre_error *err)
     return status;
 }
 
+static bool
+knows_files(const struct och_wal_salvage *salvage)
+{
+    return salvage->reach != NULL && och_wal_reach_knows_files(salvage->reach);
+}
+
 /* One file; `next` is the one that follows, NULL: there is none.  `is_lost`: between the
  * two there is one that cannot be read. */
 static ochre_status
@@ -336,7 +396,7 @@ salvage_file(struct och_wal_salvage *salvage, const struct found *found, const s
     walk.scan.full_size = found->full_size;
     status = go(&walk, err);
     /* Is a whole file missing that may have begun in the middle of this one? */
-    bool is_gone = next == NULL ? walk.lsn <= salvage->lsn_min
+    bool is_gone = next == NULL ? walk.lsn <= salvage->lsn_min && !knows_files(salvage)
                                 : walk.lsn < next->first_lsn && next->number != found->number + 1;
     if (is_lost || is_gone)
         walk.limit = walk.synced;
@@ -356,14 +416,45 @@ salvage_file(struct och_wal_salvage *salvage, const struct found *found, const s
     return status;
 }
 
+/* What the table knows of, and is not there: the newest file, or older ones than there are. */
+static void
+note_files(struct listing *listing)
+{
+    struct och_wal_salvage *salvage = listing->salvage;
+    uint64_t floor_lsn = salvage->reach->found.floor_lsn;
+    uint64_t first_lsn = listing->n > 0 ? listing->files[0].first_lsn : 0;
+    char message[128];
+    if (listing->last_number != 0 && !listing->has_last) {
+        note(salvage, listing->last_number, "the file is missing");
+        salvage->n_lost++;
+        listing->is_lost = true;
+    }
+    if (first_lsn <= floor_lsn)
+        return;
+    (void) snprintf(message, sizeof(message),
+            "records %llu to %llu are missing: a file before it is gone or cannot be read",
+            (unsigned long long) floor_lsn, (unsigned long long) first_lsn - 1);
+    note(salvage, listing->files[0].number, message);
+    note_missing(salvage, floor_lsn, first_lsn);
+    salvage->n_missing += first_lsn - floor_lsn;
+}
+
 ochre_status
 och_wal_salvage(struct och_wal_salvage *salvage, struct ochre_error *err)
 {
     struct listing listing = {.salvage = salvage, .err = err};
-    ochre_status status = och_vfs_list(salvage->vfs, WAL_DIR, visit_name, &listing, err);
+    ochre_status status = salvage->reach == NULL ? OCHRE_OK : judge_reach(salvage, err);
+    if (status == OCHRE_OK && knows_files(salvage))
+        listing.last_number = salvage->reach->found.last_number;
+    if (status == OCHRE_OK)
+        status = och_vfs_list(salvage->vfs, WAL_DIR, visit_name, &listing, err);
     if (status == OCHRE_NOT_FOUND)
         status = OCHRE_OK;
     salvage->n_files = listing.n;
+    if (status == OCHRE_OK && knows_files(salvage))
+        note_files(&listing);
+    else if (status == OCHRE_OK && listing.n > 0 && listing.files[0].after_lost)
+        note_missing(salvage, 1, listing.files[0].first_lsn);
     for (size_t i = 0; status == OCHRE_OK && i < listing.n; i++) {
         const struct found *next = i + 1 < listing.n ? &listing.files[i + 1] : NULL;
         bool is_lost = next != NULL ? next->after_lost : listing.is_lost;

@@ -30,12 +30,14 @@
 
 struct och_mem;
 struct och_vfs;
+struct wal_reach;
 
 struct och_wal_salvage {
     struct och_mem *mem;      /* borrowed */
     struct och_vfs *vfs;      /* borrowed */
     struct och_uuid database; /* files of another one are left alone */
     uint64_t lsn_min;         /* the log reached this LSN: what the catalog knows */
+    struct wal_reach *reach;  /* borrowed: the table beside it, which is judged; NULL: none */
     och_log_visit visit;      /* called for each record, in LSN order */
     /* Something is missing; `message` says what, and how much. */
     void (*note)(void *context, const char *path, const char *message);

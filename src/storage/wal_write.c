@@ -173,9 +173,11 @@ next_file(struct och_wal *wal, uint64_t need, uint64_t *size_out, uint64_t *numb
     if (!fits)
         wal->next_number++;
     /* Sustained writing fills files: each is twice the one before. */
-    if (wal->next_size < OCH_LOG_FILE_SIZE_GROWN)
+    bool is_grown = wal->next_size >= OCH_LOG_FILE_SIZE_GROWN;
+    uint64_t want = is_grown ? wal->next_size / 2 : wal->next_size;
+    if (!is_grown && !wal->is_rolled)
         wal->next_size *= 2;
-    uint64_t want = wal->next_size / 2;
+    wal->is_rolled = false;
     och_mutex_unlock(&wal->lock);
 
     if (fits) {
@@ -211,9 +213,7 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
     uint64_t size = 0;
     char *page = NULL;
 
-    struct wal_header header = {.database = wal->options.database,
-            .first_lsn = wal->next_lsn,
-            .reach_nonce = keeps_reach(wal) ? wal->reach->table.nonce : 0};
+    struct wal_header header = {.database = wal->options.database, .first_lsn = wal->next_lsn};
     ochre_status status =
             och_machine_entropy(wal->options.machine, &header.salt, sizeof(header.salt), err);
     /* As long as nothing of the new file can be on disk, the old one goes on: what it
@@ -227,6 +227,9 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
     wal->file_size = size;
     header.number = number;
     header.full_size = size;
+    /* Known before it can be begun: so its loss is noticed, whatever becomes of it. */
+    if (keeps_reach(wal) && och_wal_reach_file(wal->reach, wal->next_lsn, number))
+        header.reach_nonce = wal->reach->table.nonce;
     page = och_mem_take(wal->options.mem, WAL_PAGE);
     if (page == NULL) {
         status = och_fail_memory(err);
@@ -251,6 +254,7 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
     wal->file_salt = header.salt;
     wal->newest_number = number;
     wal->newest_salt = header.salt;
+    wal->says_none = header.reach_nonce == 0;
     file = NULL;
 
 done:
@@ -394,6 +398,7 @@ och_wal_append(
 void
 och_wal_roll(struct och_wal *wal)
 {
+    wal->is_rolled = wal->is_rolled || wal->file != NULL;
     och_file_close(wal->file);
     wal->file = NULL;
 }
@@ -421,10 +426,31 @@ och_wal_begin_reach(struct och_wal *wal, struct ochre_error *err)
         return OCHRE_OK;
     ochre_status status = och_machine_entropy(wal->options.machine, &nonce, sizeof(nonce), err);
     och_wal_roll(wal); /* files of before do not say this nonce */
+    wal->says_none = false;
+    const struct wal_reach_log log = {.next_lsn = wal->next_lsn,
+            .oldest_lsn = och_wal_oldest_lsn(wal),
+            .newest_number = wal->newest_number,
+            .newest_salt = wal->newest_salt,
+            .last_number = wal->newest == NULL ? 0 : wal->newest->number};
     if (status == OCHRE_OK)
-        status = och_wal_reach_begin(
-                wal->reach, nonce | 1, wal->next_lsn, wal->newest_number, wal->newest_salt, err);
+        status = och_wal_reach_begin(wal->reach, nonce | 1, &log, err);
     return status;
+}
+
+/* Once more, and where that fails after more and more looks: each costs a file of the log. */
+static void
+begin_reach_again(struct och_wal *wal)
+{
+    enum { looks_max = 64 };
+    if (wal->n_looks_left > 0) {
+        wal->n_looks_left--;
+        return;
+    }
+    bool begun = och_wal_begin_reach(wal, NULL) == OCHRE_OK;
+    wal->n_looks = begun ? 0 : 2 * wal->n_looks + 1;
+    if (wal->n_looks > looks_max)
+        wal->n_looks = looks_max;
+    wal->n_looks_left = wal->n_looks;
 }
 
 bool
@@ -433,8 +459,7 @@ och_wal_rest(struct och_wal *wal, bool all)
     if (wal->reach == NULL)
         return false;
     if (!keeps_reach(wal)) {
-        ochre_status begun = och_wal_begin_reach(wal, NULL);
-        (void) begun; /* tried again by the next one */
+        begin_reach_again(wal);
     } else if (!och_wal_reach_rest(wal->reach, wal->next_lsn, all)) {
         och_wal_roll(wal);
     }
@@ -459,10 +484,32 @@ och_wal_can_trim(const struct och_wal *wal, uint64_t lsn)
             has_records(wal, file->next);
 }
 
+/*
+ * A table has to know before files are removed, or they would pass for missing; so may none
+ * be that is not kept any more, until a file says so.  What cannot be trimmed now can be later.
+ */
+static bool
+may_trim(struct och_wal *wal, uint64_t lsn)
+{
+    const struct wal_file *file = wal->oldest;
+    if (wal->reach == NULL)
+        return true;
+    if (!keeps_reach(wal))
+        return wal->says_none;
+    while (file->next != NULL && file->next->first_lsn <= lsn && has_records(wal, file->next))
+        file = file->next;
+    if (och_wal_reach_floor(wal->reach, wal->next_lsn, file->first_lsn))
+        return true;
+    och_wal_roll(wal);
+    return false;
+}
+
 ochre_status
 och_wal_trim(struct och_wal *wal, uint64_t lsn, struct ochre_error *err)
 {
     ochre_status status = OCHRE_OK;
+    if (!och_wal_can_trim(wal, lsn) || !may_trim(wal, lsn))
+        return OCHRE_OK;
     while (status == OCHRE_OK && och_wal_can_trim(wal, lsn)) {
         struct wal_file *file = wal->oldest;
         char path[WAL_PATH_SIZE];

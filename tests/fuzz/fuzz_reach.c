@@ -93,9 +93,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     och_assert(n_bad < N_BLOCKS || !reach->was_read);
     ask(reach);
     och_wal_reach_note(reach, 3, 9);
-    och_assert(och_wal_reach_begin(reach, 11, 10, 2, 5, NULL) == OCHRE_OK);
+    const struct wal_reach_log log = {.next_lsn = 10,
+            .oldest_lsn = 1,
+            .newest_number = 2,
+            .newest_salt = 5,
+            .last_number = data[0]};
+    const struct wal_reach_file newest = {2, 5, 11};
+    och_wal_reach_judge(reach, size % 2 == 0 ? &newest : NULL, size % 7);
+    ask(reach);
+    och_assert(och_wal_reach_begin(reach, 11, &log, NULL) == OCHRE_OK);
     const struct och_log_record records[] = {{.collection = 3}, {.collection = 4}};
     och_assert(och_wal_reach_mark(reach, 10, records, 2));
+    och_assert(och_wal_reach_file(reach, 10, 300) && och_wal_reach_floor(reach, 10, 2));
     och_assert(och_wal_reach_rest(reach, 12, true));
     uint64_t sequence = reach->table.sequence;
     och_wal_reach_close(reach);

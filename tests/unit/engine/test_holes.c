@@ -87,7 +87,19 @@ used_of(struct och_file *file, uint64_t size)
     return size;
 }
 
-/* Cut the file, or zero a part of it.  `clean`: whatever was last is known to be durable. */
+/* Zeros from `page` to the end. */
+static void
+zero_from(struct och_file *file, uint64_t page, uint64_t size)
+{
+    static const char zeros[16 * PAGE];
+    struct ochre_error err;
+    for (; page < size; page += sizeof(zeros)) {
+        uint64_t n = size - page < sizeof(zeros) ? size - page : sizeof(zeros);
+        check_ok(och_file_write(file, page, zeros, (size_t) n, &err), &err);
+    }
+}
+
+/* Cut the file, or zero a part of it, or all.  `clean`: whatever was last is known to be durable. */
 static void
 spoil(const char *path, bool clean)
 {
@@ -101,13 +113,17 @@ spoil(const char *path, bool clean)
     uint64_t at = used == 0 ? 0 : och_random(&h.random) % used;
     uint64_t page = at / PAGE * PAGE;
     uint64_t n = PAGE * (clean ? 1 + below(16) : 1);
-    uint32_t how = below(4);
+    uint32_t how = below(clean ? 6 : 5);
     print_message("  %s of %llu: %s at %llu\n", path, (unsigned long long) size,
-            how < 2 ? "cut" : "zeros",
-            (unsigned long long) (how == 0 ? at
-                            : how == 2     ? 0
-                                           : page));
-    if (how < 2) {
+            how < 2           ? "cut"
+                    : how < 4 ? "zeros"
+                              : "zeros to the end",
+            (unsigned long long) (how == 0         ? at
+                            : how == 2 || how == 4 ? 0
+                                                   : page));
+    if (how >= 4) {
+        zero_from(file, how == 4 ? 0 : page, size);
+    } else if (how < 2) {
         check_ok(och_file_truncate(file, how == 0 ? at : page, &err), &err);
     } else {
         page = how == 2 ? 0 : page;
@@ -132,8 +148,9 @@ damage(bool clean)
         return;
     /* The newest is the one that most happens to. */
     size_t i = below(2) == 0 ? logs.n - 1 : below((uint32_t) logs.n);
-    /* Behind a failed sync its file may be all that tells what was written from what was not. */
-    bool may_go = i > 0 && (clean || i + 1 < logs.n) && !h.has_failed;
+    /* Behind a failed sync the file after its file may be all that tells what was written from what
+     * was not; of the last one the table knows. */
+    bool may_go = i + 1 == logs.n || !h.has_failed;
     tally.n_damaged++;
     if (may_go && below(5) == 0) {
         print_message("  %s: removed\n", logs.paths[i]);

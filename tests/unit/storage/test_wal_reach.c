@@ -57,7 +57,12 @@ static void
 begin_table(void)
 {
     struct ochre_error err;
-    check_ok(och_wal_reach_begin(f.reach, och_random(&f.random) | 1, f.next_lsn, 5, 6, &err), &err);
+    const struct wal_reach_log log = {.next_lsn = f.next_lsn,
+            .oldest_lsn = 1,
+            .newest_number = 5,
+            .newest_salt = 6,
+            .last_number = 7};
+    check_ok(och_wal_reach_begin(f.reach, och_random(&f.random) | 1, &log, &err), &err);
 }
 
 /* Mark what writes, or let it rest; what it makes of the table stands in `after`. */
@@ -67,7 +72,12 @@ step(void)
     struct och_log_record records[3];
     bool done;
     before = f.reach->table;
-    if (och_random_below(&f.random, 3) == 0) {
+    uint32_t what = (uint32_t) och_random_below(&f.random, 8);
+    if (what == 0) {
+        done = och_wal_reach_file(f.reach, f.next_lsn, before.last_number + 1);
+    } else if (what == 1) {
+        done = och_wal_reach_floor(f.reach, f.next_lsn, before.floor_lsn + 1);
+    } else if (what < 4) {
         done = och_wal_reach_rest(f.reach, f.next_lsn, och_random_below(&f.random, 2) == 0);
     } else {
         for (size_t i = 0; i < 3; i++)
@@ -237,10 +247,91 @@ holes_are_asked_about(void **state)
     end();
 }
 
+/* One sector that cannot be read costs a copy; if neither copy can be read, what they say is missed. */
+static void
+calls_that_fail_are_no_table_less(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    unsigned n_read = 0, n_failed = 0;
+    begin(1);
+    make();
+    begin_table();
+    while (!step() || is_same(&before, &after))
+        continue;
+    for (uint64_t n = 1; n <= 6; n++) {
+        och_wal_reach_close(f.reach);
+        sim_disk_fail(f.disk, n, SIM_IO_ONCE);
+        ochre_status status =
+                och_wal_reach_make(&f.mem, sim_disk_vfs(f.disk), database, &f.reach, &err);
+        sim_disk_fail(f.disk, UINT64_MAX, SIM_IO_ONCE);
+        check(status == OCHRE_OK || (status == OCHRE_IO && f.reach == NULL));
+        check(status != OCHRE_OK || (f.reach->was_read && is_same(&f.reach->found, &after)));
+        n_read += status == OCHRE_OK;
+        n_failed += status != OCHRE_OK;
+    }
+    check(n_read >= N_BLOCKS && n_failed == 1);
+    /* The one copy cannot be read, and the other one is damaged. */
+    unsigned newest = (unsigned) (after.sequence % 2);
+    damage_block(newest, 200);
+    n_failed = 0;
+    for (uint64_t n = 1; n <= 6; n++) {
+        och_wal_reach_close(f.reach);
+        sim_disk_fail(f.disk, n, SIM_IO_ONCE);
+        ochre_status status =
+                och_wal_reach_make(&f.mem, sim_disk_vfs(f.disk), database, &f.reach, &err);
+        sim_disk_fail(f.disk, UINT64_MAX, SIM_IO_ONCE);
+        check(status != OCHRE_OK || is_same(&f.reach->found, &after));
+        n_failed += status != OCHRE_OK;
+    }
+    check(n_failed == 2);
+    end();
+}
+
+static bool
+is_of(const struct wal_reach_file *newest, uint64_t last_number)
+{
+    make();
+    check(f.reach->was_read);
+    och_wal_reach_judge(f.reach, newest, last_number);
+    return f.reach->was_read;
+}
+
+static void
+a_table_is_of_the_log_beside_which_it_was_kept(void **state)
+{
+    (void) state;
+    begin(1);
+    make();
+    begin_table(); /* the newest file is 5, with salt 6; there was a 7 */
+    const uint64_t nonce = f.reach->table.nonce;
+    check(is_of(NULL, 0));
+    check(is_of(&(struct wal_reach_file){7, 1, nonce}, 7));
+    check(!is_of(&(struct wal_reach_file){8, 1, nonce}, 8)); /* was begun without a word */
+    check(is_of(&(struct wal_reach_file){5, 6, nonce + 2}, 7));
+    check(is_of(&(struct wal_reach_file){5, 6, 0}, 5));
+    check(!is_of(&(struct wal_reach_file){5, 7, nonce + 2}, 5));
+    check(!is_of(&(struct wal_reach_file){5, 6, nonce + 2}, 8)); /* the 8 cannot be read */
+    check(is_of(&(struct wal_reach_file){4, 1, nonce + 2}, 5));
+    check(!is_of(&(struct wal_reach_file){4, 1, 0}, 5));
+    check(!is_of(&(struct wal_reach_file){6, 1, nonce + 2}, 6));
+    check(!is_of(&(struct wal_reach_file){6, 1, 0}, 6));
+    check(!is_of(NULL, 8));
+    /* The next file is noted first. */
+    make();
+    begin_table();
+    check(och_wal_reach_file(f.reach, f.next_lsn, 8));
+    const uint64_t next = f.reach->table.nonce;
+    check(is_of(&(struct wal_reach_file){8, 1, next}, 8));
+    check(och_wal_reach_knows_files(f.reach));
+    end();
+}
+
 static void
 memory_that_runs_out_is_an_answer(void **state)
 {
     (void) state;
+    const struct wal_reach_log log = {.next_lsn = 1, .oldest_lsn = 1};
     struct ochre_error err;
     unsigned n_bad;
     begin(1);
@@ -254,7 +345,7 @@ memory_that_runs_out_is_an_answer(void **state)
                 och_wal_reach_make(&f.mem, sim_disk_vfs(f.disk), database, &f.reach, &err);
         check(status == OCHRE_OK || (status == OCHRE_NO_MEMORY && f.reach == NULL));
         bool is_kept = status == OCHRE_OK &&
-                och_wal_reach_begin(f.reach, 9, 1, 0, 0, &err) == OCHRE_OK && step();
+                och_wal_reach_begin(f.reach, 9, &log, &err) == OCHRE_OK && step();
         check(!is_kept || f.reach->file != NULL);
         och_wal_reach_close(f.reach);
         f.reach = NULL;
@@ -274,6 +365,8 @@ main(void)
             cmocka_unit_test(damage_to_one_block_changes_nothing),
             cmocka_unit_test(what_is_not_a_table_is_none),
             cmocka_unit_test(holes_are_asked_about),
+            cmocka_unit_test(calls_that_fail_are_no_table_less),
+            cmocka_unit_test(a_table_is_of_the_log_beside_which_it_was_kept),
             cmocka_unit_test(memory_that_runs_out_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

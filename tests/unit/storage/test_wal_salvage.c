@@ -12,6 +12,7 @@
 #include "sim/sim_disk.h"
 #include "sim/sim_machine.h"
 #include "storage/wal.h"
+#include "storage/wal_reach.h"
 #include "storage/wal_salvage.h"
 #include "support/check.h"
 
@@ -316,6 +317,48 @@ what_may_have_been_overridden_is_not_visited(void **state)
     }
 }
 
+/* A whole file that is gone, or zeroed altogether, wherever it was: the table beside the log says
+ * which records it may have had. */
+static void
+whole_files_that_are_lost_are_told_of_by_the_table(void **state)
+{
+    (void) state;
+    static const uint64_t first_lsns[] = {1, 20, 40, UINT64_MAX};
+    struct fixture f;
+    for (unsigned n = 1; n <= 3; n++) {
+        for (unsigned zeroed = 0; zeroed < 2; zeroed++) {
+            char path[32];
+            begin(&f);
+            f.options.keeps_reach = true;
+            open_log(&f);
+            check_ok(och_wal_begin_reach(f.wal, &f.err), &f.err);
+            fill(&f);
+            (void) snprintf(path, sizeof(path), "log/000000000000000%u.log", n);
+            if (zeroed == 0)
+                check_ok(och_vfs_remove(f.options.vfs, path, &f.err), &f.err);
+            for (unsigned page = 0; zeroed == 1 && page < 256; page++)
+                zero_page(&f, path, page);
+            struct wal_reach *reach = NULL;
+            check_ok(och_wal_reach_make(&f.mem, f.options.vfs, f.options.database, &reach, &f.err),
+                    &f.err);
+            struct och_wal_salvage result = {.mem = &f.mem,
+                    .vfs = f.options.vfs,
+                    .database = f.options.database,
+                    .reach = reach,
+                    .visit = visit,
+                    .note = note,
+                    .context = &f};
+            check_ok(och_wal_salvage(&result, &f.err), &f.err);
+            check(f.n_notes > 0 && result.missing_to == first_lsns[n]);
+            for (uint64_t lsn = 1; lsn <= 60; lsn++)
+                check(f.seen[lsn] || (lsn >= result.missing_from && lsn < result.missing_to));
+            check(f.n >= 36);
+            och_wal_reach_close(reach);
+            end(&f);
+        }
+    }
+}
+
 static void
 another_databases_file_is_left_alone(void **state)
 {
@@ -440,6 +483,7 @@ main(void)
             cmocka_unit_test(bits_that_flip_cost_a_record_at_most),
             cmocka_unit_test(a_log_that_is_cut_says_so),
             cmocka_unit_test(what_may_have_been_overridden_is_not_visited),
+            cmocka_unit_test(whole_files_that_are_lost_are_told_of_by_the_table),
             cmocka_unit_test(another_databases_file_is_left_alone),
             cmocka_unit_test(a_log_begins_where_it_is_told_to),
             cmocka_unit_test(any_allocation_may_fail),
