@@ -850,11 +850,14 @@ writers_go_on_beside_it(void **state)
     struct writer writers[] = {{f, &f->things, &ends, 0}, {f, &f->others, &ends, 0}};
     for (int i = 0; i < 2; i++)
         check_ok(och_thread_start(&threads[i], "writer", write_on, &writers[i], &f->err), &f->err);
-    check_ok(upgrade_alone(f, &totals), &f->err);
-    check(totals.n_old == N_OLD && totals.state == OCH_KEPT_WHOLE);
+    ochre_status status = upgrade_alone(f, &totals);
     atomic_store(&ends, true);
     for (int i = 0; i < 2; i++)
         och_thread_join(&threads[i]);
+    check_ok(status, &f->err);
+    /* A merge that a write made necessary may have come before it. */
+    const uint64_t n_upgraded = totals.n_old;
+    check(n_upgraded > 0 && n_upgraded <= N_OLD && totals.state == OCH_KEPT_WHOLE);
     check(n_old(f) == 0);
     check(count(f, &f->things) == n_before[0] + (uint64_t) writers[0].n);
     check(count(f, &f->others) == n_before[1] + (uint64_t) writers[1].n);
@@ -865,7 +868,7 @@ writers_go_on_beside_it(void **state)
     open_db(f, f->disk); /* of each the first so many, without a gap */
     check(count(f, &f->things) <= n_before[0] + (uint64_t) writers[0].n);
     check(count(f, &f->others) >= n_before[1]);
-    check(n_old(f) >= N_OLD - 1);
+    check(n_old(f) + 1 >= n_upgraded);
     close_db(f);
 }
 
