@@ -384,6 +384,13 @@ log_rest(struct och_record_log *port, bool all)
     return log->ops->rest(log, all);
 }
 
+static void
+log_put_reach(const struct och_record_log *port, struct och_buf *out)
+{
+    const struct och_record_log *log = archive_of(port)->log;
+    log->ops->put_reach(log, out);
+}
+
 /* The engine is done with it; the archive is closed by itself. */
 static void
 log_close(struct och_record_log *port)
@@ -410,6 +417,7 @@ static const struct och_log_ops log_ops = {
         .lacks = log_lacks,
         .settle = log_settle,
         .rest = log_rest,
+        .put_reach = log_put_reach,
         .close = log_close,
 };
 

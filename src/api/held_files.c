@@ -21,12 +21,14 @@
 #include "storage/backup_manifest.h"
 #include "storage/directory.h"
 #include "storage/wal_follow.h"
+#include "storage/wal_reach.h"
 
 /* So often it is tried to open what another process is about to remove. */
 #define TRIES_MAX 16
 
 #define CATALOG "catalog.db"
 #define LOCK "LOCK"
+#define REACH OCH_DIR_REACH
 
 /* A file that is there. */
 struct member {
@@ -44,6 +46,7 @@ struct och_held_files {
     struct member *members; /* owned; in byte order */
     size_t n_members, room;
     struct och_buf catalog;
+    struct och_buf reach; /* what lies beside the log; empty: nothing does */
     bool is_held;
     struct ochre_error *err; /* borrowed: while it is looked */
 };
@@ -257,6 +260,8 @@ vfs_open(struct och_vfs *vfs, const char *path, unsigned flags, struct och_file 
     file->base = member->open;
     if (strcmp(path, CATALOG) == 0)
         file->bytes = held->catalog.data;
+    else if (strcmp(path, REACH) == 0)
+        file->bytes = held->reach.data;
     else if (!file->is_lock && !file->is_shared)
         status = och_vfs_open(held->base, path, OCH_OPEN_READ, &file->base, err);
     if (status != OCHRE_OK) {
@@ -405,6 +410,7 @@ look(void *context, struct och_engine *engine, struct ochre_error *err)
     struct och_catalog *catalog = engine->ports.catalog;
     held->err = err;
     ochre_status status = engine->log->ops->each_file(engine->log, visit_log, held);
+    engine->log->ops->put_reach(engine->log, &held->reach);
     return status == OCHRE_OK ? catalog->ops->copy(catalog, &held->catalog, err) : status;
 }
 
@@ -492,6 +498,10 @@ list_members(struct och_held_files *held, struct ochre_error *err)
         status = add_member(held, LOCK, 0, err);
     if (status == OCHRE_OK)
         status = add_member(held, CATALOG, held->catalog.size, err);
+    if (status == OCHRE_OK && och_buf_status(&held->reach) != OCHRE_OK)
+        status = och_fail_memory(err);
+    if (status == OCHRE_OK && held->reach.size > 0)
+        status = add_member(held, REACH, held->reach.size, err);
     if (status != OCHRE_OK)
         return status;
     qsort(held->members, held->n_members, sizeof(*held->members), compare_members);
@@ -519,6 +529,7 @@ make(struct och_mem *mem, struct och_vfs *base)
     held->mem = mem;
     held->base = base;
     och_buf_init(&held->catalog, mem, SIZE_MAX);
+    och_buf_init(&held->reach, mem, SIZE_MAX);
     return held;
 }
 
@@ -527,6 +538,7 @@ make(struct och_mem *mem, struct och_vfs *base)
 struct beside {
     struct och_catalog *catalog;       /* owned */
     struct och_wal_follower *follower; /* owned */
+    struct och_uuid database;
 };
 
 static ochre_status
@@ -547,6 +559,7 @@ forget_members(struct och_held_files *held)
         och_file_close(held->members[i].open);
     held->n_members = 0;
     och_buf_reset(&held->catalog);
+    och_buf_reset(&held->reach);
 }
 
 /* Open all that is there; *gone_out: the log is not what it was. */
@@ -556,7 +569,8 @@ open_members(struct och_held_files *held, bool *gone_out, struct ochre_error *er
     ochre_status status = OCHRE_OK;
     for (size_t i = 0; i < held->n_members && status == OCHRE_OK; i++) {
         struct member *member = &held->members[i];
-        if (strcmp(member->path, CATALOG) == 0 || strcmp(member->path, LOCK) == 0)
+        if (strcmp(member->path, CATALOG) == 0 || strcmp(member->path, LOCK) == 0 ||
+                strcmp(member->path, REACH) == 0)
             continue;
         status = och_vfs_open(held->base, member->path, OCH_OPEN_READ, &member->open, err);
         /* The log may have been trimmed, as this catalog allows; another file was removed
@@ -581,6 +595,9 @@ look_beside(
     ochre_status status = beside->catalog->ops->follow(beside->catalog, &changed, err);
     if (status == OCHRE_OK)
         status = beside->catalog->ops->copy(beside->catalog, &held->catalog, err);
+    if (status == OCHRE_OK) /* before the log is read, which has come further by then */
+        status = och_wal_reach_put_least(
+                held->mem, held->base, beside->database, &held->reach, err);
     if (status == OCHRE_OK)
         status = och_wal_follow(beside->follower, true, ignore_record, NULL, &lost, err);
     if (status == OCHRE_OK)
@@ -632,6 +649,7 @@ och_held_files_make_beside(struct och_mem *mem, struct och_vfs *vfs,
     if (is_ours && status == OCHRE_NOT_FOUND)
         status = och_fail(err, OCHRE_CORRUPT, "catalog.db is missing");
     struct och_wal_options options = {.mem = mem, .vfs = vfs, .database = directory_out->database};
+    beside.database = directory_out->database;
     if (status == OCHRE_OK)
         status = och_wal_follower_open(&options, &beside.follower, err);
     if (status == OCHRE_OK)
@@ -679,6 +697,7 @@ och_held_files_release(struct och_held_files *held)
         och_engine_let_go(held->db->engine);
     forget_members(held);
     och_buf_clear(&held->catalog);
+    och_buf_clear(&held->reach);
     och_mem_release(held->mem, held->members, held->room * sizeof(*held->members));
     och_mem_release(held->mem, held, sizeof(*held));
 }

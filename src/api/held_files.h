@@ -7,6 +7,8 @@
  *
  *      catalog.db   a copy in memory
  *      log/...      the files there were, as far as they held records
+ *      REACH        in memory: where they begin and end, so that damage to the newest records
+ *                   does not pass for a log that ended before them
  *      seg/...      the files that this catalog lists
  *
  * What reads a directory that nobody uses (check, backup) reads these files as well:

@@ -109,6 +109,12 @@ log_rest(struct och_record_log *log, bool all)
 }
 
 static void
+log_put_reach(const struct och_record_log *log, struct och_buf *out)
+{
+    och_wal_put_reach(wal_of(log), out);
+}
+
+static void
 log_close(struct och_record_log *log)
 {
     struct log_file *file = (struct log_file *) log;
@@ -132,6 +138,7 @@ static const struct och_log_ops log_ops = {
         .lacks = log_lacks,
         .settle = log_settle,
         .rest = log_rest,
+        .put_reach = log_put_reach,
         .close = log_close,
 };
 

@@ -17,6 +17,7 @@
 struct och_catalog;
 struct och_executor;
 struct och_kernels;
+struct och_buf;
 struct och_record_log;
 struct och_log_tail;
 struct och_machine;
@@ -59,6 +60,9 @@ struct och_log_ops {
     /* Note, beside the log, what has not written since the last call (or all) as being at
      * rest.  True: something is not. */
     bool (*rest)(struct och_record_log *log, bool all);
+    /* Put what would lie beside the files that each_file visits, for who copies them: where they
+     * begin and end, and how far each collection goes (storage/wal_reach.h). */
+    void (*put_reach)(const struct och_record_log *log, struct och_buf *out);
     void (*close)(struct och_record_log *log);
 };
 

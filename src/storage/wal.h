@@ -46,6 +46,7 @@
 #include "storage/log_record.h"
 
 struct och_machine;
+struct och_buf;
 struct och_mem;
 struct och_vfs;
 struct och_wal;
@@ -101,6 +102,10 @@ OCH_MUST_CHECK ochre_status och_wal_begin_reach(struct och_wal *wal, struct ochr
  * the log has come.  True: there is something that was written to since.  Cost: a write and a
  * sync, if anything was written. */
 bool och_wal_rest(struct och_wal *wal, bool all);
+
+/* The table as it would be written now, for a copy of the files that och_wal_each_file visits as
+ * they are now; nothing where none is meant to be kept. */
+void och_wal_put_reach(const struct och_wal *wal, struct och_buf *out);
 
 /* The database whose log lies here, as the headers of all its files say that can be
  * read; false when none can, or they do not agree. */

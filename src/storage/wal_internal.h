@@ -44,7 +44,9 @@ struct wal_file {
     uint64_t number;
     uint64_t first_lsn;
     uint64_t used;   /* bytes of header and groups */
+    uint64_t salt;   /* 0: nobody knows */
     bool is_removed; /* perhaps not durably yet */
+    bool is_missing; /* somebody else did that */
 };
 
 struct och_wal {

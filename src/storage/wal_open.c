@@ -230,7 +230,7 @@ keep_lost(struct och_wal *wal, const struct wal_found *found, struct ochre_error
 {
     if (och_wal_add_file(wal, found->number, wal->next_lsn, found->file_size) != OCHRE_OK)
         return och_fail_memory(err);
-    wal->newest->is_removed = found->is_missing;
+    wal->newest->is_missing = found->is_missing;
     return OCHRE_OK;
 }
 
@@ -317,9 +317,19 @@ recover(struct och_wal *wal, struct listing *listing, och_log_visit visit, void 
 {
     size_t n = 0;
     uint64_t catalog_lsn = wal->options.lsn_min;
-    ochre_status status = och_vfs_list(wal->options.vfs, WAL_DIR, note_file, listing, err);
-    if (status == OCHRE_OK)
+    struct ochre_error why = {.status = OCHRE_OK};
+    ochre_status status = och_vfs_list(wal->options.vfs, WAL_DIR, note_file, listing, &why);
+    /* Was there ever one?  The table may know. */
+    bool is_gone = status == OCHRE_NOT_FOUND && wal->options.keeps_reach;
+    if (status != OCHRE_OK && status == why.status && err != NULL)
+        *err = why; /* else whoever was visited has said it */
+    if (status == OCHRE_OK || is_gone)
         status = look_at_files(wal, listing, err);
+    if (status == OCHRE_OK && is_gone) {
+        if (err != NULL)
+            *err = why;
+        return OCHRE_NOT_FOUND;
+    }
     if (status == OCHRE_OK)
         status = sort_out(wal, listing, &n, err);
     if (status == OCHRE_OK)

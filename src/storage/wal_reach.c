@@ -15,6 +15,8 @@
 #define BLOCK_SIZE ((size_t) 32768)
 #define N_BLOCKS 4u
 #define ENTRIES_AT ((size_t) 96)
+/* No LSN or number comes near it: one that does was put there. */
+#define NUMBER_MAX (UINT64_C(1) << 62)
 
 static_assert(ENTRIES_AT + WAL_REACH_ENTRIES * sizeof(uint64_t) == BLOCK_SIZE, "");
 
@@ -43,13 +45,12 @@ has_bit(const uint64_t *bits, uint32_t i)
  * 80 last number | 88 floor lsn | 96 entries */
 
 static void
-put_block(char *block, const struct wal_reach *reach)
+put_block(char *block, struct och_uuid database, const struct wal_reach_table *table)
 {
-    const struct wal_reach_table *table = &reach->table;
     memset(block, 0, ENTRIES_AT);
     och_store_u64(block, MAGIC);
     och_store_u32(block + 8, VERSION);
-    memcpy(block + 16, reach->database.bytes, sizeof(reach->database.bytes));
+    memcpy(block + 16, database.bytes, sizeof(database.bytes));
     och_store_u64(block + 32, table->nonce);
     och_store_u64(block + 40, table->sequence);
     och_store_u64(block + 48, table->opened_lsn);
@@ -81,7 +82,9 @@ get_block(const char *block, struct och_uuid database, struct wal_reach_table *t
     table_out->floor_lsn = och_load_u64(block + 88);
     for (size_t i = 0; i < WAL_REACH_ENTRIES; i++)
         table_out->entries[i] = och_load_u64(block + ENTRIES_AT + i * sizeof(uint64_t));
-    return true;
+    return table_out->sequence < NUMBER_MAX && table_out->opened_lsn < NUMBER_MAX &&
+            table_out->reached_lsn < NUMBER_MAX && table_out->floor_lsn < NUMBER_MAX &&
+            table_out->newest_number < NUMBER_MAX && table_out->last_number < NUMBER_MAX;
 }
 
 /* The blocks; those that cannot be read are zeros, and say so. */
@@ -171,9 +174,9 @@ read_table(struct wal_reach *reach, struct ochre_error *err)
     ochre_status status = read_blocks(reach->mem, reach->vfs, &blocks, &why);
     for (size_t i = 0; blocks.bytes != NULL && i < N_BLOCKS; i++) {
         if (get_block(blocks.bytes + i * BLOCK_SIZE, reach->database, table) &&
-                (!reach->was_read || table->sequence > reach->found.sequence)) {
+                (!reach->is_found || table->sequence > reach->found.sequence)) {
             reach->found = *table;
-            reach->was_read = true;
+            reach->is_found = reach->was_read = true;
         }
     }
     if (blocks.bytes != NULL && may_hide_state(reach, &blocks, table))
@@ -225,7 +228,7 @@ write_table(struct wal_reach *reach, uint64_t next_lsn, struct ochre_error *err)
     char *block = och_mem_take(reach->mem, BLOCK_SIZE);
     if (block == NULL)
         return och_fail_memory(err);
-    put_block(block, reach);
+    put_block(block, reach->database, &reach->table);
     uint64_t at = reach->table.sequence % 2 * BLOCK_SIZE;
     ochre_status status = och_file_write(reach->file, at, block, BLOCK_SIZE, err);
     if (status == OCHRE_OK)
@@ -233,6 +236,8 @@ write_table(struct wal_reach *reach, uint64_t next_lsn, struct ochre_error *err)
     if (status == OCHRE_OK)
         status = och_file_sync(reach->file, err);
     och_mem_release(reach->mem, block, BLOCK_SIZE);
+    /* The next one goes where this one failed: the one before it is all that there surely is. */
+    reach->table.sequence += status != OCHRE_OK;
     return status;
 }
 
@@ -315,7 +320,7 @@ och_wal_reach_note(struct wal_reach *reach, uint32_t collection, uint64_t lsn)
 bool
 och_wal_reach_has_lacking(const struct wal_reach *reach)
 {
-    for (uint32_t i = 0; i < WAL_REACH_ENTRIES && reach->was_read; i++)
+    for (uint32_t i = 0; i < WAL_REACH_ENTRIES && reach->is_found; i++)
         if ((reach->found.entries[i] & ~WAL_REACH_MARKED) == WAL_REACH_LACKS)
             return true;
     return false;
@@ -338,13 +343,13 @@ bool
 och_wal_reach_lacks(struct wal_reach *reach, uint32_t collection, uint64_t lsn,
         const struct wal_hole *holes, size_t n)
 {
-    if (!reach->was_read)
+    if (!reach->is_found)
         return false;
     uint32_t i = entry_of(collection);
     uint64_t entry = reach->found.entries[i];
     /* What was found missing once stays so, whatever became of the hole. */
     bool lacks = (entry & ~WAL_REACH_MARKED) == WAL_REACH_LACKS;
-    for (size_t k = 0; k < n && !lacks; k++)
+    for (size_t k = 0; k < n && !lacks && reach->was_read; k++)
         lacks = is_hit(reach, entry, lsn, &holes[k]);
     if (lacks)
         set_bit(reach->lacks, i);
@@ -357,7 +362,8 @@ och_wal_reach_begin(struct wal_reach *reach, uint64_t nonce, const struct wal_re
 {
     static const char zeros[2 * BLOCK_SIZE];
     struct wal_reach_table *table = &reach->table;
-    if (reach->was_read && reach->found.sequence > table->sequence)
+    bool is_first = !reach->is_found && table->sequence == 0;
+    if (reach->is_found && reach->found.sequence > table->sequence)
         table->sequence = reach->found.sequence;
     table->nonce = nonce;
     table->opened_lsn = log->next_lsn;
@@ -373,11 +379,11 @@ och_wal_reach_begin(struct wal_reach *reach, uint64_t nonce, const struct wal_re
     if (status == OCHRE_OK)
         status = och_file_allocate(reach->file, N_BLOCKS * BLOCK_SIZE, err);
     /* So that no later write needs space. */
-    for (uint64_t i = 0; i < N_BLOCKS && status == OCHRE_OK && !reach->was_read; i += 2)
+    for (uint64_t i = 0; i < N_BLOCKS && status == OCHRE_OK && is_first; i += 2)
         status = och_file_write(reach->file, i * BLOCK_SIZE, zeros, sizeof(zeros), err);
     if (status == OCHRE_OK)
         status = write_table(reach, log->next_lsn, err);
-    if (status == OCHRE_OK && !reach->was_read)
+    if (status == OCHRE_OK && !reach->is_found)
         status = och_vfs_sync_dir(reach->vfs, "", err);
     if (status != OCHRE_OK)
         give_up(reach);
@@ -448,4 +454,62 @@ och_wal_reach_floor(struct wal_reach *reach, uint64_t next_lsn, uint64_t floor_l
         return true;
     reach->table.floor_lsn = floor_lsn;
     return keep(reach, next_lsn);
+}
+
+/* --- for a copy of the log --------------------------------------------------------- */
+
+/* A file of one state, twice. */
+static void
+put_file(struct och_buf *out, struct och_uuid database, const struct wal_reach_table *table)
+{
+    char *blocks = och_buf_extend(out, N_BLOCKS * BLOCK_SIZE);
+    if (blocks == NULL)
+        return; /* the buffer says so */
+    put_block(blocks, database, table);
+    memset(blocks + BLOCK_SIZE, 0, BLOCK_SIZE);
+    memcpy(blocks + 2 * BLOCK_SIZE, blocks, 2 * BLOCK_SIZE);
+}
+
+void
+och_wal_reach_put(
+        const struct wal_reach *reach, const struct wal_reach_log *log, struct och_buf *out)
+{
+    struct wal_reach_table *table = och_mem_take_zeroed(reach->mem, sizeof(*table));
+    if (table == NULL) {
+        out->failed = true;
+        return;
+    }
+    bool is_kept = reach->file != NULL;
+    table->nonce = is_kept ? reach->table.nonce : 1;
+    table->sequence = 2;
+    table->opened_lsn = is_kept ? reach->table.opened_lsn : 1;
+    table->reached_lsn = log->next_lsn - 1;
+    table->newest_number = log->newest_number;
+    table->newest_salt = log->newest_salt;
+    table->last_number = log->last_number;
+    table->floor_lsn = log->oldest_lsn;
+    for (uint32_t i = 0; i < WAL_REACH_ENTRIES; i++) {
+        bool lacks = has_bit(reach->lacks, i);
+        table->entries[i] = is_kept ? reach->table.entries[i]
+                : lacks             ? WAL_REACH_LACKS
+                                    : reach->last[i] | WAL_REACH_MARKED;
+    }
+    put_file(out, reach->database, table);
+    och_mem_release(reach->mem, table, sizeof(*table));
+}
+
+ochre_status
+och_wal_reach_put_least(struct och_mem *mem, struct och_vfs *vfs, struct och_uuid database,
+        struct och_buf *out, struct ochre_error *err)
+{
+    struct wal_reach *reach = NULL;
+    ochre_status status = och_wal_reach_make(mem, vfs, database, &reach, err);
+    if (status == OCHRE_OK && reach->was_read) {
+        /* Files come and go meanwhile. */
+        reach->found.last_number = 0;
+        reach->found.floor_lsn = 0;
+        put_file(out, database, &reach->found);
+    }
+    och_wal_reach_close(reach);
+    return status;
 }

@@ -34,6 +34,7 @@
 #include "ochre/status.h"
 #include "storage/log_record.h"
 
+struct och_buf;
 struct och_file;
 struct och_mem;
 struct och_vfs;
@@ -82,7 +83,8 @@ struct wal_reach {
     struct och_vfs *vfs;   /* borrowed */
     struct och_file *file; /* owned; NULL: none is kept, or not yet */
     struct och_uuid database;
-    bool was_read;                                /* there was one when the log was opened: */
+    bool is_found;                                /* there was one when the log was opened: */
+    bool was_read;                                /* and it is of this log */
     struct wal_reach_table found;                 /* that */
     struct wal_reach_table table;                 /* as it is on disk, or is about to be */
     uint64_t last[WAL_REACH_ENTRIES];             /* LSNs of records that were read or appended */
@@ -113,7 +115,7 @@ bool och_wal_reach_knows_files(const struct wal_reach *reach);
 /* The LSN that the log has reached, as it knows; 0: it knows of none. */
 uint64_t och_wal_reach_max(const struct wal_reach *reach);
 
-/* Was a collection found to miss records? */
+/* Was a collection found to miss records?  That counts whatever else the table is worth. */
 bool och_wal_reach_has_lacking(const struct wal_reach *reach);
 
 /* Of a log without the records of these holes: may one of them be the collection's, though none
@@ -147,6 +149,16 @@ OCH_MUST_CHECK bool och_wal_reach_rest(struct wal_reach *reach, uint64_t next_ls
 OCH_MUST_CHECK bool och_wal_reach_file(struct wal_reach *reach, uint64_t next_lsn, uint64_t number);
 OCH_MUST_CHECK bool och_wal_reach_floor(
         struct wal_reach *reach, uint64_t next_lsn, uint64_t floor_lsn);
+
+/* Put the bytes that the table's file would have beside this log; where none is kept, those of
+ * one in which everything is marked. */
+void och_wal_reach_put(
+        const struct wal_reach *reach, const struct wal_reach_log *log, struct och_buf *out);
+
+/* Of the table in another process's directory no more than how far its log had come at least: for a
+ * copy of what that has now. */
+OCH_MUST_CHECK ochre_status och_wal_reach_put_least(struct och_mem *mem, struct och_vfs *vfs,
+        struct och_uuid database, struct och_buf *out, struct ochre_error *err);
 
 /*
  * How many of the four blocks are not what was written: damaged, or being written when power

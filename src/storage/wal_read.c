@@ -280,6 +280,8 @@ och_wal_recover_file(struct och_wal *wal, const struct wal_found *found, const s
         wal->newest_salt = found->salt;
         if (och_wal_add_file(wal, found->number, found->first_lsn, at.offset) != OCHRE_OK)
             status = och_fail_memory(err);
+        else
+            wal->newest->salt = found->salt;
     }
     och_wal_scan_close(&scan);
     return status;

@@ -178,6 +178,8 @@ judge_reach(struct och_wal_salvage *salvage, struct ochre_error *err)
 {
     struct judging judging = {.salvage = salvage, .err = err};
     ochre_status status = och_vfs_list(salvage->vfs, WAL_DIR, judge_name, &judging, err);
+    if (status == OCHRE_NOT_FOUND)
+        status = OCHRE_OK;
     if (status == OCHRE_OK)
         och_wal_reach_judge(salvage->reach, judging.newest.salt != 0 ? &judging.newest : NULL,
                 judging.last_number);

@@ -220,6 +220,17 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
      * has no room for may be more than the next group wants. */
     if (status == OCHRE_OK)
         status = next_file(wal, need, &size, &number, &file, err);
+    /* Known before it can be begun: so its loss is noticed, whatever becomes of it.  Where that
+     * fails it may be known all the same: the file without a table is another one. */
+    bool is_known = keeps_reach(wal);
+    if (status == OCHRE_OK && is_known &&
+            !och_wal_reach_file(wal->reach, wal->next_lsn, number)) {
+        is_known = false;
+        och_file_close(file);
+        file = NULL;
+        och_wal_roll(wal);
+        status = next_file(wal, need, &size, &number, &file, err);
+    }
     if (status != OCHRE_OK)
         goto done;
     och_file_close(wal->file);
@@ -227,9 +238,7 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
     wal->file_size = size;
     header.number = number;
     header.full_size = size;
-    /* Known before it can be begun: so its loss is noticed, whatever becomes of it. */
-    if (keeps_reach(wal) && och_wal_reach_file(wal->reach, wal->next_lsn, number))
-        header.reach_nonce = wal->reach->table.nonce;
+    header.reach_nonce = is_known ? wal->reach->table.nonce : 0;
     page = och_mem_take(wal->options.mem, WAL_PAGE);
     if (page == NULL) {
         status = och_fail_memory(err);
@@ -242,6 +251,7 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
         status = och_fail_memory(err);
         goto done;
     }
+    wal->newest->salt = header.salt;
     status = och_file_write(file, 0, page, WAL_PAGE, err);
     if (status == OCHRE_OK) {
         wal->stats.n_syncs++;
@@ -427,8 +437,11 @@ och_wal_begin_reach(struct och_wal *wal, struct ochre_error *err)
     ochre_status status = och_machine_entropy(wal->options.machine, &nonce, sizeof(nonce), err);
     och_wal_roll(wal); /* files of before do not say this nonce */
     wal->says_none = false;
+    const struct wal_file *oldest = wal->oldest;
+    while (oldest != NULL && oldest->is_removed)
+        oldest = oldest->next;
     const struct wal_reach_log log = {.next_lsn = wal->next_lsn,
-            .oldest_lsn = och_wal_oldest_lsn(wal),
+            .oldest_lsn = oldest == NULL ? wal->next_lsn : oldest->first_lsn,
             .newest_number = wal->newest_number,
             .newest_salt = wal->newest_salt,
             .last_number = wal->newest == NULL ? 0 : wal->newest->number};
@@ -466,8 +479,6 @@ och_wal_rest(struct och_wal *wal, bool all)
     return wal->reach->n_marked > 0;
 }
 
-/* --- trimming --------------------------------------------------------------- */
-
 /* Are there records in it?  One that was begun, and failed at once, has none: its header
  * may not be there. */
 static bool
@@ -475,6 +486,35 @@ has_records(const struct och_wal *wal, const struct wal_file *file)
 {
     return file->first_lsn < wal->next_lsn;
 }
+
+static bool
+is_visited(const struct och_wal *wal, const struct wal_file *file)
+{
+    return has_records(wal, file) && !file->is_removed && !file->is_missing;
+}
+
+void
+och_wal_put_reach(const struct och_wal *wal, struct och_buf *out)
+{
+    const struct wal_file *last = NULL;
+    const struct wal_file *first = NULL;
+    if (wal->reach == NULL)
+        return;
+    for (const struct wal_file *file = wal->oldest; file != NULL; file = file->next) {
+        if (!is_visited(wal, file))
+            continue;
+        first = first == NULL ? file : first;
+        last = file;
+    }
+    const struct wal_reach_log log = {.next_lsn = wal->next_lsn,
+            .oldest_lsn = first == NULL ? wal->next_lsn : first->first_lsn,
+            .newest_number = last == NULL ? 0 : last->number,
+            .newest_salt = last == NULL ? 0 : last->salt,
+            .last_number = last == NULL ? 0 : last->number};
+    och_wal_reach_put(wal->reach, &log, out);
+}
+
+/* --- trimming --------------------------------------------------------------- */
 
 bool
 och_wal_can_trim(const struct och_wal *wal, uint64_t lsn)
@@ -558,7 +598,7 @@ och_wal_each_file(const struct och_wal *wal, och_wal_visit_file visit, void *con
     ochre_status status = OCHRE_OK;
     for (const struct wal_file *file = wal->oldest; file != NULL && status == OCHRE_OK;
             file = file->next)
-        if (has_records(wal, file) && !file->is_removed)
+        if (is_visited(wal, file))
             status = visit(context, file->number, file->used);
     return status;
 }

@@ -473,7 +473,7 @@ a_hole_stays_a_hole(void **state)
 /* With a call that fails, or an allocation, it opens or does not; and then it opens, and the
  * same collection misses something.  False: there was nothing left to fail. */
 static bool
-open_cut_with_failure(const struct sim_disk *cut, uint64_t n, bool memory)
+open_cut_with_failure(const struct sim_disk *cut, uint64_t n, bool memory, unsigned *n_in_doubt)
 {
     struct ochre_error err;
     rig.disk = sim_disk_clone(cut);
@@ -494,7 +494,13 @@ open_cut_with_failure(const struct sim_disk *cut, uint64_t n, bool memory)
     rig_close(&rig);
     check_ok(rig_open(&rig, &err), &err);
     check(try_named("things", &err) == OCHRE_CORRUPT);
-    check_named("others", &other_model);
+    /* Where the table could not be written, a number of the log's files may be left out, and then
+     * what comes before the hole is in doubt. */
+    ochre_status others = try_named("others", &err);
+    check(others == OCHRE_OK || (others == OCHRE_CORRUPT && has_failed));
+    if (others == OCHRE_OK)
+        check_named("others", &other_model);
+    *n_in_doubt += others != OCHRE_OK;
     rig_close(&rig);
     sim_disk_close(rig.disk);
     return has_failed;
@@ -510,9 +516,11 @@ a_cut_log_is_read_whatever_fails(void **state)
     rig_close(&rig);
     cut_log_before("d7777");
     struct sim_disk *cut = rig.disk;
+    unsigned n_in_doubt = 0;
     for (int memory = 0; memory < 2; memory++)
-        for (uint64_t n = 1; open_cut_with_failure(cut, n, memory != 0); n++)
+        for (uint64_t n = 1; open_cut_with_failure(cut, n, memory != 0, &n_in_doubt); n++)
             ;
+    check(n_in_doubt <= 4); /* two writes, a sync and what is written */
     rig.disk = cut;
     rig_end(&rig);
 }

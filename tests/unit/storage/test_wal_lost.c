@@ -145,6 +145,18 @@ zero(struct fixture *f, const char *path)
     och_file_close(file);
 }
 
+static void
+zero_page(struct fixture *f, const char *path)
+{
+    static const char zeros[4096];
+    struct ochre_error err;
+    struct och_file *file;
+    check_ok(och_vfs_open(f->options.vfs, path, OCH_OPEN_WRITE, &file, &err), &err);
+    check_ok(och_file_write(file, 0, zeros, sizeof(zeros), &err), &err);
+    check_ok(och_file_sync(file, &err), &err);
+    och_file_close(file);
+}
+
 static size_t
 read_file(struct fixture *f, const char *path, char *bytes)
 {
@@ -230,6 +242,85 @@ files_that_were_trimmed_are_not_missing(void **state)
     check(n_trimmed > 1);
 }
 
+/* What was found missing stays so, though the table says nothing of the log any more. */
+static void
+what_lacks_is_remembered_whatever_the_table_is_worth(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    fill(&f);
+    struct files files = list(&f);
+    lose(&f, files.paths[0]);
+    check_ok(open_log(&f, true, &err), &err);
+    check(och_wal_lacks(f.wal, 1, 0));
+    check_ok(och_wal_begin_reach(f.wal, &err), &err);
+    check_ok(append(&f, 1, &err), &err);
+    sim_disk_fail(f.disk, 1, SIM_IO_ONCE);
+    check(!och_wal_rest(f.wal, true)); /* it is given up */
+    sim_disk_fail(f.disk, UINT64_MAX, SIM_IO_ONCE);
+    check_ok(append(&f, 1, &err), &err); /* in a file that says so */
+    for (unsigned i = 0; i < 3; i++) {
+        check_ok(open_log(&f, false, &err), &err);
+        check(och_wal_has_holes(f.wal) && och_wal_lacks(f.wal, 1, 100));
+        check(!och_wal_lacks(f.wal, 3, 0));
+        if (i > 0)
+            check_ok(och_wal_begin_reach(f.wal, &err), &err);
+    }
+    end(&f);
+}
+
+/* The table may know of a file though writing that failed: another one is begun without it. */
+static void
+a_table_that_failed_is_not_of_the_file_it_names(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    bool has_failed = true;
+    for (uint64_t n = 1; has_failed; n++) {
+        begin(&f);
+        fill(&f);
+        check(!och_wal_rest(f.wal, true));
+        och_wal_roll(f.wal);
+        sim_disk_fail(f.disk, n, SIM_IO_ONCE);
+        ochre_status status = append(&f, 1, &err);
+        has_failed = sim_disk_has_failed(f.disk);
+        sim_disk_fail(f.disk, UINT64_MAX, SIM_IO_ONCE);
+        check(status == OCHRE_OK || status == OCHRE_IO);
+        if (status != OCHRE_OK)
+            check_ok(append(&f, 1, &err), &err);
+        check_ok(append(&f, 2, &err), &err);
+        const uint64_t last = och_wal_next_lsn(f.wal) - 1;
+        /* Killed; and the header of the newest file that was begun is lost. */
+        struct files files = list(&f);
+        zero_page(&f, files.paths[files.n - 1]);
+        ochre_status opened = open_log(&f, true, &err);
+        check(opened == OCHRE_CORRUPT || och_wal_lacks(f.wal, 2, last - 2));
+        end(&f);
+    }
+}
+
+static void
+a_log_that_is_gone_altogether_is_missing(void **state)
+{
+    (void) state;
+    struct fixture f;
+    struct ochre_error err;
+    begin(&f);
+    fill(&f);
+    struct files files = list(&f);
+    for (size_t i = 0; i < files.n; i++)
+        lose(&f, files.paths[i]);
+    check_ok(och_vfs_rmdir(f.options.vfs, "log", &err), &err);
+    f.options.read_only = true;
+    check(open_log(&f, false, &err) == OCHRE_CORRUPT);
+    check_ok(och_vfs_remove(f.options.vfs, OCH_DIR_REACH, &err), &err);
+    check(open_log(&f, false, &err) == OCHRE_NOT_FOUND);
+    end(&f);
+}
+
 /* A table that lies there and is not kept says that older files are there. */
 static void
 nothing_is_trimmed_beside_a_table_that_was_given_up(void **state)
@@ -306,6 +397,9 @@ main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(a_whole_file_that_is_lost_is_noticed),
             cmocka_unit_test(files_that_were_trimmed_are_not_missing),
+            cmocka_unit_test(what_lacks_is_remembered_whatever_the_table_is_worth),
+            cmocka_unit_test(a_table_that_failed_is_not_of_the_file_it_names),
+            cmocka_unit_test(a_log_that_is_gone_altogether_is_missing),
             cmocka_unit_test(nothing_is_trimmed_beside_a_table_that_was_given_up),
             cmocka_unit_test(an_opening_that_refuses_changes_nothing),
             cmocka_unit_test(a_table_that_cannot_be_written_costs_few_files),

@@ -88,6 +88,7 @@ step(void)
             och_wal_reach_note(f.reach, records[i].collection, f.next_lsn++);
     }
     after = f.reach->table;
+    after.sequence -= !done; /* the next one goes where this one failed */
     return done;
 }
 
