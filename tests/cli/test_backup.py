@@ -141,6 +141,28 @@ class Backup(unittest.TestCase):
                 stop.set()
                 writer.join()
 
+    def test_a_log_that_lost_its_end_is_not_backed_up(self):
+        """Nothing in the log says so: its newest records are zeros."""
+        with server.Server(OCHRE, self.data, ("--backup-dir", str(self.backup))) as running:
+            add(running, self.collection, 500, 10)
+            self.ask_for_backup(running)
+            before = {x: x.read_bytes() for x in self.backup.rglob("*") if x.is_file()}
+            newest = max((self.data / "log").glob("*.log"), key=lambda x: (
+                any(x.read_bytes()[4096:]), x.name))
+            whole = newest.read_bytes()
+            add(running, self.collection, 510, 10)
+            for kept in (0, 4096, len(whole.rstrip(b"\0")) + 4095 & ~4095):
+                now = newest.read_bytes()
+                newest.write_bytes(now[:kept] + bytes(len(now) - kept))
+                with self.assertRaises(urllib.error.HTTPError) as refused:
+                    self.ask_for_backup(running)
+                refused.exception.close()
+                newest.write_bytes(now)
+            self.assertEqual({x: x.read_bytes() for x in self.backup.rglob("*") if x.is_file()},
+                             before)
+            self.assertEqual(len(read(running, self.collection)[0]), 520)
+            self.ask_for_backup(running)
+
     def test_a_server_without_a_place_for_backups_refuses(self):
         with server.Server(OCHRE, self.data) as running:
             with self.assertRaises(urllib.error.HTTPError) as refused:
