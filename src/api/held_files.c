@@ -596,8 +596,8 @@ look_beside(
     if (status == OCHRE_OK)
         status = beside->catalog->ops->copy(beside->catalog, &held->catalog, err);
     if (status == OCHRE_OK) /* before the log is read, which has come further by then */
-        status = och_wal_reach_put_least(
-                held->mem, held->base, beside->database, &held->reach, err);
+        status =
+                och_wal_reach_put_least(held->mem, held->base, beside->database, &held->reach, err);
     if (status == OCHRE_OK)
         status = och_wal_follow(beside->follower, true, ignore_record, NULL, &lost, err);
     if (status == OCHRE_OK)

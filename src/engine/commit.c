@@ -174,21 +174,24 @@ publish_group(struct group *group)
     }
 }
 
-/* The log refused: nothing of the group has happened. */
+/* The log refused: nothing of the group has happened.  A delete by filter that found nothing
+ * looked at what others had staged, which is gone: it has not been answered. */
 static void
 abort_group(struct group *group, ochre_status status, const struct ochre_error *why)
 {
-    for (size_t i = group->n_records; i > 0; i--) {
-        struct member *member = &group->members[group->order[i - 1]];
-        och_apply_undo(&member->undo);
-        member->request->status = status;
-        member->request->error = *why;
-        member->request->n_deleted = 0;
+    for (size_t i = group->n_records; i > 0; i--)
+        och_apply_undo(&group->members[group->order[i - 1]].undo);
+    for (size_t i = 0; i < group->n; i++) {
+        struct och_commit_request *request = group->members[i].request;
+        request->position = request->collection->staged.position;
+        bool is_undone = group->members[i].staged;
+        bool is_misled = request->doomed != NULL && request->status == OCHRE_OK;
+        if (!is_undone && !is_misled)
+            continue;
+        request->status = status;
+        request->error = *why;
+        request->n_deleted = 0;
     }
-    /* What changed nothing took place before those that did not happen. */
-    for (size_t i = 0; i < group->n; i++)
-        group->members[i].request->position =
-                group->members[i].request->collection->staged.position;
 }
 
 static void

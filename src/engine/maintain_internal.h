@@ -46,6 +46,10 @@ void och_maintain_give_list(struct och_collection *collection);
  * list is taken. */
 struct och_view *och_maintain_view(struct och_collection *collection);
 
+/* Are these lists of the same files? */
+bool och_maintain_same_rows(
+        const struct och_segment_row *a, size_t n_a, const struct och_segment_row *b, size_t n_b);
+
 /* What the catalog says of a segment. */
 struct och_segment_row och_maintain_row_of(const struct och_segment *segment);
 

@@ -53,6 +53,16 @@ och_maintain_row_of(const struct och_segment *segment)
             .file_hash = segment->footer_hash};
 }
 
+bool
+och_maintain_same_rows(
+        const struct och_segment_row *a, size_t n_a, const struct och_segment_row *b, size_t n_b)
+{
+    for (size_t i = 0; i < n_a && n_a == n_b; i++)
+        if (a[i].id != b[i].id || a[i].deletes_id != b[i].deletes_id)
+            return false;
+    return n_a == n_b;
+}
+
 struct och_seal
 och_maintain_seal_of(struct och_collection *collection, const struct och_source *sources,
         uint32_t n_sources, uint64_t position, bool quick, struct och_maintain_parts *parts)

@@ -323,7 +323,8 @@ make_list(struct merging *m, const struct och_view *view, size_t *n_out)
 
 /* A transaction that failed may have happened all the same: the catalog knows. */
 static ochre_status
-settle_listing(struct merging *m, size_t n_wanted, ochre_status failure)
+settle_listing(struct merging *m, const struct och_segment_row *wanted, size_t n_wanted,
+        ochre_status failure)
 {
     struct och_catalog *catalog = m->engine->ports.catalog;
     struct och_collection_state state;
@@ -331,7 +332,8 @@ settle_listing(struct merging *m, size_t n_wanted, ochre_status failure)
     size_t n = 0;
     ochre_status known =
             catalog->ops->state_get(catalog, &m->arena, m->collection->id, &state, &rows, &n, NULL);
-    bool listed = known == OCHRE_OK && m->segment == NULL && n == n_wanted;
+    bool listed = known == OCHRE_OK && m->segment == NULL &&
+            och_maintain_same_rows(rows, n, wanted, n_wanted);
     for (size_t i = 0; known == OCHRE_OK && m->segment != NULL && i < n; i++)
         listed = listed || rows[i].id == m->row.id;
     if (listed)
@@ -366,7 +368,7 @@ list_segment(struct merging *m, const struct och_view *view, struct ochre_error 
     if (rows == NULL)
         return och_fail_memory(err);
     status = catalog->ops->state_set(catalog, m->collection->id, &state, rows, n, err);
-    return status == OCHRE_OK ? status : settle_listing(m, n, status);
+    return status == OCHRE_OK ? status : settle_listing(m, rows, n, status);
 }
 
 static bool

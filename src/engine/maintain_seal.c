@@ -119,6 +119,27 @@ discard_files(struct sealing *s)
     }
 }
 
+/* The catalog lists these rows with the facts of the frozen head: this try's, or those of an
+ * earlier one, of which nobody knew whether it had happened. */
+static void
+take_listing(struct sealing *s, const struct och_segment_row *rows, size_t n)
+{
+    s->collection->seal_listed = true;
+    s->collection->seal_segment = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool is_old = false;
+        for (uint32_t k = 0; k < s->view->n_segments && !is_old; k++)
+            is_old = s->view->segments[k]->id == rows[i].id;
+        if (!is_old)
+            s->collection->seal_segment = rows[i].id;
+    }
+    if (s->rows != NULL && och_maintain_same_rows(s->rows, s->n_rows, rows, n))
+        return;
+    discard_files(s);
+    och_mem_release(s->engine->ports.mem, s->rows, s->room * sizeof(*s->rows));
+    s->rows = NULL; /* what is listed is read again */
+}
+
 /* A transaction that failed may have happened all the same: the catalog knows. */
 static ochre_status
 settle_listing(struct sealing *s, ochre_status failure)
@@ -132,12 +153,12 @@ settle_listing(struct sealing *s, ochre_status failure)
     ochre_status known =
             catalog->ops->state_get(catalog, &arena, s->collection->id, &state, &rows, &n, NULL);
     bool listed = known == OCHRE_OK && state.position == s->frozen->facts.position;
-    och_arena_clear(&arena);
     if (listed)
-        return OCHRE_OK;
-    if (known == OCHRE_OK || known == OCHRE_NOT_FOUND)
+        take_listing(s, rows, n);
+    else if (known == OCHRE_OK || known == OCHRE_NOT_FOUND)
         discard_files(s);
-    return failure;
+    och_arena_clear(&arena);
+    return listed ? OCHRE_OK : failure;
 }
 
 /* Write the files and have the catalog list them, or leave neither. */
@@ -146,12 +167,10 @@ list_files(struct sealing *s, struct ochre_error *err)
 {
     ochre_status status = write_and_list(s, err);
     if (status != OCHRE_OK)
-        status = settle_listing(s, status);
-    if (status == OCHRE_OK) {
-        s->collection->seal_listed = true;
-        s->collection->seal_segment = s->seal.n_rows > 0 ? s->seal.id : 0;
-    }
-    return status;
+        return settle_listing(s, status);
+    s->collection->seal_listed = true;
+    s->collection->seal_segment = s->seal.n_rows > 0 ? s->seal.id : 0;
+    return OCHRE_OK;
 }
 
 /* --- sealing: the view ------------------------------------------------------ */
@@ -333,6 +352,31 @@ och_maintain_seal_taken(struct och_collection *collection, struct ochre_error *e
     return status;
 }
 
+/* The catalog may not have it: then it was dropped, by a transaction that seemed to have failed. */
+static void
+forget_if_gone(struct och_collection *collection, bool committer)
+{
+    struct och_engine *engine = collection->engine;
+    struct och_catalog *catalog = engine->ports.catalog;
+    struct och_arena arena;
+    struct och_collection_state state;
+    struct och_segment_row *rows;
+    size_t n;
+    if (och_collection_usable(collection, NULL) == OCHRE_NOT_FOUND)
+        return;
+    och_arena_init(&arena, engine->ports.mem);
+    if (!committer)
+        och_commit_enter(engine->commit);
+    if (catalog->ops->state_get(catalog, &arena, collection->id, &state, &rows, &n, NULL) ==
+            OCHRE_NOT_FOUND) {
+        och_engine_forget(engine, collection->id);
+        och_maintain_add_garbage_collection(engine, collection->id);
+    }
+    if (!committer)
+        och_commit_leave(engine->commit);
+    och_arena_clear(&arena);
+}
+
 ochre_status
 och_maintain_seal(struct och_collection *collection, bool committer, struct ochre_error *err)
 {
@@ -350,5 +394,7 @@ och_maintain_seal(struct och_collection *collection, bool committer, struct ochr
             break;
     }
     och_urgency_served(urgency);
+    if (status == OCHRE_NOT_FOUND)
+        forget_if_gone(collection, committer);
     return status;
 }

@@ -223,8 +223,7 @@ rotate(struct och_wal *wal, uint64_t need, struct ochre_error *err)
     /* Known before it can be begun: so its loss is noticed, whatever becomes of it.  Where that
      * fails it may be known all the same: the file without a table is another one. */
     bool is_known = keeps_reach(wal);
-    if (status == OCHRE_OK && is_known &&
-            !och_wal_reach_file(wal->reach, wal->next_lsn, number)) {
+    if (status == OCHRE_OK && is_known && !och_wal_reach_file(wal->reach, wal->next_lsn, number)) {
         is_known = false;
         och_file_close(file);
         file = NULL;

@@ -261,6 +261,52 @@ a_delete_by_filter_sees_what_the_group_did_before_it(void **state)
     end(collection);
 }
 
+/* It found nothing because of an update that then did not happen. */
+static void
+a_delete_by_filter_is_not_done_where_its_group_is_undone(void **state)
+{
+    (void) state;
+    static struct waiter waiters[2];
+    struct ochre_error err;
+    struct och_collection *collection = begin();
+    rig_add(&rig, collection, 0, 10, 5);
+    struct rig_write first = {.op = OCH_WRITE_UPDATE,
+            .numbers = (const uint32_t[]){0, 1, 2, 3, 4, 5, 6, 7, 8, 9},
+            .n = 10,
+            .tag = 7,
+            .columns = RIG_ALL};
+    struct ochre_filter_node node = {.op = OCHRE_FILTER_EQ, .size = 1, .key = {"t", 1}};
+    node.value = (struct ochre_value){.type = OCHRE_VALUE_INT, .as.integer = 5};
+    struct ochre_filter filter = {&node, 1};
+    struct och_mem mem;
+    struct och_arena arena;
+    och_mem_init(&mem, NULL);
+    och_arena_init(&arena, &mem);
+    struct och_select select = {.mem = &rig.mem};
+    check_ok(och_filter_compile(&mem, &arena, &filter, &select.filter, &err), &err);
+    och_commit_enter(rig.engine->commit);
+    queue(&waiters[0], collection, &first);
+    struct waiter *doomed = &waiters[1];
+    memset(doomed, 0, sizeof(*doomed));
+    doomed->request = (struct och_commit_request){
+            .collection = collection, .doomed = &select, .limit = UINT64_MAX, .done = true};
+    check(och_thread_start(&doomed->thread, "waiter", wait_for_commit, doomed, NULL) == OCHRE_OK);
+    while (__atomic_load_n(&doomed->request.done, __ATOMIC_ACQUIRE))
+        ;
+    sim_disk_fail(rig.disk, 1, SIM_IO_ONCE);
+    och_commit_leave(rig.engine->commit);
+    check(answer_of(&waiters[0]) == OCHRE_IO);
+    och_thread_join(&doomed->thread);
+    sim_disk_fail(rig.disk, 0, SIM_IO_ONCE);
+    check(doomed->status == OCHRE_IO && doomed->request.n_deleted == 0);
+    uint64_t n = 0;
+    check_ok(rig_delete_tag(&rig, collection, 5, UINT64_MAX, &n, &err), &err);
+    check(n == 10);
+    och_filter_clear(&select.filter);
+    och_arena_clear(&arena);
+    end(collection);
+}
+
 static void
 a_queue_longer_than_a_group_is_committed_in_several(void **state)
 {
@@ -423,6 +469,7 @@ main(void)
             cmocka_unit_test(a_log_that_refuses_undoes_the_whole_group),
             cmocka_unit_test(a_failed_first_write_pins_no_dimension),
             cmocka_unit_test(a_delete_by_filter_sees_what_the_group_did_before_it),
+            cmocka_unit_test(a_delete_by_filter_is_not_done_where_its_group_is_undone),
             cmocka_unit_test(a_queue_longer_than_a_group_is_committed_in_several),
             cmocka_unit_test(large_requests_are_committed_in_several_groups),
             cmocka_unit_test(requests_that_change_nothing_are_not_logged),

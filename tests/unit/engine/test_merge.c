@@ -1286,6 +1286,75 @@ random_histories_agree_with_the_model(void **state)
     }
 }
 
+/* --- seals in doubt ------------------------------------------------------------------------ */
+
+/* A seal was listed, but nobody could tell; the next try fails as well, in any way. */
+static void
+a_seal_in_doubt_is_settled_by_the_next_try_even_if_that_fails(void **state)
+{
+    (void) state;
+    bool has_failed = true;
+    for (uint64_t n = 1; has_failed; n++) {
+        for (int kind = 0; kind < 3; kind++) {
+            struct ochre_error err;
+            struct och_collection *collection = begin(1000, 100);
+            add(collection, 0, 20);
+            check_ok(och_engine_seal_all(rig.engine, &err), &err);
+            add(collection, 100, 30);
+            write(collection, OCH_WRITE_DELETE, 3, 5, 1, 0, 0);
+            between.state_set = OCHRE_IO;
+            between.does_set = true;
+            between.n_blind = 1;
+            check(och_engine_seal_all(rig.engine, &err) == OCHRE_IO);
+            check_collection(&rig, collection, &model);
+            if (kind == 0)
+                rig.mem.fail_at = atomic_load(&rig.mem.n_grants) + n;
+            else
+                sim_disk_fail(rig.disk, n, kind == 1 ? SIM_IO_ONCE : SIM_FULL_ONCE);
+            ochre_status second = och_engine_seal_all(rig.engine, &err);
+            (void) second;
+            if (kind == 0)
+                has_failed = atomic_load(&rig.mem.n_grants) >= rig.mem.fail_at;
+            has_failed = has_failed || sim_disk_has_failed(rig.disk);
+            rig.mem.fail_at = 0;
+            sim_disk_fail(rig.disk, UINT64_MAX, SIM_IO_ONCE);
+            check_collection(&rig, collection, &model);
+            add(collection, 200, 1);
+            check_ok(och_engine_seal_all(rig.engine, &err), &err);
+            check_collection(&rig, collection, &model);
+            collection = reopen(collection);
+            check_collection(&rig, collection, &model);
+            check(count_files(collection) == count_listed(collection));
+            end(collection);
+        }
+    }
+}
+
+static ochre_status
+drop_and_fail(struct och_catalog *catalog, struct och_uuid id, struct ochre_error *err)
+{
+    ochre_status status = between.catalog.collection_delete(catalog, id, err);
+    return status == OCHRE_OK ? OCHRE_IO : status;
+}
+
+static void
+what_was_dropped_though_that_failed_is_forgotten(void **state)
+{
+    (void) state;
+    struct ochre_error err;
+    struct och_collection *collection = begin(1000, 100);
+    const struct och_uuid id = collection->id;
+    add(collection, 0, 20);
+    rig.catalog_ops.collection_delete = drop_and_fail;
+    check(och_engine_drop(rig.engine, id, &err) == OCHRE_IO);
+    rig.catalog_ops.collection_delete = between.catalog.collection_delete;
+    check_ok(och_engine_seal_all(rig.engine, &err), &err);
+    check(och_engine_loaded(rig.engine, id) == NULL);
+    check(och_collection_usable(collection, &err) == OCHRE_NOT_FOUND);
+    check(count_files(collection) == 0);
+    end(collection);
+}
+
 int
 main(void)
 {
@@ -1318,6 +1387,8 @@ main(void)
             cmocka_unit_test(a_merge_that_cannot_be_handed_over_can_be_asked_for_again),
             cmocka_unit_test(what_is_derived_is_made_anew_when_it_is_damaged),
             cmocka_unit_test(random_histories_agree_with_the_model),
+            cmocka_unit_test(a_seal_in_doubt_is_settled_by_the_next_try_even_if_that_fails),
+            cmocka_unit_test(what_was_dropped_though_that_failed_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
