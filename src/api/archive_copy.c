@@ -467,6 +467,7 @@ check_archive(struct och_archive *archive, bool has_mark, struct ochre_error *er
         return och_fail(err, OCHRE_EXISTS, "the archive is another database's");
     bool is_other =
             status == OCHRE_OK && (!has_mark || !och_uuid_equal(reached.history, archive->history));
+    bool has_state = status == OCHRE_OK;
     if (status == OCHRE_NOT_FOUND)
         status = OCHRE_OK;
     /* Whoever was here before may have gone on from there, and failed. */
@@ -486,6 +487,13 @@ check_archive(struct och_archive *archive, bool has_mark, struct ochre_error *er
                 "the archive has another history of this database (one that was restored, or was "
                 "open without an archive, goes on by itself): archive to an empty directory, and "
                 "make a backup");
+    uint64_t oldest = archive->log->ops->oldest_lsn(archive->log);
+    if (status == OCHRE_OK && has_state && reached.next_lsn < oldest)
+        return och_fail(err, OCHRE_EXISTS,
+                "the archive ends before record %" PRIu64 ", and the log has none before record "
+                "%" PRIu64 " any more (it was archived elsewhere meanwhile): archive to an empty "
+                "directory, and make a backup",
+                reached.next_lsn, oldest);
     return status == OCHRE_NO_MEMORY ? och_fail_memory(err) : status;
 }
 

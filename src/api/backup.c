@@ -93,12 +93,8 @@ keep_or_copy(struct backup *backup, struct och_backup_member *member, struct och
 {
     char stored[OCH_BACKUP_STORED_SIZE];
     bool there = false;
-    ochre_status status = och_copier_hash(&backup->copier, backup->from, member->path, member, err);
-    if (status != OCHRE_OK)
-        return status;
-    backup->copier.manifest.n_bytes += member->size;
     och_backup_stored(member, stored);
-    status = och_vfs_exists(backup->to, stored, &there, err);
+    ochre_status status = och_vfs_exists(backup->to, stored, &there, err);
     if (status != OCHRE_OK)
         return status;
     if (there)

@@ -40,7 +40,7 @@ OCH_MUST_CHECK ochre_status och_copier_hash(struct och_copier *copier, struct oc
 
 /*
  * Check the database in `from`, which `directory` holds, and list its files in the
- * manifest, without their sizes and hashes.
+ * manifest, with their sizes and hashes.
  *
  * Errors: OCHRE_CORRUPT  it is damaged; and those of checking and listing
  */

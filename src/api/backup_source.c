@@ -28,13 +28,15 @@ note_damage(void *context, const struct och_check_finding *finding)
 
 /* A copy of damage would replace an earlier one without it. */
 static ochre_status
-check_source(
-        const struct source *source, const struct och_directory *directory, struct ochre_error *err)
+check_source(const struct source *source, const struct och_directory *directory, bool is_head,
+        struct ochre_error *err)
 {
     struct ochre_error first = {.status = OCHRE_OK};
     const struct och_backup_options *how = source->copier->options;
     struct och_check_options options = {.report = note_damage, .context = &first, .mem = how->mem};
-    ochre_status status = och_check_held(source->vfs, how->machine, directory, &options, NULL, err);
+    ochre_status status = is_head
+            ? och_check_head(source->vfs, how->machine, directory, &options, NULL, err)
+            : och_check_held(source->vfs, how->machine, directory, &options, NULL, err);
     if (status == OCHRE_CORRUPT && first.status == OCHRE_CORRUPT)
         return och_fail(err, OCHRE_CORRUPT, "the database is damaged, and was not copied: %s",
                 first.message);
@@ -103,13 +105,37 @@ list_source(struct source *source, struct ochre_error *err)
     return status;
 }
 
+static ochre_status
+hash_members(struct source *source, struct ochre_error *err)
+{
+    struct och_backup_manifest *manifest = &source->copier->manifest;
+    ochre_status status = OCHRE_OK;
+    for (size_t i = 0; i < manifest->n_members && status == OCHRE_OK; i++) {
+        struct och_backup_member *member = &manifest->members[i];
+        status = och_copier_hash(source->copier, source->vfs, member->path, member, err);
+        manifest->n_bytes += member->size;
+    }
+    return status;
+}
+
 ochre_status
 och_copier_list_source(struct och_copier *copier, struct och_vfs *from,
         const struct och_directory *directory, struct ochre_error *err)
 {
     struct source source = {.copier = copier, .vfs = from, .err = err};
-    ochre_status status = check_source(&source, directory, err);
+    struct ochre_error why = {.status = OCHRE_OK};
+    /* The catalog's first opening completes what a crash interrupted. */
+    ochre_status status = check_source(&source, directory, true, err);
     copier->manifest.database = directory->database;
     copier->manifest.made_s = och_machine_wall_ns(copier->options->machine) / 1000000000u;
-    return status == OCHRE_OK ? list_source(&source, err) : status;
+    if (status == OCHRE_OK)
+        status = list_source(&source, err);
+    if (status != OCHRE_OK)
+        return status;
+    /* What is damaged before it is hashed the check sees, and what is later the copy. */
+    ochre_status hashed = hash_members(&source, &why);
+    status = check_source(&source, directory, false, err);
+    if (status == OCHRE_OK && hashed != OCHRE_OK && err != NULL)
+        *err = why;
+    return status == OCHRE_OK ? hashed : status;
 }

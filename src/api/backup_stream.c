@@ -54,21 +54,6 @@ hold(struct och_backup_stream *stream, struct ochre_error *err)
     return status;
 }
 
-static ochre_status
-hash_all(struct och_backup_stream *stream, struct ochre_error *err)
-{
-    struct och_copier *copier = &stream->copier;
-    struct och_backup_manifest *manifest = &copier->manifest;
-    ochre_status status = OCHRE_OK;
-    for (size_t i = 0; i < manifest->n_members && status == OCHRE_OK; i++) {
-        struct och_backup_member *member = &manifest->members[i];
-        status = och_copier_hash(copier, stream->from, member->path, member, err);
-        manifest->n_bytes += member->size;
-    }
-    copier->total = copier->done + manifest->n_bytes;
-    return status;
-}
-
 /* Head and manifest, and how long all of it will be. */
 static ochre_status
 put_head(struct och_backup_stream *stream, struct ochre_error *err)
@@ -104,8 +89,7 @@ begin(struct och_backup_stream *stream, struct ochre_error *err)
         status = hold(stream, err);
     if (status == OCHRE_OK)
         status = och_copier_list_source(&stream->copier, stream->from, &stream->directory, err);
-    if (status == OCHRE_OK)
-        status = hash_all(stream, err);
+    stream->copier.total = stream->copier.done + stream->copier.manifest.n_bytes;
     return status == OCHRE_OK ? put_head(stream, err) : status;
 }
 

@@ -380,19 +380,26 @@ visit(void *context, const struct och_log_record *record, bool damaged, struct o
 
 /* --- what there is ------------------------------------------------------------------- */
 
-/* The log of the backup, and the newest file of it. */
+/* The log of the backup, the newest file of it, and the newest time that is noted in it. */
 struct base {
     struct och_wal_options options;
     uint64_t next_lsn, number;
+    uint64_t time_ns;
+    bool has_time;
 };
 
 static ochre_status
-ignore(void *context, const struct och_log_record *record, bool damaged, struct ochre_error *err)
+note_time(
+        void *context, const struct och_log_record *record, bool damaged, struct ochre_error *err)
 {
-    (void) context;
-    (void) record;
-    (void) damaged;
-    (void) err;
+    struct base *base = context;
+    struct och_note note;
+    if (base->next_lsn != 0 && record->lsn >= base->next_lsn)
+        return och_fail(err, OCHRE_UNAVAILABLE, "this is behind the backup"); /* read no further */
+    if (damaged || record->type != OCH_RECORD_NOTE || !och_note_decode(record->payload, &note))
+        return OCHRE_OK;
+    base->time_ns = note.time_ns > base->time_ns ? note.time_ns : base->time_ns;
+    base->has_time = true;
     return OCHRE_OK;
 }
 
@@ -415,12 +422,73 @@ look_at_base(struct base *base, struct och_vfs *vfs, struct ochre_error *err)
     base->options.vfs = vfs;
     base->options.database = directory.database;
     base->options.read_only = true;
-    status = och_wal_open(&base->options, ignore, NULL, &wal, err);
+    status = och_wal_open(&base->options, note_time, base, &wal, err);
     if (status == OCHRE_OK) {
         base->next_lsn = och_wal_next_lsn(wal);
         status = och_wal_each_file(wal, note_number, &base->number);
     }
     och_wal_close(wal);
+    return status;
+}
+
+/* Of the archive's files: the newest one below a number. */
+struct older {
+    uint64_t below, number;
+};
+
+static ochre_status
+note_older(void *context, const char *name, bool is_dir)
+{
+    struct older *older = context;
+    unsigned long long number = 0;
+    int size = 0;
+    if (!is_dir && strlen(name) == 20 && sscanf(name, "%16llx.log%n", &number, &size) == 1 &&
+            size == 20 && number < older->below && number > older->number)
+        older->number = number;
+    return OCHRE_OK;
+}
+
+/*
+ * When was the backup made?  What its own log does not say, because that was just begun, files of
+ * the archive from before it do.
+ */
+static ochre_status
+find_time(struct base *base, struct och_vfs *archive, struct ochre_error *err)
+{
+    struct older older = {.below = base->number + 1};
+    ochre_status status = OCHRE_OK;
+    while (status == OCHRE_OK && !base->has_time) {
+        struct och_wal *wal = NULL;
+        struct och_wal_options options = base->options;
+        older.number = 0;
+        status = och_vfs_list(archive, "log", note_older, &older, err);
+        if (status != OCHRE_OK || older.number == 0)
+            break;
+        options.vfs = archive;
+        options.first_number = older.below = older.number;
+        status = och_wal_open(&options, note_time, base, &wal, err);
+        och_wal_close(wal);
+        if (status == OCHRE_UNAVAILABLE)
+            status = OCHRE_OK;
+    }
+    if (status == OCHRE_OK && !base->has_time)
+        return och_fail(err, OCHRE_INVALID,
+                "neither the backup nor the archive says of what moment the backup is; "
+                "use another one, or name a record");
+    return status;
+}
+
+/* Whatever is in the backup is in what is made of it. */
+static ochre_status
+check_time(struct base *base, struct och_vfs *archive, const struct och_point *point,
+        struct ochre_error *err)
+{
+    if (point->time_ns == UINT64_MAX)
+        return OCHRE_OK;
+    ochre_status status = find_time(base, archive, err);
+    if (status == OCHRE_OK && base->time_ns > point->time_ns)
+        return och_fail(err, OCHRE_INVALID,
+                "the backup is of a later moment than the one to restore; use an older one");
     return status;
 }
 
@@ -530,6 +598,8 @@ och_replay(const struct och_backup_options *options, struct och_vfs *vfs, struct
         status = check_reach(&base, &reached, point, err);
     if (status == OCHRE_OK)
         status = compare_histories(&base, archive, err);
+    if (status == OCHRE_OK)
+        status = check_time(&base, archive, point, err);
     if (status != OCHRE_OK)
         return status;
     reached_out->first_lsn = base.next_lsn;

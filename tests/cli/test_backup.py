@@ -104,10 +104,13 @@ class Backup(unittest.TestCase):
             self.assertEqual(json.loads(done.stdout)["result"], "in_use")
             self.assertEqual(read(running, self.collection), self.records)
 
-    def ask_for_backup(self, running):
-        request = urllib.request.Request(running.base + "/ochre/v1/backup", b"", method="POST")
+    def ask_for(self, running, what):
+        request = urllib.request.Request(running.base + "/ochre/v1/" + what, b"", method="POST")
         with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
+
+    def ask_for_backup(self, running):
+        return self.ask_for(running, "backup")
 
     def test_a_server_backs_up_what_it_has_while_it_is_written_to(self):
         arguments = ("--backup-dir", str(self.backup))
@@ -362,6 +365,45 @@ class Backup(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("missing", done.stderr)
         self.assertEqual(sorted(x.name for x in self.scratch.iterdir()), before)
+
+    def test_a_backup_that_came_after_the_moment_is_refused(self):
+        """Its log was just begun, and does not say when."""
+        archive, again = self.scratch / "archive", self.scratch / "again"
+        arguments = ("--archive", str(archive), "--backup-dir", str(self.backup))
+        with server.Server(OCHRE, self.data, arguments) as running:
+            add(running, self.collection, 500, 10)
+            time.sleep(0.3)
+            moment = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            time.sleep(0.3)
+            add(running, self.collection, 510, 10)
+            self.ask_for(running, "purge")
+        with server.Server(OCHRE, self.data, arguments) as running:
+            self.ask_for(running, "purge")
+            self.ask_for_backup(running)
+            time.sleep(0.3)
+            add(running, self.collection, 520, 10)
+        done = ochre("restore", "--archive", archive, "--until", moment, self.backup, again)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("of a later moment", done.stderr)
+        self.assertFalse((again / "FORMAT").exists())
+        done = ochre("restore", "--archive", archive, "--until", "now", self.backup, again)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(self.restored(again)[0]), 530)
+
+    def test_an_archive_that_missed_a_part_of_the_log_is_refused(self):
+        first, second = self.scratch / "first", self.scratch / "second"
+        with server.Server(OCHRE, self.data, ("--archive", str(first))) as running:
+            add(running, self.collection, 500, 10)
+        with server.Server(OCHRE, self.data, ("--archive", str(second))) as running:
+            add(running, self.collection, 510, 10)
+        with server.Server(OCHRE, self.data, ("--archive", str(second))) as running:
+            self.ask_for(running, "purge")
+            add(running, self.collection, 520, 10)
+        with self.assertRaisesRegex(RuntimeError, "the archive ends before record"):
+            with server.Server(OCHRE, self.data, ("--archive", str(first))):
+                pass
+        with server.Server(OCHRE, self.data, ("--archive", str(second))) as running:
+            self.assertEqual(len(read(running, self.collection)[0]), 530)
 
     def test_json_says_what_was_copied_and_the_second_time_less(self):
         first = json.loads(ochre("backup", self.data, self.backup, "--json").stdout)
