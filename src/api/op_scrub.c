@@ -135,7 +135,7 @@ scrub_copy(struct scrub *scrub, struct ochre_error *err)
     struct och_catalog *catalog = scrub->db->catalog;
     struct och_check_finding finding = {.kind = OCH_CHECK_DAMAGE,
             .path = "catalog.copy",
-            .message = "it did not agree with catalog.db, and was made anew",
+            .message = "it and catalog.db did not agree; the one that was wrong was made anew",
             .is_derived = true};
     bool mended = false;
     if (scrub->totals.n_damaged > 0)

@@ -409,7 +409,11 @@ static ochre_status
 connect_alone(struct och_catalog_db *db, bool create, struct ochre_error *err)
 {
     bool exists = false;
-    ochre_status status = och_catalog_recover(db->vfs, err);
+    ochre_status status = OCHRE_OK;
+    if (db->only_reads) /* else it was done before the two were compared */
+        status = och_catalog_mend_cut(db->vfs, db->mem, err);
+    if (status == OCHRE_OK)
+        status = och_catalog_recover(db->vfs, err);
     if (status == OCHRE_OK)
         status = och_vfs_exists(db->vfs, OCH_CATALOG_FILE, &exists, err);
     if (status == OCHRE_OK && !exists && !create)
@@ -661,6 +665,22 @@ och_catalog_db_tidy(struct och_catalog_db *db, struct ochre_error *err)
     return status;
 }
 
+/* The copy has all transactions there were, and catalog.db differs: a write to it was lost, or
+ * somebody put an older one in its place.  `known` is taken. */
+static ochre_status
+replace_by_copy(struct och_catalog_db *db, const struct och_catalog_known *known,
+        uint64_t generation, struct ochre_error *err)
+{
+    struct och_catalog_mend mend = {
+            .vfs = db->vfs, .mem = db->mem, .log = db->log, .known = *known};
+    bool is_replaced = false;
+    abandon(db);
+    och_catalog_copy_drop(&db->copy);
+    ochre_status status = och_catalog_mend_older(&mend, generation, &is_replaced, err);
+    och_catalog_mend_end(&mend);
+    return status == OCHRE_OK ? connect_anew(db, false, err) : status;
+}
+
 ochre_status
 och_catalog_db_scrub_copy(struct och_catalog_db *db, bool *mended_out, struct ochre_error *err)
 {
@@ -678,6 +698,12 @@ och_catalog_db_scrub_copy(struct och_catalog_db *db, bool *mended_out, struct oc
     if (status == OCHRE_OK)
         status = och_catalog_compare(db->vfs, &known, &match, err);
     bool agrees = match == OCH_CATALOG_SAME && known.is_whole;
+    bool is_newest = known.is_whole && known.generation == generation;
+    if (status == OCHRE_OK && !agrees && is_newest) {
+        status = replace_by_copy(db, &known, generation, err);
+        *mended_out = status == OCHRE_OK;
+        return status;
+    }
     och_catalog_known_clear(&known, db->copy.mem);
     if (status != OCHRE_OK || agrees)
         return status;

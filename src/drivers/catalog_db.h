@@ -144,7 +144,8 @@ OCH_MUST_CHECK ochre_status och_catalog_db_generation(
 OCH_MUST_CHECK ochre_status och_catalog_db_keep_copy(
         struct och_catalog_db *db, struct ochre_error *err);
 
-/* Between two transactions: read the copy, and make it anew where it does not agree. */
+/* Between two transactions: read both files, and where they do not agree make the one anew that is
+ * wrong: catalog.db, if the copy is whole and has all there was. */
 OCH_MUST_CHECK ochre_status och_catalog_db_scrub_copy(
         struct och_catalog_db *db, bool *mended_out, struct ochre_error *err);
 

@@ -69,6 +69,23 @@ judge(struct och_catalog_mend *mend, enum och_catalog_next *next_out, struct och
     return status;
 }
 
+/* Is there one, and something in it? */
+static ochre_status
+find_journal(struct och_vfs *vfs, bool *found_out, struct ochre_error *err)
+{
+    struct och_file *file = NULL;
+    uint64_t size = 0;
+    *found_out = false;
+    ochre_status status = och_vfs_open(vfs, OCH_CATALOG_JOURNAL, OCH_OPEN_READ, &file, err);
+    if (status == OCHRE_NOT_FOUND)
+        return OCHRE_OK;
+    if (status == OCHRE_OK)
+        status = och_file_size(file, &size, err);
+    och_file_close(file);
+    *found_out = size > 0;
+    return status;
+}
+
 /*
  * A journal that is not empty is of a transaction that was not committed.  So if the copy
  * ends in a part of a group, it is that one's, and nobody was told of it: it is cut off,
@@ -78,15 +95,9 @@ static ochre_status
 cut_unfinished(struct och_catalog_mend *mend, struct ochre_error *err)
 {
     struct och_file *file = NULL;
-    uint64_t size = 0;
-    ochre_status status = och_vfs_open(mend->vfs, OCH_CATALOG_JOURNAL, OCH_OPEN_READ, &file, err);
-    if (status == OCHRE_NOT_FOUND)
-        return OCHRE_OK;
-    if (status == OCHRE_OK)
-        status = och_file_size(file, &size, err);
-    och_file_close(file);
-    file = NULL;
-    if (status != OCHRE_OK || size == 0)
+    bool has_journal = false;
+    ochre_status status = find_journal(mend->vfs, &has_journal, err);
+    if (status != OCHRE_OK || !has_journal)
         return status;
     status = och_vfs_open(mend->vfs, OCH_CATALOG_COPY, OCH_OPEN_WRITE, &file, err);
     if (status == OCHRE_OK)
@@ -95,6 +106,21 @@ cut_unfinished(struct och_catalog_mend *mend, struct ochre_error *err)
         status = och_file_sync(file, err);
     och_file_close(file);
     mend->known.is_whole = status == OCHRE_OK;
+    return status;
+}
+
+ochre_status
+och_catalog_mend_cut(struct och_vfs *vfs, struct och_mem *mem, struct ochre_error *err)
+{
+    struct och_catalog_mend mend = {.vfs = vfs, .mem = mem};
+    bool has_journal = false;
+    ochre_status status = find_journal(vfs, &has_journal, err);
+    if (status != OCHRE_OK || !has_journal)
+        return status;
+    status = och_catalog_known_read(vfs, mem, &mend.known, err);
+    if (status == OCHRE_OK && mend.known.n_groups > 0 && !mend.known.is_whole)
+        status = cut_unfinished(&mend, err);
+    och_catalog_mend_end(&mend);
     return status;
 }
 

@@ -40,6 +40,11 @@ struct och_catalog_mend {
 OCH_MUST_CHECK ochre_status och_catalog_mend(struct och_catalog_mend *mend,
         struct och_catalog_copy *copy, enum och_catalog_next *next_out, struct ochre_error *err);
 
+/* For who recovers catalog.db and looks no further: before that takes the journal away, cut off the
+ * copy's part of the transaction that it undoes. */
+OCH_MUST_CHECK ochre_status och_catalog_mend_cut(
+        struct och_vfs *vfs, struct och_mem *mem, struct ochre_error *err);
+
 /*
  * catalog.db is of `generation`, and neither what the copy says nor what it said
  * before.  *replaced_out true: it was the older one, or mixed of two, and is made anew

@@ -515,6 +515,98 @@ a_scrub_makes_a_copy_that_is_missing(void **state)
     check_has(f, f->disk, N_TENANTS);
 }
 
+/* The disk has lost a write to catalog.db, of one page or of all that a transaction changed: what
+ * stands there is sound, and older.  The copy must not be made of it. */
+static void
+a_scrub_takes_no_write_back(void **state)
+{
+    struct fixture *f = *state;
+    unsigned n_changed = 0;
+    size_t n_pages = size_of(f, f->disk, OCH_CATALOG_FILE) / OCH_CATALOG_PAGE_SIZE;
+    for (size_t page = 0; page <= n_pages; page++) { /* the last time: all of them */
+        struct sim_disk *disk = sim_disk_clone(f->disk);
+        struct och_catalog *catalog = open_on(f, disk);
+        size_t size_before, size_after;
+        unsigned char *before = bytes_of(f, disk, OCH_CATALOG_FILE, &size_before);
+        add_tenant(f, catalog, N_TENANTS);
+        unsigned char *after = bytes_of(f, disk, OCH_CATALOG_FILE, &size_after);
+        size_t at = page * OCH_CATALOG_PAGE_SIZE;
+        bool is_changed =
+                page == n_pages || memcmp(before + at, after + at, OCH_CATALOG_PAGE_SIZE) != 0;
+        if (page < n_pages)
+            memcpy(after + at, before + at, OCH_CATALOG_PAGE_SIZE);
+        put(f, disk, OCH_CATALOG_FILE, page < n_pages ? after : before,
+                page < n_pages ? size_after : size_before);
+        bool mended = false;
+        check_ok(catalog->ops->scrub_copy(catalog, &mended, &f->err), &f->err);
+        check(mended == is_changed);
+        n_changed += is_changed;
+        check(has_tenant(f, catalog, N_TENANTS));
+        bool goes_on = page % 2 == 0;
+        if (goes_on)
+            add_tenant(f, catalog, N_TENANTS + 1);
+        catalog->ops->close(catalog);
+        check_has(f, disk, N_TENANTS + 1 + goes_on);
+        check_ok(och_catalog_copy_verify(&f->mem, sim_disk_vfs(disk), &f->err), &f->err);
+        free(before);
+        free(after);
+        sim_disk_close(disk);
+    }
+    check(n_changed > 2);
+}
+
+/* A collection with so much text that its row is in pages of its own. */
+static void
+fill_row(struct och_collection_row *row, uint8_t i, char *name, char *text, size_t size)
+{
+    (void) snprintf(name, 32, "collection-%u", (unsigned) i);
+    memset(text, 'a' + i, size);
+    *row = (struct och_collection_row){.id = {{7, i}},
+            .tenant = {"default_tenant", 14},
+            .database = {"default_database", 16},
+            .name = {name, strlen(name)},
+            .metadata = {text, size},
+            .schema = {"{}", 2}};
+}
+
+/* Whoever only looks after a crash (`ochre check`) recovers catalog.db, and that is all; SQLite has
+ * put nothing into the journal of pages that were free, so these are not what they were. */
+static void
+who_looks_after_a_crash_keeps_nobody_out(void **state)
+{
+    struct fixture *f = *state;
+    static char text[30000];
+    char name[32];
+    struct och_collection_row row;
+    bool has_crashed = true;
+    f->catalog = open_on(f, f->disk);
+    for (uint8_t i = 0; i < 3; i++) {
+        fill_row(&row, i, name, text, sizeof(text));
+        check_ok(f->catalog->ops->collection_create(f->catalog, &row, &f->err), &f->err);
+    }
+    for (uint8_t i = 0; i < 3; i++)
+        check_ok(f->catalog->ops->collection_delete(f->catalog, (struct och_uuid){{7, i}}, &f->err),
+                &f->err);
+    f->catalog->ops->close(f->catalog);
+    for (uint64_t n = 1; has_crashed; n++) {
+        struct sim_disk *disk = sim_disk_clone(f->disk);
+        struct och_catalog *catalog = open_on(f, disk);
+        fill_row(&row, 9, name, text, sizeof(text));
+        sim_disk_crash(disk, n, SIM_BEFORE);
+        ochre_status created = catalog->ops->collection_create(catalog, &row, &f->err);
+        has_crashed = sim_disk_has_crashed(disk);
+        check(created == OCHRE_OK || has_crashed);
+        catalog->ops->close(catalog);
+        sim_disk_recover(disk, (enum sim_mode)(n % SIM_N_MODES), n);
+        const struct och_catalog_sqlite_options looking = {
+                .mem = &f->mem, .vfs = sim_disk_vfs(disk), .only_reads = true};
+        check_ok(och_catalog_sqlite_open_with(&looking, &catalog, &f->err), &f->err);
+        catalog->ops->close(catalog);
+        check_has(f, disk, N_TENANTS);
+        sim_disk_close(disk);
+    }
+}
+
 /* --- salvage --------------------------------------------------------------- */
 
 static void
@@ -638,6 +730,9 @@ main(void)
                     telling_the_older_one_may_fail_and_is_done_again, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_scrub_makes_a_copy_that_is_missing, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    who_looks_after_a_crash_keeps_nobody_out, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_scrub_takes_no_write_back, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     of_two_files_that_are_missing_nothing_is_left, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_salvage_that_cannot_read_says_so, set_up, tear_down),
