@@ -100,4 +100,7 @@ struct och_archive_reached {
 OCH_MUST_CHECK ochre_status och_archive_read_state(
         struct och_vfs *vfs, struct och_archive_reached *reached_out, struct ochre_error *err);
 
+/* The number of a file of the log, by its name; false: it is none. */
+bool och_archive_file_number(const char *name, uint64_t *number_out);
+
 #endif /* OCH_API_ARCHIVE_H */

@@ -398,17 +398,25 @@ check_file(void *context, uint64_t number, uint64_t size)
     return status == OCHRE_NOT_FOUND ? OCHRE_OK : status;
 }
 
+bool
+och_archive_file_number(const char *name, uint64_t *number_out)
+{
+    enum { DIGITS = 16 };
+    uint64_t number = 0;
+    if (strspn(name, "0123456789abcdef") != DIGITS || strcmp(name + DIGITS, ".log") != 0)
+        return false;
+    for (int i = 0; i < DIGITS; i++)
+        number = number * 16 + (uint64_t) (name[i] <= '9' ? name[i] - '0' : name[i] - 'a' + 10);
+    *number_out = number;
+    return true;
+}
+
 static ochre_status
 note_newest(void *context, const char *name, bool is_dir)
 {
     uint64_t *newest = context;
-    enum { DIGITS = 16 };
     uint64_t number = 0;
-    if (is_dir || strspn(name, "0123456789abcdef") != DIGITS || strcmp(name + DIGITS, ".log") != 0)
-        return OCHRE_OK;
-    for (int i = 0; i < DIGITS; i++)
-        number = number * 16 + (uint64_t) (name[i] <= '9' ? name[i] - '0' : name[i] - 'a' + 10);
-    if (number > *newest)
+    if (!is_dir && och_archive_file_number(name, &number) && number > *newest)
         *newest = number;
     return OCHRE_OK;
 }

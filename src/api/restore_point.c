@@ -389,8 +389,7 @@ struct base {
 };
 
 static ochre_status
-note_time(
-        void *context, const struct och_log_record *record, bool damaged, struct ochre_error *err)
+note_time(void *context, const struct och_log_record *record, bool damaged, struct ochre_error *err)
 {
     struct base *base = context;
     struct och_note note;
@@ -440,10 +439,9 @@ static ochre_status
 note_older(void *context, const char *name, bool is_dir)
 {
     struct older *older = context;
-    unsigned long long number = 0;
-    int size = 0;
-    if (!is_dir && strlen(name) == 20 && sscanf(name, "%16llx.log%n", &number, &size) == 1 &&
-            size == 20 && number < older->below && number > older->number)
+    uint64_t number = 0;
+    if (!is_dir && och_archive_file_number(name, &number) && number < older->below &&
+            number > older->number)
         older->number = number;
     return OCHRE_OK;
 }
