@@ -218,6 +218,7 @@ take_group(
     known->n_pages = group->n_pages;
     known->generation = group->generation;
     known->hash = hash;
+    known->end_before = known->n_groups == 1 ? 0 : known->end;
     known->end = offset + END_SIZE;
     if (known->n_groups == 1)
         known->base_end = known->end;

@@ -16,7 +16,8 @@
  *
  *      catalog.db is                           then
  *      the copy's last state                   fine
- *      the state before the last group         a transaction was undone: copy anew
+ *      the state before the last group         undone, if there is a journal: the group is cut
+ *                                              off; else catalog.db anew, of the copy
  *      sound, and of a later generation        the copy is old: copy anew
  *      unsound, missing, or anything else      catalog.db anew, of the copy
  *
@@ -60,6 +61,7 @@ struct och_catalog_known {
     uint32_t n_groups;                /* sound ones, from the beginning; 0: it says nothing */
     uint64_t generation;              /* of the last group */
     uint64_t base_end, end;           /* of the first group, and of the last */
+    uint64_t end_before;              /* of the one before that; 0: there is none */
     uint64_t hash;                    /* of the last group */
     bool is_whole;                    /* nothing stands behind the last group */
 };

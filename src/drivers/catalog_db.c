@@ -409,11 +409,8 @@ static ochre_status
 connect_alone(struct och_catalog_db *db, bool create, struct ochre_error *err)
 {
     bool exists = false;
-    ochre_status status = OCHRE_OK;
-    if (db->only_reads) /* else it was done before the two were compared */
-        status = och_catalog_mend_cut(db->vfs, db->mem, err);
-    if (status == OCHRE_OK)
-        status = och_catalog_recover(db->vfs, err);
+    ochre_status status = db->only_reads ? och_catalog_mend_recover(db->vfs, db->mem, err)
+                                         : och_catalog_recover(db->vfs, err);
     if (status == OCHRE_OK)
         status = och_vfs_exists(db->vfs, OCH_CATALOG_FILE, &exists, err);
     if (status == OCHRE_OK && !exists && !create)
@@ -650,21 +647,6 @@ remove_aside(struct och_catalog_db *db, const char *path, struct ochre_error *er
     return status == OCHRE_OK && exists ? och_vfs_remove(db->vfs, path, err) : status;
 }
 
-ochre_status
-och_catalog_db_tidy(struct och_catalog_db *db, struct ochre_error *err)
-{
-    uint64_t generation = 0;
-    ochre_status status = och_catalog_db_generation(db, &generation, err);
-    if (status == OCHRE_OK)
-        status = remove_aside(db, OCH_CATALOG_DAMAGED, err);
-    if (status == OCHRE_OK)
-        status = remove_aside(db, OCH_CATALOG_JOURNAL_DAMAGED, err);
-    /* This syncs the directory, too. */
-    if (status == OCHRE_OK)
-        status = och_catalog_copy_make(&db->copy, generation, err);
-    return status;
-}
-
 /* The copy has all transactions there were, and catalog.db differs: a write to it was lost, or
  * somebody put an older one in its place.  `known` is taken. */
 static ochre_status
@@ -709,6 +691,24 @@ och_catalog_db_scrub_copy(struct och_catalog_db *db, bool *mended_out, struct oc
         return status;
     status = och_catalog_copy_make(&db->copy, generation, err);
     *mended_out = status == OCHRE_OK;
+    return status;
+}
+
+ochre_status
+och_catalog_db_tidy(struct och_catalog_db *db, struct ochre_error *err)
+{
+    uint64_t generation = 0;
+    bool mended = false;
+    ochre_status status = och_catalog_db_scrub_copy(db, &mended, err);
+    if (status == OCHRE_OK)
+        status = och_catalog_db_generation(db, &generation, err);
+    if (status == OCHRE_OK)
+        status = remove_aside(db, OCH_CATALOG_DAMAGED, err);
+    if (status == OCHRE_OK)
+        status = remove_aside(db, OCH_CATALOG_JOURNAL_DAMAGED, err);
+    /* This syncs the directory, too. */
+    if (status == OCHRE_OK)
+        status = och_catalog_copy_make(&db->copy, generation, err);
     return status;
 }
 

@@ -47,15 +47,51 @@ next_of(const struct och_catalog_mend *mend, enum och_catalog_match match)
     return OCH_CATALOG_COPY_ANEW;
 }
 
+/* The copy ends with a transaction that was undone: so does it, before the journal goes that says
+ * so.  Nothing else can tell it from one that was lost. */
+static ochre_status
+undo_group(struct och_catalog_mend *mend, struct ochre_error *err)
+{
+    struct och_file *file = NULL;
+    ochre_status status = och_vfs_open(mend->vfs, OCH_CATALOG_COPY, OCH_OPEN_WRITE, &file, err);
+    if (status == OCHRE_OK)
+        status = och_file_truncate(file, mend->known.end_before, err);
+    if (status == OCHRE_OK)
+        status = och_file_sync(file, err);
+    och_file_close(file);
+    och_catalog_known_clear(&mend->known, mend->mem);
+    if (status == OCHRE_OK)
+        status = och_catalog_known_read(mend->vfs, mend->mem, &mend->known, err);
+    return status;
+}
+
+/* Recover catalog.db, and compare.  The journal stays until both are right. */
+static ochre_status
+recover(struct och_catalog_mend *mend, enum och_catalog_match *match_out, struct ochre_error *err)
+{
+    bool undone = false;
+    ochre_status status = och_catalog_play_back(mend->vfs, &undone, err);
+    if (status == OCHRE_OK)
+        status = och_catalog_compare(mend->vfs, &mend->known, match_out, err);
+    if (status == OCHRE_OK && *match_out == OCH_CATALOG_BEFORE && undone &&
+            mend->known.end_before > 0) {
+        status = undo_group(mend, err);
+        *match_out = OCH_CATALOG_SAME;
+    }
+    return status == OCHRE_OK ? och_catalog_forget_journal(mend->vfs, err) : status;
+}
+
 static ochre_status
 judge(struct och_catalog_mend *mend, enum och_catalog_next *next_out, struct ochre_error *err)
 {
     enum och_catalog_match match = OCH_CATALOG_OTHER;
     struct ochre_error why = {.status = OCHRE_OK};
     *next_out = OCH_CATALOG_GO_ON;
-    ochre_status status = och_catalog_recover(mend->vfs, &why);
-    if (status == OCHRE_OK)
-        status = och_catalog_compare(mend->vfs, &mend->known, &match, &why);
+    ochre_status status = recover(mend, &match, &why);
+    if (status == OCHRE_OK && match == OCH_CATALOG_BEFORE)
+        status = och_fail(&why, OCHRE_CORRUPT,
+                "catalog: it is as it was before generation %llu, and no journal says why",
+                (unsigned long long) mend->known.generation);
     if (status == OCHRE_OK) {
         *next_out = next_of(mend, match);
         return OCHRE_OK;
@@ -110,16 +146,25 @@ cut_unfinished(struct och_catalog_mend *mend, struct ochre_error *err)
 }
 
 ochre_status
-och_catalog_mend_cut(struct och_vfs *vfs, struct och_mem *mem, struct ochre_error *err)
+och_catalog_mend_recover(struct och_vfs *vfs, struct och_mem *mem, struct ochre_error *err)
 {
     struct och_catalog_mend mend = {.vfs = vfs, .mem = mem};
+    enum och_catalog_match match;
     bool has_journal = false;
     ochre_status status = find_journal(vfs, &has_journal, err);
     if (status != OCHRE_OK || !has_journal)
-        return status;
+        return status == OCHRE_OK ? och_catalog_recover(vfs, err) : status;
     status = och_catalog_known_read(vfs, mem, &mend.known, err);
     if (status == OCHRE_OK && mend.known.n_groups > 0 && !mend.known.is_whole)
         status = cut_unfinished(&mend, err);
+    ochre_status compared = OCHRE_CORRUPT;
+    if (status == OCHRE_OK && mend.known.n_groups > 0)
+        compared = status = recover(&mend, &match, err);
+    /* What is torn are pages that were free: others have been put back.  Nobody reads them. */
+    if (status == OCHRE_CORRUPT || status == OCHRE_NOT_FOUND)
+        status = OCHRE_OK;
+    if (status == OCHRE_OK && compared != OCHRE_OK)
+        status = och_catalog_recover(vfs, err);
     och_catalog_mend_end(&mend);
     return status;
 }

@@ -42,7 +42,7 @@ OCH_MUST_CHECK ochre_status och_catalog_mend(struct och_catalog_mend *mend,
 
 /* For who recovers catalog.db and looks no further: before that takes the journal away, cut off the
  * copy's part of the transaction that it undoes. */
-OCH_MUST_CHECK ochre_status och_catalog_mend_cut(
+OCH_MUST_CHECK ochre_status och_catalog_mend_recover(
         struct och_vfs *vfs, struct och_mem *mem, struct ochre_error *err);
 
 /*

@@ -281,9 +281,10 @@ open_both(struct recovery *recovery, struct och_vfs *vfs, struct ochre_error *er
 }
 
 ochre_status
-och_catalog_recover(struct och_vfs *vfs, struct ochre_error *err)
+och_catalog_play_back(struct och_vfs *vfs, bool *undone_out, struct ochre_error *err)
 {
     struct recovery recovery = {.end = 0};
+    *undone_out = false;
     ochre_status status = open_both(&recovery, vfs, err);
     if (status == OCHRE_NOT_FOUND)
         return OCHRE_OK; /* no journal, so the last transaction is whole */
@@ -291,16 +292,31 @@ och_catalog_recover(struct och_vfs *vfs, struct ochre_error *err)
         status = verify_journal(&recovery, err);
     if (status == OCHRE_OK && recovery.hot)
         status = play_back(&recovery, err);
+    *undone_out = status == OCHRE_OK && recovery.journal_size > 0;
     och_file_close(recovery.db);
     och_file_close(recovery.journal);
-
-    /* An empty journal goes as well: the truncation that ended its transaction
-     * may not be durable, and what is read from now on must not be undone by it. */
-    if (status == OCHRE_OK)
-        status = och_vfs_remove(vfs, OCH_CATALOG_JOURNAL, err);
-    if (status == OCHRE_OK)
-        status = och_vfs_sync_dir(vfs, "", err);
     return status;
+}
+
+/* An empty journal goes as well: the truncation that ended its transaction may not be durable, and
+ * what is read from now on must not be undone by it.  Nor by one that an earlier recovery has
+ * removed, and that is not durably gone. */
+ochre_status
+och_catalog_forget_journal(struct och_vfs *vfs, struct ochre_error *err)
+{
+    bool exists = false;
+    ochre_status status = och_vfs_exists(vfs, OCH_CATALOG_JOURNAL, &exists, err);
+    if (status == OCHRE_OK && exists)
+        status = och_vfs_remove(vfs, OCH_CATALOG_JOURNAL, err);
+    return status == OCHRE_OK ? och_vfs_sync_dir(vfs, "", err) : status;
+}
+
+ochre_status
+och_catalog_recover(struct och_vfs *vfs, struct ochre_error *err)
+{
+    bool undone = false;
+    ochre_status status = och_catalog_play_back(vfs, &undone, err);
+    return status == OCHRE_OK ? och_catalog_forget_journal(vfs, err) : status;
 }
 
 ochre_status

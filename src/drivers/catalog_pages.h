@@ -85,6 +85,14 @@ OCH_MUST_CHECK ochre_status och_catalog_check_version(
  */
 OCH_MUST_CHECK ochre_status och_catalog_recover(struct och_vfs *vfs, struct ochre_error *err);
 
+/* The two halves of that, between which the copy can be put right by what the journal says.
+ * *undone_out: there is one that is not empty, so the last transaction was undone, or had changed
+ * nothing. */
+OCH_MUST_CHECK ochre_status och_catalog_play_back(
+        struct och_vfs *vfs, bool *undone_out, struct ochre_error *err);
+OCH_MUST_CHECK ochre_status och_catalog_forget_journal(
+        struct och_vfs *vfs, struct ochre_error *err);
+
 /* Read every page of catalog.db; OCHRE_CORRUPT names the first unsound one. */
 OCH_MUST_CHECK ochre_status och_catalog_pages_verify(struct och_vfs *vfs, struct ochre_error *err);
 

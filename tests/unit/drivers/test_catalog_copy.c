@@ -250,15 +250,47 @@ static void
 an_old_catalog_is_brought_forward(void **state)
 {
     struct fixture *f = *state;
-    size_t size;
-    unsigned char *old = bytes_of(f, f->disk, OCH_CATALOG_FILE, &size);
-    f->catalog = open_on(f, f->disk);
-    for (unsigned i = N_TENANTS; i < N_TENANTS + 3; i++)
-        add_tenant(f, f->catalog, i);
-    f->catalog->ops->close(f->catalog);
-    put(f, f->disk, OCH_CATALOG_FILE, old, size);
-    check_has(f, f->disk, N_TENANTS + 3);
-    free(old);
+    for (unsigned n = 1; n <= 3; n++) { /* so many transactions */
+        size_t size;
+        struct sim_disk *disk = sim_disk_clone(f->disk);
+        unsigned char *old = bytes_of(f, disk, OCH_CATALOG_FILE, &size);
+        struct och_catalog *catalog = open_on(f, disk);
+        for (unsigned i = 0; i < n; i++)
+            add_tenant(f, catalog, N_TENANTS + i);
+        catalog->ops->close(catalog);
+        put(f, disk, OCH_CATALOG_FILE, old, size);
+        check_has(f, disk, N_TENANTS + n);
+        free(old);
+        sim_disk_close(disk);
+    }
+}
+
+/* One that failed is undone in both files: it does not come back with what mends the one. */
+static void
+what_failed_does_not_come_back(void **state)
+{
+    struct fixture *f = *state;
+    bool has_failed = true;
+    unsigned n_undone = 0;
+    for (uint64_t n = 1; has_failed; n++) {
+        struct sim_disk *disk = sim_disk_clone(f->disk);
+        struct och_catalog *catalog = open_on(f, disk);
+        sim_disk_fail(disk, n, SIM_IO_ONCE);
+        ochre_status status = catalog->ops->tenant_create(
+                catalog, (struct ochre_bytes){"tenant-0036", 11}, &f->err);
+        has_failed = sim_disk_has_failed(disk);
+        sim_disk_fail(disk, UINT64_MAX, SIM_IO_ONCE);
+        bool was_there = has_tenant(f, catalog, N_TENANTS);
+        check(status != OCHRE_OK || was_there);
+        catalog->ops->close(catalog);
+        check(sim_disk_flip(disk, OCH_CATALOG_FILE, OCH_CATALOG_PAGE_SIZE + 17, 1));
+        catalog = open_on(f, disk);
+        check(has_tenant(f, catalog, N_TENANTS) == was_there);
+        catalog->ops->close(catalog);
+        n_undone += !was_there;
+        sim_disk_close(disk);
+    }
+    check(n_undone > 5);
 }
 
 /* As after a day with a version that knows no copy. */
@@ -537,8 +569,11 @@ a_scrub_takes_no_write_back(void **state)
             memcpy(after + at, before + at, OCH_CATALOG_PAGE_SIZE);
         put(f, disk, OCH_CATALOG_FILE, page < n_pages ? after : before,
                 page < n_pages ? size_after : size_before);
-        bool mended = false;
-        check_ok(catalog->ops->scrub_copy(catalog, &mended, &f->err), &f->err);
+        bool mended = is_changed;
+        if (page % 3 == 1) /* a purge makes the copy anew */
+            check_ok(catalog->ops->tidy(catalog, &f->err), &f->err);
+        else
+            check_ok(catalog->ops->scrub_copy(catalog, &mended, &f->err), &f->err);
         check(mended == is_changed);
         n_changed += is_changed;
         check(has_tenant(f, catalog, N_TENANTS));
@@ -715,6 +750,7 @@ main(void)
             cmocka_unit_test_setup_teardown(any_damage_of_the_copy_is_mended, set_up, tear_down),
             cmocka_unit_test_setup_teardown(damage_of_both_is_refused_and_left, set_up, tear_down),
             cmocka_unit_test_setup_teardown(an_old_catalog_is_brought_forward, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(what_failed_does_not_come_back, set_up, tear_down),
             cmocka_unit_test_setup_teardown(an_old_copy_is_made_anew, set_up, tear_down),
             cmocka_unit_test_setup_teardown(a_journal_that_was_lost_is_noticed, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
