@@ -67,6 +67,18 @@ queue(struct waiter *waiter, struct och_collection *collection, const struct rig
         ;
 }
 
+/* The same for a delete of what is selected. */
+static void
+queue_delete(struct waiter *waiter, struct och_collection *collection, struct och_select *select)
+{
+    memset(waiter, 0, sizeof(*waiter));
+    waiter->request = (struct och_commit_request){
+            .collection = collection, .doomed = select, .limit = UINT64_MAX, .done = true};
+    check(och_thread_start(&waiter->thread, "waiter", wait_for_commit, waiter, NULL) == OCHRE_OK);
+    while (__atomic_load_n(&waiter->request.done, __ATOMIC_ACQUIRE))
+        ;
+}
+
 static ochre_status
 answer_of(struct waiter *waiter)
 {
@@ -241,12 +253,7 @@ a_delete_by_filter_sees_what_the_group_did_before_it(void **state)
     check_ok(och_filter_compile(&mem, &arena, &filter, &select.filter, &err), &err);
     struct rig_write nothing = add_of(&numbers[1], 6, 0);
     struct waiter *doomed = &waiters[1];
-    memset(doomed, 0, sizeof(*doomed));
-    doomed->request = (struct och_commit_request){
-            .collection = collection, .doomed = &select, .limit = UINT64_MAX, .done = true};
-    check(och_thread_start(&doomed->thread, "waiter", wait_for_commit, doomed, NULL) == OCHRE_OK);
-    while (__atomic_load_n(&doomed->request.done, __ATOMIC_ACQUIRE))
-        ;
+    queue_delete(doomed, collection, &select);
     och_commit_leave(rig.engine->commit);
     check_ok(answer_of(&waiters[0]), &waiters[0].err);
     och_thread_join(&doomed->thread);
@@ -287,12 +294,7 @@ a_delete_by_filter_is_not_done_where_its_group_is_undone(void **state)
     och_commit_enter(rig.engine->commit);
     queue(&waiters[0], collection, &first);
     struct waiter *doomed = &waiters[1];
-    memset(doomed, 0, sizeof(*doomed));
-    doomed->request = (struct och_commit_request){
-            .collection = collection, .doomed = &select, .limit = UINT64_MAX, .done = true};
-    check(och_thread_start(&doomed->thread, "waiter", wait_for_commit, doomed, NULL) == OCHRE_OK);
-    while (__atomic_load_n(&doomed->request.done, __ATOMIC_ACQUIRE))
-        ;
+    queue_delete(doomed, collection, &select);
     sim_disk_fail(rig.disk, 1, SIM_IO_ONCE);
     och_commit_leave(rig.engine->commit);
     check(answer_of(&waiters[0]) == OCHRE_IO);
